@@ -1,0 +1,27 @@
+# The public LTS image of HAProxy, Debian's Python, and this program. No BuildKit needed.
+FROM haproxy:3.4
+
+USER root
+RUN apt-get update \
+ && apt-get install -y --no-install-recommends \
+      python3 python3-docker python3-jinja2 python3-watchdog python3-cryptography python3-yaml python3-tabulate \
+      tini openssh-client \
+ && rm -rf /var/lib/apt/lists/* \
+ && install -d -o haproxy -g haproxy -m 700 /var/lib/proxy
+
+COPY templates /opt/proxy/templates
+COPY proxy /opt/proxy/proxy
+COPY reload.sh /reload.sh
+RUN printf '#!/bin/sh\nexec python3 -m proxy "$@"\n' > /usr/local/bin/proxy \
+ && chmod 755 /usr/local/bin/proxy /reload.sh \
+ && python3 -m compileall -q /opt/proxy/proxy
+
+ENV PYTHONPATH=/opt/proxy PYTHONUNBUFFERED=1
+EXPOSE 80 443 1936
+VOLUME /var/lib/proxy
+STOPSIGNAL SIGTERM
+HEALTHCHECK --interval=5s --timeout=5s --start-period=10s CMD ["proxy", "health"]
+
+# Starts as root only to join the group of the Docker socket; then runs as `haproxy` (proxy/privileges.py).
+ENTRYPOINT ["tini", "-g", "--", "proxy"]
+CMD ["run", "--drop-root"]

@@ -1,0 +1,174 @@
+"""One engine, spoken to through docker-py's low-level client; its errors become `SourceError` with advice.
+
+In: `DOCKER_HOST`, `DOCKER_TLS_VERIFY`, `DOCKER_CERT_PATH`. Out: Docker's documents as they come. Nothing is sent before
+the first question, and after an error the connection and the API version are negotiated anew, since the engine may
+have been replaced by another version.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import os
+import socket
+import stat
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, cast
+
+import docker
+import requests
+import urllib3
+from docker.errors import DockerException, NotFound
+from docker.utils import kwargs_from_env
+
+from proxy.errors import SourceError
+
+TIMEOUT_SECONDS = 10
+"""How long the engine may take for an answer; the stream of events may be silent for ever."""
+
+DEFAULT_ADDRESS = "unix:///var/run/docker.sock"
+
+_ENDPOINTS = "GET of /version, /containers/json, /containers/{id}/json and /events"
+_ENGINE_ERRORS = (DockerException, urllib3.exceptions.HTTPError, OSError)
+_EVENT_FILTERS = {
+    "type": ["container", "network"],
+    "event": [
+        *("start", "die", "kill", "stop", "pause", "unpause", "rename", "destroy", "health_status", "update"),
+        *("connect", "disconnect"),
+    ],
+}
+
+
+class EventStream:
+    """An open stream of events. It is read by one thread; `close` may be called from another and ends the reading."""
+
+    def __init__(self, address: str, response: requests.Response) -> None:
+        self._address = address
+        self._response = response
+        # Kept from the start: the reading thread lets go of the connection when the stream ends.
+        connection = response.raw.connection
+        self._socket: socket.socket | None = connection.sock if connection is not None else None
+
+    def __iter__(self) -> Iterator[Mapping[str, Any]]:
+        """Yield each event as it comes until the engine ends the stream; raise `SourceError` when it breaks off."""
+        try:
+            for line in self._response.iter_lines(chunk_size=cast(int, None)):  # None: each chunk as soon as it comes
+                if line:
+                    yield json.loads(line)
+        except (*_ENGINE_ERRORS, ValueError) as error:
+            cause = _root_cause(error)
+            reason = cause.strerror if isinstance(cause, OSError) and cause.strerror else "connection closed"
+            raise SourceError(f"the engine at {self._address} broke off its stream of events: {reason}") from error
+        finally:
+            self._response.close()
+
+    def close(self) -> None:
+        """End the stream, also when a read blocks in another thread."""
+        if self._socket is not None:
+            with contextlib.suppress(OSError):
+                self._socket.shutdown(socket.SHUT_RDWR)
+            self._socket.close()  # over ssh, this ends the ssh process; shutdown does nothing there
+
+
+class DockerEngine:
+    """The engine at `address`, which need not answer yet. One thread asks; a stream has its own connection."""
+
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        self.address = environment.get("DOCKER_HOST") or DEFAULT_ADDRESS
+        self._environment = environment
+        self._client: docker.APIClient | None = None
+
+    def list_containers(self) -> Sequence[Mapping[str, Any]]:
+        """Return the entries of `GET /containers/json`; raise `SourceError` when the engine cannot be asked."""
+        with self._question() as client:
+            return cast(Sequence[Mapping[str, Any]], client.containers())
+
+    def inspect_container(self, container: str) -> Mapping[str, Any] | None:
+        """Return the document of `GET /containers/{id}/json`, or None where the engine knows no such container.
+
+        `SourceError` is raised when the engine cannot be asked.
+        """
+        with self._question() as client:
+            try:
+                return cast(Mapping[str, Any], client.inspect_container(container))
+            except NotFound:
+                return None
+
+    def open_events(self, since: int | None) -> EventStream:
+        """Return the stream of events, from `since` (the engine's clock, seconds) or from now on.
+
+        What happens after this returns is in the stream. `SourceError` is raised when the engine cannot be asked.
+        """
+        parameters = {"filters": json.dumps(_EVENT_FILTERS)} | ({"since": str(since)} if since else {})
+        try:
+            client = self._new_client()
+            url = f"{client.base_url}/v{client.api_version}/events"
+            response = client.get(url, params=parameters, stream=True, timeout=(TIMEOUT_SECONDS, None))
+            response.raise_for_status()
+        except _ENGINE_ERRORS as error:
+            raise SourceError(explain(self.address, error)) from error
+        return EventStream(self.address, response)
+
+    @contextlib.contextmanager
+    def _question(self) -> Iterator[docker.APIClient]:
+        try:
+            if self._client is None:
+                self._client = self._new_client()
+            yield self._client
+        except _ENGINE_ERRORS as error:
+            self._client = None
+            raise SourceError(explain(self.address, error)) from error
+
+    def _new_client(self) -> docker.APIClient:
+        arguments = kwargs_from_env({**self._environment, "DOCKER_HOST": self.address})
+        is_ssh = self.address.startswith("ssh://")
+        return docker.APIClient(version="auto", timeout=TIMEOUT_SECONDS, use_ssh_client=is_ssh, **arguments)
+
+
+def explain(address: str, error: BaseException) -> str:
+    """Return what a user needs to know of an error of the engine at `address`: where, why, and what to do."""
+    where = f"cannot read containers from the engine at {address}"
+    cause = _root_cause(error)
+    status = cause.response.status_code if isinstance(cause, requests.HTTPError) and cause.response is not None else 0
+    if status in (401, 403):
+        return f"{where}: it refuses access ({status}). A proxy before the engine must allow {_ENDPOINTS}"
+    if isinstance(cause, PermissionError):
+        return f"{where}: permission denied. {_explain_permission(address)}"
+    if isinstance(cause, FileNotFoundError) and address.startswith("unix://"):
+        path = address.removeprefix("unix://")
+        return f"{where}: there is no such socket. Mount it (-v {path}:{path}) or set DOCKER_HOST"
+    if isinstance(cause, ConnectionRefusedError):
+        return f"{where}: nothing listens there. Start the engine, or correct DOCKER_HOST"
+    if isinstance(cause, TimeoutError | requests.Timeout | urllib3.exceptions.TimeoutError):
+        return f"{where}: no answer within {TIMEOUT_SECONDS} seconds. Look whether the engine is overloaded or cut off"
+    if isinstance(cause, OSError) and cause.errno in (errno.EHOSTUNREACH, errno.ENETUNREACH):
+        return f"{where}: no route to it. Check the network and DOCKER_HOST"
+    return f"{where}: {cause}. Check DOCKER_HOST, DOCKER_TLS_VERIFY and DOCKER_CERT_PATH"
+
+
+def _explain_permission(address: str) -> str:
+    groups = ",".join(str(group) for group in sorted({os.getgid(), *os.getgroups()}))
+    here = f"The proxy runs as uid {os.getuid()} with groups {groups}"
+    try:
+        socket_status = os.stat(address.removeprefix("unix://"))
+    except OSError:
+        return f"{here} and may not even look at the socket; allow that, or run the proxy as its owner"
+    mode = stat.S_IMODE(socket_status.st_mode)
+    owner = f"the socket belongs to uid {socket_status.st_uid}, group {socket_status.st_gid} (mode {mode:04o})"
+    return f"{here}; {owner}. Start it with --group-add {socket_status.st_gid}"
+
+
+def _root_cause(error: BaseException) -> BaseException:
+    """Return the error of the socket, or the engine's own answer, that `error` wraps; else `error` itself.
+
+    urllib3, requests and docker-py hand it on as cause, as context, or as an argument.
+    """
+    seen: BaseException | None = error
+    while seen is not None:
+        is_answer = isinstance(seen, requests.HTTPError)
+        if is_answer or (isinstance(seen, OSError) and not isinstance(seen, requests.RequestException)):
+            return seen
+        wrapped = [argument for argument in seen.args if isinstance(argument, BaseException)]
+        seen = seen.__cause__ or seen.__context__ or (wrapped[0] if wrapped else None)
+    return error

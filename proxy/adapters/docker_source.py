@@ -1,0 +1,262 @@
+"""Containers of one Docker engine: read in one list call, kept up to date by inspecting what events name.
+
+In: Docker's documents (`docker_engine`), parsed by `core/docker_json`. Out: `Snapshot` and triggers. Events are hints:
+the thread in `watch` only passes ids on through a queue; `read`, in the caller's thread, owns the view of the engine
+and looks at the named containers again. Everything is listed on the first read, after every (re)connect, and after
+`invalidate`, which repairs whatever a lost hint left behind.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import replace
+from queue import Empty, SimpleQueue
+from typing import Any, Protocol
+
+from proxy.core.containers import Container, ProxyContainer, Snapshot
+from proxy.core.docker_json import (
+    EngineEvent,
+    has_foreign_network,
+    is_listed,
+    network_owner,
+    parse_event,
+    parse_inspected,
+    parse_links,
+    parse_listed,
+    parse_proxy,
+)
+from proxy.core.schedule import Trigger
+from proxy.errors import SourceError
+
+MAX_INSPECTIONS = 32
+"""With more containers to look at again than this, one list call is cheaper than inspecting each."""
+
+FIRST_DELAY_SECONDS = 0.1
+LONGEST_DELAY_SECONDS = 10.0
+
+_log = logging.getLogger(__name__)
+_OWN_FILE = re.compile(r"/([0-9a-f]{64})/(?:userdata/)?(?:hostname|hosts|resolv\.conf)$")
+_ID = re.compile(r"[0-9a-f]{12}|[0-9a-f]{64}")
+
+
+class EventStream(Protocol):
+    """An open stream of Docker's event documents; `close` ends a read that blocks in another thread."""
+
+    def __iter__(self) -> Iterator[Mapping[str, Any]]: ...
+    def close(self) -> None: ...
+
+
+class Engine(Protocol):
+    """What this source asks of an engine. Each call raises `SourceError` when the engine cannot be asked."""
+
+    address: str
+
+    def list_containers(self) -> Sequence[Mapping[str, Any]]: ...
+    def inspect_container(self, container: str) -> Mapping[str, Any] | None: ...
+    def open_events(self, since: int | None) -> EventStream: ...
+
+
+def find_own_container_id(mountinfo_text: str, hostname: str) -> str | None:
+    """Return the id of the container this process runs in, or None outside of any.
+
+    The engine mounts three files of its folder for the container over /etc; `mountinfo_text` (/proc/self/mountinfo, see
+    proc(5)) shows that folder. Failing that, an engine's default host name is the short id.
+    """
+    for line in mountinfo_text.splitlines():
+        fields = line.split()
+        # Only those mounts: a host shows the folders of all its containers in other mounts.
+        if len(fields) > 4 and fields[4] in ("/etc/hostname", "/etc/hosts", "/etc/resolv.conf"):
+            match = _OWN_FILE.search(fields[3])
+            if match:
+                return match[1]
+    return hostname if _ID.fullmatch(hostname) else None
+
+
+class DockerSource:
+    """The containers that `engine` runs, less the one the proxy itself runs in (`own_container_id`)."""
+
+    name = "docker"
+
+    def __init__(self, engine: Engine, own_container_id: str | None) -> None:
+        self._engine = engine
+        self._view = _View(engine, own_container_id)
+        self._hints: SimpleQueue[str | None] = SimpleQueue()  # container ids; None: look at everything
+        self._pending: set[str] = set()
+        self._is_stale = True
+        self._stopped = threading.Event()
+        self._events: EventStream | None = None
+        self._last_event: int | None = None  # seconds, by the engine's clock
+
+    def read(self) -> Snapshot:
+        """Return the containers as they are now; after `SourceError`, the next read makes good what this one missed."""
+        self._take_hints()
+        if self._is_stale or len(self._pending) > MAX_INSPECTIONS or self._view.is_proxy_in(self._pending):
+            self._view.read_all()
+        else:
+            for container_id in sorted(self._pending):
+                self._view.read_one(container_id)
+        self._pending.clear()
+        self._is_stale = False
+        return self._view.make_snapshot()
+
+    def invalidate(self) -> None:
+        """Make the next read list everything. May be called from any thread."""
+        self._hints.put(None)
+
+    def watch(self, put: Callable[[Trigger], None]) -> None:
+        """Put a trigger for each event that may matter, until `stop`; a lost engine is tried again for ever."""
+        delay_seconds, is_lost = FIRST_DELAY_SECONDS, False
+        while not self._stopped.is_set():
+            started = time.monotonic()
+            try:
+                with closing(self._engine.open_events(self._last_event)) as events:
+                    if is_lost:
+                        _log.info("engine at %s is back", self._engine.address)
+                    is_lost = False
+                    self._watch_events(events, put)
+            except SourceError as error:
+                if not is_lost and not self._stopped.is_set():
+                    _log.warning("%s; the last known containers stay in force, trying again", error)
+                is_lost = True
+            if time.monotonic() - started > LONGEST_DELAY_SECONDS:
+                delay_seconds = FIRST_DELAY_SECONDS
+            self._stopped.wait(delay_seconds)
+            delay_seconds = min(2 * delay_seconds, LONGEST_DELAY_SECONDS)
+
+    def stop(self) -> None:
+        """End `watch`, also while it waits for an event."""
+        self._stopped.set()
+        if events := self._events:
+            events.close()
+
+    def _watch_events(self, events: EventStream, put: Callable[[Trigger], None]) -> None:
+        """Pass on the events of one connection until it ends."""
+        self._events = events
+        if self._stopped.is_set():  # `stop` came before there was a stream to close
+            return
+        # The stream is open: what changes from here on is in it, so listing now leaves no gap.
+        self.invalidate()
+        put(Trigger(reason="engine connected"))
+        healths: dict[str, str] = {}
+        for document in events:
+            event = parse_event(document)
+            if event is None:
+                continue
+            self._last_event = max(self._last_event or 0, event.time)
+            if not _repeats_health(event, healths):
+                self._hints.put(None if event.action == "rename" else event.container_id)
+                put(Trigger(reason=str(event), container_id=event.container_id))
+
+    def _take_hints(self) -> None:
+        while True:
+            try:
+                hint = self._hints.get_nowait()
+            except Empty:
+                return
+            if hint is None:
+                self._is_stale = True
+            else:
+                self._pending.add(hint)
+
+
+class _View:
+    """The containers as they were last seen. A failed read leaves it as it was."""
+
+    def __init__(self, engine: Engine, own_container_id: str | None) -> None:
+        self._engine = engine
+        self._own_container_id = own_container_id
+        self._proxy: ProxyContainer | None = None
+        self._links: Mapping[str, str] = {}
+        self._containers: dict[str, Container] = {}
+        # By id alone: environment and exposed ports of a container never change.
+        self._inspected: dict[str, Container] = {}
+
+    def is_proxy_in(self, container_ids: set[str]) -> bool:
+        """Say whether the proxy's own container is among them; a change of its networks or links concerns all."""
+        return self._proxy is not None and self._proxy.id in container_ids
+
+    def read_all(self) -> None:
+        """List every container, and inspect those of which the list does not say enough."""
+        own = self._engine.inspect_container(self._own_container_id) if self._own_container_id else None
+        links = parse_links(own) if own else {}
+        listed = [parse_listed(entry) for entry in self._engine.list_containers()]
+        self._containers = {container.id: self._complete(container, links) for container in listed}
+        self._inspected = {key: value for key, value in self._inspected.items() if key in self._containers}
+        self._links = links
+        self._proxy = parse_proxy(own) if own else None
+
+    def read_one(self, container_id: str) -> None:
+        """Inspect one container; forget it when it has ended."""
+        document = self._engine.inspect_container(container_id)
+        if document is None or not is_listed(document):
+            self._containers.pop(container_id, None)
+            self._inspected.pop(container_id, None)
+            return
+        container = parse_inspected(document)
+        if has_foreign_network(container) or _alias_of(container, self._links):
+            self._inspected[container_id] = container
+        self._containers[container_id] = self._complete(container, self._links)
+
+    def make_snapshot(self) -> Snapshot:
+        """Return all containers but the proxy's own, those that borrow a network with the networks of its owner."""
+        proxy = self._proxy
+        own_id = proxy.id if proxy else None
+        containers = sorted(self._containers.values(), key=lambda container: container.id)
+        if proxy and (owner := self._owner_of(proxy.network_mode)):
+            proxy = replace(proxy, networks=owner.networks, network_mode=owner.network_mode)
+        return Snapshot(
+            containers=tuple(self._with_networks(container) for container in containers if container.id != own_id),
+            proxy=proxy,
+        )
+
+    def _complete(self, container: Container, links: Mapping[str, str]) -> Container:
+        """Add what only an inspection tells: the environment of a linked container, the ports of a foreign network."""
+        alias = _alias_of(container, links)
+        if not alias and not has_foreign_network(container):
+            return replace(container, environment={}) if container.environment else container
+        if container.id not in self._inspected:
+            document = self._engine.inspect_container(container.id)
+            if document is None:  # it ended since it was listed; its event is on the way
+                return container
+            self._inspected[container.id] = parse_inspected(document)
+        inspected = self._inspected[container.id]
+        ports = inspected.ports if has_foreign_network(container) else container.ports
+        return replace(container, alias=alias, ports=ports, environment=inspected.environment if alias else {})
+
+    def _with_networks(self, container: Container) -> Container:
+        owner = self._owner_of(container.network_mode)
+        return replace(container, networks=owner.networks, network_mode=owner.network_mode) if owner else container
+
+    def _owner_of(self, network_mode: str) -> Container | None:
+        owner = network_owner(network_mode)
+        if owner is None:
+            return None
+        # The engine writes the id, even where the user gave a name.
+        return self._containers.get(owner) or next(
+            (container for container in self._containers.values() if container.name == owner), None
+        )
+
+
+def _alias_of(container: Container, links: Mapping[str, str]) -> str:
+    """Return the alias under which the proxy links to the container, by its name or a (short) id; else nothing."""
+    for target in (container.name, container.id, container.id[:12]):
+        if target in links:
+            return links[target]
+    return ""
+
+
+def _repeats_health(event: EngineEvent, healths: dict[str, str]) -> bool:
+    """Say whether the event reports a health already reported: some engines tell the result of every check."""
+    if event.action != "health_status":
+        if event.action in ("die", "destroy"):
+            healths.pop(event.container_id, None)
+        return False
+    if healths.get(event.container_id) == event.detail:
+        return True
+    healths[event.container_id] = event.detail
+    return False

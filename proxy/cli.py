@@ -1,0 +1,92 @@
+"""The command line. The environment is read here and nowhere else; objects are built in `wiring`.
+
+Exit codes: 0 all is well; 1 there are problems, or what was asked for did not succeed; 2 the settings or the command
+line are wrong; 3 what is needed does not answer (the engine, HAProxy, the controller).
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+
+from proxy.errors import ConfigCheckError, ProxyError, SettingsError, SourceError
+from proxy.exit_codes import NO_ANSWER, OK, PROBLEMS, SETTINGS_WRONG
+from proxy.log import set_up_logging
+from proxy.settings_parser import parse_settings
+
+# Modules are imported when their command runs: the supervisor lives as long as the proxy and must not carry the memory
+# of what only the controller needs.
+COMMANDS = (
+    ("run", "proxy.launch:run", "keep HAProxy and the controller running until SIGTERM or Ctrl-C"),
+    ("control", "proxy.launch:control", "run the controller alone (what `run` starts beside HAProxy)"),
+    ("check", "proxy.inspection:check", "would the configuration load? list every problem by container; change nothing"),
+    ("render", "proxy.inspection:render", "print the configuration and the maps, passwords hidden; change nothing"),
+    ("routes", "proxy.inspection:routes", "print which host and path leads to which service and servers, and their state"),
+    ("reload", "proxy.operation:reload", "look at everything again, reload HAProxy, wait until the new worker serves"),
+    ("health", "proxy.operation:health", "does HAProxy run, and did the last pass succeed? (for HEALTHCHECK)"),
+)
+
+EPILOG = """\
+settings come from environment variables (see the README); the commands inside a container read the container's own.
+
+exit codes: 0 fine, 1 problems were found or the action failed, 2 settings or command line are wrong,
+3 the engine, HAProxy or the controller does not answer
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code; messages for people go to standard error."""
+    options = _make_parser().parse_args(arguments)
+    environment = dict(os.environ)
+    if options.mode:
+        environment["PROXY_MODE"] = options.mode
+    try:
+        settings = parse_settings(environment, lambda path: path.read_text(encoding="utf-8"))
+        if options.name in ("run", "control"):
+            set_up_logging(debug=settings.runtime.debug, output=sys.stdout, target=settings.haproxy.log_target)
+        else:
+            set_up_logging(debug=settings.runtime.debug, output=sys.stderr)
+        module, _, function = options.command.partition(":")
+        code: int = getattr(importlib.import_module(module), function)(options, settings, environment)
+    except SettingsError as error:
+        for fault in error.faults:
+            print(f"proxy: {fault}", file=sys.stderr)
+        return SETTINGS_WRONG
+    except ConfigCheckError as error:
+        print(f"proxy: HAProxy refuses the proxy's own settings:\n{error}", file=sys.stderr)
+        return SETTINGS_WRONG
+    except SourceError as error:
+        print(f"proxy: {error}", file=sys.stderr)
+        return NO_ANSWER
+    except ProxyError as error:
+        print(f"proxy: {error}", file=sys.stderr)
+        return PROBLEMS
+    except BrokenPipeError:
+        # Whoever read our output has gone (`proxy render | head`); Python would complain once more at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return OK
+    return code
+
+
+def _make_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="proxy",
+        description="Routes requests to containers by their labels, with HAProxy.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = parser.add_subparsers(metavar="COMMAND", required=True, dest="name")
+    for name, command, text in COMMANDS:
+        command_parser = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
+        command_parser.set_defaults(command=command)
+        command_parser.add_argument(
+            "--mode", choices=("custom", "acsrouting"), help="which labels are read (default: PROXY_MODE, else custom)"
+        )
+        if name == "run":
+            command_parser.add_argument(
+                "--drop-root", action="store_true", help="when started as root, go on as HAPROXY_USER"
+            )
+    return parser

@@ -1,0 +1,175 @@
+"""From a service to its backend: servers, and the lines that its settings come to.
+
+In: a `Service`. Out: `Backend` (or the servers of a TCP listener), and a problem for each container that has no reachable
+address. Lines that a `defaults` section can hold go into a profile, which many backends share and which HAProxy 3.4 can
+build new backends from at runtime; only the rest stands in the backend itself (design, "The idea").
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from proxy.core.addresses import choose_address
+from proxy.core.containers import Container, Health, ProxyContainer, State
+from proxy.core.labels import BackendSettings
+from proxy.core.model import Backend, Profile, Server, ServerState
+from proxy.core.services import Member, Service, label_of
+from proxy.core.syntax import ServerName, make_name
+from proxy.errors import Problem
+from proxy.settings import ProxyMode, RoutingSettings
+
+USERLIST = "proxy_users"
+"""The name of the userlist of HTTP_BASIC_AUTH in haproxy.cfg."""
+
+_ENGINE_ID = re.compile(r"[0-9a-f]{64}")
+
+_PROFILE_KEYWORDS = frozenset(
+    ["acl", "balance", "compression", "cookie", "default-server", "errorfile", "errorfiles", "errorloc", "errorloc302", "errorloc303", "fullconn", "hash-type", "http-after-response", "http-check", "http-error", "http-request", "http-response", "http-reuse", "http-send-name-header", "no", "option", "retries", "retry-on", "tcp-check", "timeout"]
+)
+"""Directives that a named `defaults` section takes (manual, section 4.1). Any other stays in the backend itself."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BuildContext:
+    """What every backend depends on besides its service."""
+
+    settings: RoutingSettings
+    proxy: ProxyContainer | None
+    terminates_tls: bool
+    https_port: int | None = None
+    """The port to name in redirects to https; None where it is the default one."""
+
+
+def make_profile(lines: Sequence[str]) -> Profile:
+    """Return the profile of `lines`; equal lines give one name."""
+    digest = hashlib.sha256("\n".join(lines).encode()).hexdigest()[:12]
+    return Profile(name=f"profile_{digest}", lines=tuple(lines))
+
+
+def build_backend(service: Service, context: BuildContext) -> tuple[Backend, tuple[Problem, ...]]:
+    """Build the backend of a service's HTTP ports (or of all its ports, with MODE=tcp)."""
+    mode = ProxyMode.TCP if context.settings.mode is ProxyMode.TCP else ProxyMode.HTTP
+    lines = _http_lines(service.settings, context) if mode is ProxyMode.HTTP else _common_lines(service.settings, context)
+    extra = service.settings.extra_lines
+    cookie = service.settings.cookie if mode is ProxyMode.HTTP else None
+    servers, problems = build_servers(service.members, None, context, has_cookie=bool(cookie))
+    backend = Backend(
+        name=service.name,
+        mode=mode,
+        profile=make_profile(["mode " + mode, *lines, *(line for line in extra if _fits_profile(line))]),
+        lines=(*service.settings.session_lines, *(line for line in extra if not _fits_profile(line))),
+        servers=servers,
+        services=service.labels,
+    )
+    return backend, problems
+
+
+def build_tcp_lines(services: Sequence[Service], context: BuildContext) -> tuple[str, ...]:
+    """Return the lines of a TCP listener that several services may share; the first by name decides on each directive."""
+    lines: dict[str, None] = {}
+    for service in services[:1]:
+        lines.update(dict.fromkeys(_common_lines(service.settings, context)))
+    for service in services:
+        lines.update(dict.fromkeys(service.settings.extra_lines))
+    return tuple(lines)
+
+
+def build_servers(
+    members: Sequence[Member], port: int | None, context: BuildContext, *, has_cookie: bool
+) -> tuple[tuple[Server, ...], tuple[Problem, ...]]:
+    """Build one server per container and port, sorted by name; `port` None means each container's own HTTP ports."""
+    servers: list[Server] = []
+    problems: list[Problem] = []
+    for member in members:
+        container = member.spec.container
+        try:
+            network = member.spec.network or context.settings.network
+            address = choose_address(container, context.proxy, network)
+        except ValueError as error:
+            problems.append(Problem(service=label_of(member.spec), container=container.name, reason=str(error)))
+            continue
+        numbers = member.spec.ports if port is None else (port,)
+        servers += [_server(member, address, number, context, has_cookie=has_cookie) for number in numbers]
+        if not numbers and not member.spec.tcp_ports:
+            problems.append(_no_port(member))
+    return tuple(sorted(servers, key=lambda server: server.name)), tuple(problems)
+
+
+def _server(member: Member, address: str, port: int, context: BuildContext, *, has_cookie: bool) -> Server:
+    container = member.spec.container
+    state, reason = server_state(container)
+    health_check = member.settings.health_check or context.settings.health_check
+    extra = member.settings.extra_route_settings or context.settings.extra_route_settings
+    return Server(
+        name=server_name(container, port),
+        address=address,
+        port=port,
+        cookie=make_name(container.id) if has_cookie else "",
+        options=" ".join(filter(None, (health_check, extra))),
+        is_backup=member.settings.is_backup,
+        state=state,
+        reason=reason,
+        container=container.name,
+    )
+
+
+def server_name(container: Container, port: int) -> ServerName:
+    """Return a name that people recognise and that no other container ever has, a recreated one included."""
+    unique = f".{container.id[:12]}" if _ENGINE_ID.fullmatch(container.id) else ""
+    return ServerName(make_name(f"{container.name}{unique}:{port}"))
+
+
+def server_state(container: Container) -> tuple[ServerState, str]:
+    """Return whether a container may get traffic, and if not, why."""
+    if container.state is State.STOPPING:
+        return ServerState.DRAIN, "is stopping"
+    if container.state is not State.RUNNING:
+        return ServerState.MAINT, f"is {container.state}"
+    if container.health is Health.UNHEALTHY:
+        return ServerState.MAINT, "its health check says unhealthy"
+    if container.health is Health.STARTING:
+        return ServerState.MAINT, "its health check has not passed yet"
+    return ServerState.READY, ""
+
+
+def _fits_profile(line: str) -> bool:
+    return line.split()[0] in _PROFILE_KEYWORDS
+
+
+def _common_lines(settings: BackendSettings, context: BuildContext) -> list[str]:
+    return [f"balance {settings.balance or context.settings.balance}", *settings.options]
+
+
+def _http_lines(settings: BackendSettings, context: BuildContext) -> list[str]:
+    lines = _common_lines(settings, context)
+    if settings.force_ssl and context.terminates_tls:
+        lines.append(_redirect_line(context))  # first, so that no password is asked for in clear text
+    if context.settings.basic_users and not settings.exclude_basic_auth:
+        lines.append(f"http-request auth realm proxy unless {{ http_auth({USERLIST}) }}")
+    if settings.cookie:
+        lines.append(f"cookie {settings.cookie}")
+    if settings.hsts_max_age is not None:
+        header = f'"max-age={settings.hsts_max_age}"'
+        lines.append(f"http-response set-header Strict-Transport-Security {header} if {{ ssl_fc }}")
+    if settings.compression_types:
+        lines += ["compression algo gzip", "compression type " + " ".join(settings.compression_types)]
+    lines += settings.http_check_lines
+    return lines
+
+
+def _redirect_line(context: BuildContext) -> str:
+    port = f":{context.https_port}" if context.https_port else ""
+    target = f"https://%[req.hdr(host),host_only]{port}%[pathq]"
+    already = " !{ req.hdr(X-Forwarded-Proto) -i https }" if context.settings.skip_forwarded_proto else ""
+    return f"http-request redirect code 301 location {target} if !{{ ssl_fc }}{already}"
+
+
+def _no_port(member: Member) -> Problem:
+    return Problem(
+        service=label_of(member.spec),
+        container=member.spec.container.name,
+        reason="has no TCP port to route to; tell which with `expose` or `ports` (or EXPOSE in its image)",
+    )

@@ -1,0 +1,90 @@
+"""Certificates: a PEM in, a checked value out. What HAProxy would refuse is refused here, with a reason.
+
+The order of keys is kept as given; the key is checked against the first certificate, since HAProxy stops its whole start
+at a pair that does not match. No message of this module holds any part of a PEM.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import warnings
+from dataclasses import dataclass
+
+from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
+from cryptography.x509.oid import NameOID
+
+from proxy.secret import Secret
+
+_BLOCK = re.compile(r"-----BEGIN (?P<kind>[A-Z0-9 ]+)-----.*?-----END (?P=kind)-----", re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Certificate:
+    """A private key with its certificate chain. `fingerprint` tells two PEMs apart; `names` are those it is valid for.
+
+    `not_after` is in seconds since the epoch.
+    """
+
+    pem: Secret
+    fingerprint: str
+    names: tuple[str, ...] = ()
+    not_after: int = 0
+
+
+def parse_certificate(text: str) -> Certificate:
+    r"""Parse a PEM, in one line with `\n` for newlines or in many. Raises ValueError without quoting any of it."""
+    pem = normalise_pem(text)
+    keys = [match.group() for match in _BLOCK.finditer(pem) if match["kind"].endswith("PRIVATE KEY")]
+    chain = [match.group() for match in _BLOCK.finditer(pem) if match["kind"].endswith("CERTIFICATE")]
+    if not chain:
+        raise ValueError("the PEM holds no certificate; give the private key, then the certificate chain")
+    if not keys:
+        raise ValueError("the PEM holds no private key; give the private key, then the certificate chain")
+    leaf = _load_leaf(chain)
+    _check_key(keys[0], leaf)
+    return Certificate(
+        pem=Secret(pem),
+        fingerprint=hashlib.sha256(pem.encode()).hexdigest()[:16],
+        names=_names(leaf),
+        not_after=int(leaf.not_valid_after_utc.timestamp()),
+    )
+
+
+def normalise_pem(text: str) -> str:
+    r"""Return a PEM with real newlines: `\n`, as two characters, is how one-line settings write them (spec 1.2)."""
+    lines = text.replace("\\r", "").replace("\\n", "\n").replace("\r", "").split("\n")
+    return "\n".join(line.strip() for line in lines if line.strip()) + "\n"
+
+
+def _load_leaf(chain: list[str]) -> x509.Certificate:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # old but working certificates (serial 0, odd encodings) are the user's choice
+            return [x509.load_pem_x509_certificate(block.encode()) for block in chain][0]
+    except ValueError:
+        raise ValueError("a certificate of the PEM cannot be read; is it complete?") from None
+
+
+def _check_key(block: str, leaf: x509.Certificate) -> None:
+    if "ENCRYPTED" in block:
+        raise ValueError("the private key is encrypted with a password; remove it (openssl pkey -in key.pem)")
+    try:
+        key = load_pem_private_key(block.encode(), password=None)
+    except (ValueError, TypeError, UnsupportedAlgorithm):
+        raise ValueError("the private key of the PEM cannot be read; is it complete?") from None
+    spki = (Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    if key.public_key().public_bytes(*spki) != leaf.public_key().public_bytes(*spki):
+        raise ValueError("the private key does not belong to the first certificate of the PEM")
+
+
+def _names(leaf: x509.Certificate) -> tuple[str, ...]:
+    names = {str(attribute.value).lower() for attribute in leaf.subject.get_attributes_for_oid(NameOID.COMMON_NAME)}
+    try:
+        alternative = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        names |= {name.lower() for name in alternative.get_values_for_type(x509.DNSName)}
+    except (x509.ExtensionNotFound, ValueError):
+        pass
+    return tuple(sorted(names))

@@ -1,0 +1,144 @@
+"""From ordered routes to map tables: how one frontend finds the backend of a request without walking all entries.
+
+In: the routes of one frontend in their order of precedence. Out: `RouteTables`, the rows of five map files. A request is
+looked up so (templates/haproxy.cfg.j2 holds the rules):
+
+1. `hosts`, by exact host: most hosts have one answer for every path, and are done.
+2. Hosts whose answer depends on the path have `/` there: then `paths` (exact) and `prefixes` (longest first);
+   or `~` where only trying in order is right: then `patterns`, a list of regular expressions.
+3. Whatever is left: `wildcards`, a list of regular expressions over all entries with a wildcard in the domain.
+
+Every key starts with the kind of request: `w` with `Upgrade: websocket`, `h` without. Rows under `w` stand only for hosts
+that have entries for WebSockets; such requests fall back to the rows under `h`. Why this equals trying all entries in
+order: an exact host's list contains each wildcard entry that comes before the last entry of that host, so that nothing
+that is found there could have been preceded by anything else; the property test compares it with the plain reading.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from proxy.core.syntax import BackendName
+from proxy.core.virtual_host import VirtualHost
+
+BY_PATH = "/"
+IN_ORDER = "~"
+"""Markers in `hosts`; neither can be a backend's name."""
+
+Row = tuple[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Route:
+    """One entry and the backend that it leads to. `weight` is VIRTUAL_HOST_WEIGHT."""
+
+    entry: VirtualHost
+    backend: BackendName
+    weight: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RouteTables:
+    """The rows (key, value) of a frontend's maps. The order of `patterns` and `wildcards` matters; the rest is sorted."""
+
+    hosts: tuple[Row, ...] = ()
+    paths: tuple[Row, ...] = ()
+    prefixes: tuple[Row, ...] = ()
+    patterns: tuple[Row, ...] = ()
+    wildcards: tuple[Row, ...] = ()
+
+
+def build_tables(routes: Sequence[Route]) -> RouteTables:
+    """Build the tables of one frontend from its routes, given in their order of precedence."""
+    exact: dict[str, list[int]] = {}
+    wild: list[int] = []
+    for position, route in enumerate(routes):
+        if route.entry.has_exact_domain:
+            exact.setdefault(route.entry.domain, []).append(position)
+        else:
+            wild.append(position)
+    tables = _Tables()
+    for domain, positions in sorted(exact.items()):
+        outranking = [i for i in wild if i < positions[-1] and _matches(routes[i].entry.domain, domain)]
+        candidates = [routes[i] for i in sorted(positions + outranking)] if outranking else [routes[i] for i in positions]
+        tables.add_host(domain, candidates)
+    return RouteTables(
+        hosts=tuple(sorted(tables.hosts)),
+        paths=tuple(sorted(tables.paths)),
+        prefixes=tuple(sorted(tables.prefixes)),
+        patterns=tuple(tables.patterns),
+        wildcards=tuple(_pattern_row(routes[i], routes[i].entry.domain) for i in wild),
+    )
+
+
+class _Tables:
+    """Collects the rows of exact hosts."""
+
+    def __init__(self) -> None:
+        self.hosts: list[Row] = []
+        self.paths: list[Row] = []
+        self.prefixes: list[Row] = []
+        self.patterns: list[Row] = []
+
+    def add_host(self, domain: str, candidates: Sequence[Route]) -> None:
+        """Add what an exact host needs; `candidates` are all routes that may answer for it, in order."""
+        if any(route.entry.scheme.is_websocket for route in candidates):
+            self._add(domain, "w", _until_any_path(candidates))
+        plain = [route for route in candidates if not route.entry.scheme.is_websocket]
+        if plain:
+            self._add(domain, "h", _until_any_path(plain))
+
+    def _add(self, domain: str, kind: str, candidates: Sequence[Route]) -> None:
+        key = kind + domain
+        if not candidates[0].entry.path:
+            self.hosts.append((key, candidates[0].backend))
+        elif _is_longest_first(candidates):
+            self.hosts.append((key, BY_PATH))
+            self._add_indexed(key, candidates)
+        else:
+            self.hosts.append((key, IN_ORDER))
+            self.patterns.extend(_pattern_row(route, domain, kind) for route in candidates)
+
+    def _add_indexed(self, key: str, candidates: Sequence[Route]) -> None:
+        paths: dict[str, str] = {}
+        prefixes: dict[str, str] = {}
+        for route in candidates:
+            path = route.entry.path or "/*"
+            if path.endswith("*"):
+                prefixes.setdefault(key + path[:-1], route.backend)
+            else:
+                paths.setdefault(key + path, route.backend)
+        self.paths.extend(paths.items())
+        self.prefixes.extend(prefixes.items())
+
+
+def _until_any_path(candidates: Sequence[Route]) -> Sequence[Route]:
+    for count, route in enumerate(candidates, start=1):
+        if not route.entry.path:
+            return candidates[:count]
+    return candidates
+
+
+def _is_longest_first(candidates: Sequence[Route]) -> bool:
+    """Whether exact paths first, then the longest prefix, gives what trying the candidates in order gives.
+
+    True when no path has a wildcard but at its end, and domain and weight are the same throughout: then the order of
+    precedence itself is by length, and an exact path is never shorter than a prefix of it.
+    """
+    return len({(route.weight, route.entry.domain) for route in candidates}) == 1 and all(
+        "*" not in route.entry.path[:-1] for route in candidates
+    )
+
+
+def _pattern_row(route: Route, domain: str, kind: str = "") -> Row:
+    if not kind:
+        kind = "w" if route.entry.scheme.is_websocket else "."
+    host = "[^/]*".join(re.escape(part) for part in domain.split("*"))
+    path = ".*".join(re.escape(part) for part in route.entry.path.split("*")) + "$" if route.entry.path else ""
+    return f"^{kind}{host}{path or '(?:[/*]|$)'}", route.backend
+
+
+def _matches(pattern: str, domain: str) -> bool:
+    return re.fullmatch("[^/]*".join(re.escape(part) for part in pattern.split("*")), domain) is not None

@@ -1,0 +1,178 @@
+"""The model as text: haproxy.cfg, map files, certificate files and the list of certificates.
+
+In: `RoutingModel`, settings, a Jinja environment over `templates/`. Out: `DesiredState`. Templates are views: what they
+print is decided here and before. Equal models give byte-equal files.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from jinja2 import Environment
+
+from proxy.core.backends import USERLIST
+from proxy.core.matching import Row
+from proxy.core.model import Backend, Frontend, RoutingModel, Server, ServerState
+from proxy.core.syntax import quote
+from proxy.secret import Secret
+from proxy.settings import ProxyMode, Settings
+
+CONFIG_FILE = "haproxy.cfg"
+CERTIFICATE_LIST = "certificates.list"
+CERTIFICATE_FOLDER = "certs"
+CA_FILE = "certs/ca/client-ca.pem"
+MAP_FOLDER = "maps"
+MAP_KINDS = ("hosts", "paths", "prefixes", "patterns", "wildcards")
+
+MAX_RELOADS_OF_A_WORKER = 50
+"""How many reloads an old worker may outlive: bounds their number where `hard-stop-after` bounds their time."""
+
+_HTTP_ONLY_OPTIONS = ("accept-invalid-http", "checkcache", "forwardfor", "h1-", "http", "originalto", "persist")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DesiredState:
+    """Every file HAProxy is to run from (name relative to the state's folder -> text) and the model they print.
+
+    The files hold keys and passwords: they go to files of mode 0600 and nowhere else.
+    """
+
+    model: RoutingModel
+    files: Mapping[str, str] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Paths:
+    """Where HAProxy finds what does not change with the configuration."""
+
+    runtime_socket: Path
+    server_state: Path
+
+
+class Renderer:
+    """Renders models; keeps the text of backends that have not changed."""
+
+    def __init__(self, environment: Environment, settings: Settings, paths: Paths) -> None:
+        self._config = environment.get_template("haproxy.cfg.j2")
+        self._backend = environment.get_template("backend.cfg.j2")
+        self._settings = settings
+        self._paths = paths
+        self._backend_texts: dict[str, tuple[Backend, str]] = {}
+
+    def render(self, model: RoutingModel) -> DesiredState:
+        """Return everything that HAProxy needs to run `model`."""
+        files = {CONFIG_FILE: self.render_config(model, show_secrets=True)}
+        for frontend in model.frontends:
+            if frontend.mode is not ProxyMode.TCP:
+                files.update(render_maps(frontend))
+        if model.certificates:
+            files[CERTIFICATE_LIST] = "".join(f"{CERTIFICATE_FOLDER}/{stored.name}\n" for stored in model.certificates)
+        for stored in model.certificates:
+            files[f"{CERTIFICATE_FOLDER}/{stored.name}"] = stored.certificate.pem.reveal()
+        ca_certificate = self._settings.tls.ca_certificate
+        if ca_certificate and not self._settings.tls.ca_file:
+            files[CA_FILE] = ca_certificate.reveal()
+        return DesiredState(model=model, files=files)
+
+    def render_config(self, model: RoutingModel, *, show_secrets: bool) -> str:
+        """Return haproxy.cfg; with `show_secrets` false, passwords are printed as `***`."""
+        head = self._config.render(
+            settings=self._settings,
+            paths=self._paths,
+            model=model,
+            routing=self._settings.routing,
+            tls_bind=self._tls_bind(model),
+            logs=_log_targets(self._settings.haproxy.log_target),
+            defaults={mode: self._default_lines(mode) for mode in (ProxyMode.HTTP, ProxyMode.TCP)},
+            profiles=_profiles(model.backends),
+            userlist=USERLIST,
+            max_reloads=MAX_RELOADS_OF_A_WORKER,
+            map_file=map_file,
+            quote=quote,
+            secret=lambda secret: _show(secret, show_secrets=show_secrets),
+            server_line=server_line,
+        )
+        return head + "".join(self._backend_text(backend) for backend in model.backends)
+
+    def _backend_text(self, backend: Backend) -> str:
+        known, text = self._backend_texts.get(backend.name, (None, ""))
+        if known != backend:
+            text = self._backend.render(backend=backend, server_line=server_line)
+            self._backend_texts[backend.name] = (backend, text)
+        return text
+
+    def _tls_bind(self, model: RoutingModel) -> str:
+        if not model.certificates:
+            return ""
+        tls = self._settings.tls
+        words = ["ssl", "crt-list", CERTIFICATE_LIST]
+        if tls.ca_file or tls.ca_certificate:
+            words += ["ca-file", quote(str(tls.ca_file or CA_FILE)), "verify", "required"]
+        return " ".join(words)
+
+    def _default_lines(self, mode: ProxyMode) -> Sequence[str]:
+        haproxy = self._settings.haproxy
+        own = ["log global", *(f"option {option}" for option in haproxy.options)]
+        own += [f"timeout {timeout}" for timeout in haproxy.timeouts]
+        lines = list(dict.fromkeys([*own, *haproxy.extra_default_settings]))
+        return lines if mode is ProxyMode.HTTP else [line for line in map(_for_tcp, lines) if line]
+
+
+def map_file(port: int, kind: str) -> str:
+    """Return the name of one of a frontend's map files, as the configuration and the runtime API know it."""
+    return f"{MAP_FOLDER}/{port}-{kind}.map"
+
+
+def render_maps(frontend: Frontend) -> dict[str, str]:
+    """Return the map files of a frontend by name; every kind is there, empty ones too, so that rows can come at runtime."""
+    return {map_file(frontend.port, kind): _rows(getattr(frontend.tables, kind)) for kind in MAP_KINDS}
+
+
+def server_line(server: Server) -> str:
+    """Return the `server` line of the configuration; what the runtime API needs to add it is the same text."""
+    words = ["server", server.name, _address(server)]
+    if server.cookie:
+        words += ["cookie", server.cookie]
+    if server.weight is not None:
+        words += ["weight", str(server.weight)]
+    if server.is_backup:
+        words.append("backup")
+    if server.state is ServerState.MAINT:
+        words.append("disabled")
+    return " ".join([*words, server.options]).rstrip()
+
+
+def _address(server: Server) -> str:
+    return f"[{server.address}]:{server.port}" if ":" in server.address else f"{server.address}:{server.port}"
+
+
+def _rows(rows: Sequence[Row]) -> str:
+    return "".join(f"{key} {value}\n" for key, value in rows)
+
+
+def _profiles(backends: Sequence[Backend]) -> Sequence[tuple[str, Sequence[str]]]:
+    """(header, lines) of each profile, by name; a profile builds on the defaults of its mode."""
+    used = {(backend.profile.name, backend.mode): backend.profile.lines for backend in backends}
+    return [(f"{name} from {mode}", lines) for (name, mode), lines in sorted(used.items())]
+
+
+def _log_targets(target: str) -> Sequence[str]:
+    if target == "stdout":
+        return ["stdout format raw local0"]
+    return [f"{target} local0", f"{target} local1 notice"]
+
+
+def _for_tcp(line: str) -> str:
+    """The line as `defaults` of TCP proxies take it: without what only HTTP knows, which HAProxy would warn of."""
+    words = line.split()
+    if words[:2] == ["option", "httplog"]:
+        return "option tcplog"
+    if words[0] == "option" and words[1].startswith(_HTTP_ONLY_OPTIONS):
+        return ""
+    return line
+
+
+def _show(secret: Secret, *, show_secrets: bool) -> str:
+    return quote(secret.reveal()) if show_secrets else "***"

@@ -1,0 +1,138 @@
+"""When the next pass is due. A state machine that is told the time; it never looks at a clock itself.
+
+In: triggers with the time they came, and how passes ended. Out: the time of the next pass, and why. Rules: the first
+trigger after a quiet time acts at once; those that follow are coalesced until `holdoff_seconds` after the last pass, no
+longer, so that a storm that never ends still gets its passes; a failed pass is retried with growing delays; a resync is
+due `resync_seconds` after the last one. All times are in seconds of one monotonic clock.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class TriggerKind(StrEnum):
+    """What a trigger asks for."""
+
+    LOOK = "look"
+    """Something may have changed: look again."""
+    RELOAD = "reload"
+    """The user asked for a reload, whether or not anything changed."""
+    STOP = "stop"
+    """End the loop."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trigger:
+    """A hint that something may have changed; `reason` is a phrase for the log ("container shop-web-1: start")."""
+
+    reason: str
+    kind: TriggerKind = TriggerKind.LOOK
+    container_id: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScheduleSettings:
+    """How eager passes are."""
+
+    holdoff_seconds: float = 0.05
+    """Shortest pause between two passes: what comes within it is one pass."""
+    resync_seconds: float = 60.0
+    """How long after the last full look everything is looked at again, which repairs what a hint missed."""
+    first_retry_seconds: float = 0.5
+    """Pause after a failed pass; doubled after each further one, up to `longest_retry_seconds`."""
+    longest_retry_seconds: float = 30.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DuePass:
+    """A pass to run now. `forced_by` is the reason of a reload that was asked for, else empty."""
+
+    reasons: tuple[str, ...]
+    forced_by: str = ""
+    is_resync: bool = False
+
+
+MAX_REASONS = 8
+"""More reasons than this are counted rather than kept: a storm must not grow the memory or the log line."""
+
+
+class Schedule:
+    """Collects triggers and says when to act on them. The first pass is due at once and is a resync."""
+
+    def __init__(self, settings: ScheduleSettings) -> None:
+        self._settings = settings
+        self._pending_since: float | None = None
+        self._reasons: dict[str, None] = {}
+        self._dropped_reasons = 0
+        self._forced_by = ""
+        self._last_end: float | None = None
+        self._last_resync: float | None = None
+        self._failures = 0
+        self._taken: DuePass | None = None
+
+    def add(self, trigger: Trigger, now: float) -> None:
+        """Take a trigger into account. `STOP` is the loop's own business and counts as any other here."""
+        if self._pending_since is None:
+            self._pending_since = now
+        if trigger.kind is TriggerKind.RELOAD:
+            self._forced_by = self._forced_by or trigger.reason
+        self._keep_reason(trigger.reason)
+
+    def due_time(self) -> float:
+        """Return when the next pass is due; that may lie in the past. There always is a next one."""
+        if self._last_end is None or self._last_resync is None:
+            return self._retry_time() if self._failures else 0.0
+        if self._failures:
+            return self._retry_time()
+        if self._pending_since is not None:
+            return max(self._pending_since, self._last_end + self._settings.holdoff_seconds)
+        return self._last_resync + self._settings.resync_seconds
+
+    def take(self, now: float) -> DuePass:
+        """Return the pass to run at `now`; what it covers is no longer pending."""
+        is_resync = self._last_resync is None or now >= self._last_resync + self._settings.resync_seconds
+        reasons = [*self._reasons]
+        if self._dropped_reasons:
+            reasons.append(f"{self._dropped_reasons} more")
+        if not reasons:
+            reasons.append("retry" if self._failures else "resync" if self._last_end is not None else "start")
+        self._taken = DuePass(reasons=tuple(reasons), forced_by=self._forced_by, is_resync=is_resync)
+        self._pending_since, self._reasons, self._dropped_reasons, self._forced_by = None, {}, 0, ""
+        return self._taken
+
+    def record_success(self, now: float) -> None:
+        """The pass that was taken last has brought HAProxy up to date."""
+        if self._taken and self._taken.is_resync:
+            self._last_resync = now
+        self._last_end, self._failures, self._taken = now, 0, None
+
+    def record_failure(self, now: float) -> None:
+        """The pass that was taken last has not; a reload that it was asked for is still wanted."""
+        if self._taken:
+            self._forced_by = self._forced_by or self._taken.forced_by
+        self._last_end, self._taken = now, None
+        self._failures += 1
+
+    def _retry_time(self) -> float:
+        """When to try again after a failure.
+
+        What is new since the failure may be its cure (a label put right, an engine that is back), so it waits for the
+        first, short delay only; it must not wait for less, since a failure may itself cause triggers.
+        """
+        last_end = self._last_end or 0.0
+        first = self._settings.first_retry_seconds
+        if self._pending_since is not None:
+            return max(self._pending_since, last_end + first)
+        # The exponent is bounded so that weeks of failures do not end in a number too large for a float.
+        delay: float = first * 2.0 ** min(self._failures - 1, 30)
+        return last_end + min(delay, self._settings.longest_retry_seconds)
+
+    def _keep_reason(self, reason: str) -> None:
+        if reason in self._reasons:
+            return
+        if len(self._reasons) < MAX_REASONS:
+            self._reasons[reason] = None
+        else:
+            self._dropped_reasons += 1

@@ -1,0 +1,85 @@
+"""What can go wrong, as types: exceptions for what stops an action, `Problem` for what costs one service its route.
+
+    ProxyError
+    ├── SettingsError       the proxy's own settings are wrong; all faults at once (exit code 2)
+    ├── StateError          the folder of state files cannot be used or written; the current files stay
+    ├── SourceError         a source of containers cannot be read now; never means "no containers"
+    ├── ConfigCheckError    HAProxy refuses a candidate configuration; nothing was changed
+    ├── ReloadError         HAProxy did not take over a checked configuration; the old worker still serves
+    └── RuntimeApiError     a runtime command failed, was refused, or got no answer
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+class ProxyError(Exception):
+    """Base of all errors that this program raises on purpose; its text is meant for the user."""
+
+
+class SettingsError(ProxyError):
+    """The proxy's own settings are wrong. `faults` holds every fault found, one sentence each."""
+
+    def __init__(self, faults: Sequence[str]) -> None:
+        super().__init__("; ".join(faults))
+        self.faults = tuple(faults)
+
+
+class SourceError(ProxyError):
+    """A source of containers cannot be read now. The last snapshot stays in force."""
+
+
+class StateError(ProxyError):
+    """The folder of state files cannot be used, or not be written; the current files are as they were."""
+
+
+class ConfigCheckError(ProxyError):
+    """HAProxy refuses a candidate configuration. `messages` are its own alert lines, in order."""
+
+    def __init__(self, messages: Sequence[str]) -> None:
+        super().__init__("\n".join(messages))
+        self.messages = tuple(messages)
+
+
+class ReloadError(ProxyError):
+    """HAProxy did not take over a configuration that had passed the check; the old worker still serves."""
+
+
+class RuntimeApiError(ProxyError):
+    """A command on HAProxy's runtime socket failed, was refused, or got no answer in time."""
+
+
+MAX_VALUE_LENGTH = 120
+"""Longest part of a label's value that a problem shows, in characters."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, order=True)
+class Problem:
+    """A diagnosed fault of one container or service: where it is, what is wrong, what to do.
+
+    `value` is what the user wrote, already shortened and with secrets left out (see `shorten`).
+    An empty `container` means the service as a whole; an empty `setting` means no single label is at fault.
+    """
+
+    service: str
+    container: str = ""
+    setting: str = ""
+    value: str = ""
+    reason: str
+
+    def __str__(self) -> str:
+        where = f"container {self.container}" if self.container else f"service {self.service}"
+        what = f": {self.setting}" if self.setting else ""
+        if self.setting and self.value:
+            what += f"={self.value!r}"
+        return f"{where}{what}: {self.reason}"
+
+
+def shorten(value: str) -> str:
+    """Return `value` short enough for a message, with the middle left out."""
+    if len(value) <= MAX_VALUE_LENGTH:
+        return value
+    half = MAX_VALUE_LENGTH // 2
+    return f"{value[:half]}...{value[-half:]}"

@@ -1,0 +1,9 @@
+"""Exit codes of every command, for scripts."""
+
+OK = 0
+PROBLEMS = 1
+"""Problems were found, or what was asked for did not succeed."""
+SETTINGS_WRONG = 2
+"""The settings or the command line are wrong; trying again is no use."""
+NO_ANSWER = 3
+"""The engine, HAProxy or the controller does not answer."""

@@ -1,0 +1,49 @@
+"""The commands that stay: `run`, the supervisor with HAProxy and controller, and `control`, the controller alone."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import logging
+import sys
+from collections.abc import Mapping
+
+from proxy.adapters.haproxy_process import HaproxyProgram
+from proxy.adapters.state_files import StateLayout
+from proxy.engine_socket import docker_socket
+from proxy.exit_codes import OK
+from proxy.privileges import drop_root
+from proxy.settings import Settings
+from proxy.variables import unknown_variables
+from proxy.supervisor import Supervisor
+
+logger = logging.getLogger(__name__)
+
+
+def run(options: argparse.Namespace, settings: Settings, environment: Mapping[str, str]) -> int:
+    """Keep HAProxy and the controller running; return the exit code at the end."""
+    folder = settings.runtime.state_folder
+    if options.drop_root:
+        drop_root(
+            settings.haproxy.user,
+            settings.haproxy.group,
+            socket=docker_socket(environment),
+            state_folder=folder,
+            argv=[sys.executable, "-m", "proxy", "run"],
+        )
+    for warning in unknown_variables(environment):
+        logger.warning("%s", warning)
+    program = HaproxyProgram(settings.runtime.haproxy_binary, environment)
+    logger.info("HAProxy %s, state in %s", program.version(), folder)
+    controller = [sys.executable, "-m", "proxy", "control"]
+    stop_seconds = settings.runtime.stop_seconds
+    return Supervisor(program, StateLayout(folder=folder), controller, environment, stop_seconds).run()
+
+
+def control(options: argparse.Namespace, settings: Settings, environment: Mapping[str, str]) -> int:
+    """Run the controller until SIGTERM."""
+    del options
+    # The wiring brings in everything, which the supervisor must not carry (see cli.COMMANDS).
+    importlib.import_module("proxy.wiring").run_controller(settings, environment)
+    return OK
+

@@ -1,0 +1,41 @@
+"""Set up logging: one line per record, and to a syslog server where one is set."""
+
+from __future__ import annotations
+
+import logging
+import logging.handlers
+import time
+from typing import TextIO
+
+FORMAT = "%(asctime)s %(levelname)-7s proxy: %(message)s"
+SYSLOG_FORMAT = "proxy: %(levelname)s %(message)s"
+SYSLOG_PORT = 514
+
+
+def set_up_logging(*, debug: bool, output: TextIO, target: str = "stdout") -> None:
+    """Send the log, in UTC, to `output`, and to the syslog server `target` (`host[:port]`, UDP) unless that is `stdout`.
+
+    A syslog server that cannot be found costs the copy, not the start.
+    """
+    formatter = logging.Formatter(FORMAT, "%Y-%m-%dT%H:%M:%SZ")
+    formatter.converter = time.gmtime
+    handler = logging.StreamHandler(output)
+    handler.setFormatter(formatter)
+    root = logging.getLogger()
+    root.handlers = [handler]
+    root.setLevel(logging.DEBUG if debug else logging.INFO)
+    for noisy in ("urllib3", "docker", "watchdog"):
+        logging.getLogger(noisy).setLevel(logging.INFO if debug else logging.WARNING)
+    if target != "stdout":
+        _add_syslog(root, target)
+
+
+def _add_syslog(root: logging.Logger, target: str) -> None:
+    host, _, port = target.rpartition(":") if ":" in target else (target, "", str(SYSLOG_PORT))
+    try:
+        handler = logging.handlers.SysLogHandler((host.strip("[]"), int(port)))
+    except OSError as error:
+        root.warning("the controller's log does not go to %s: %s", target, error)
+        return
+    handler.setFormatter(logging.Formatter(SYSLOG_FORMAT))
+    root.addHandler(handler)

@@ -1,0 +1,63 @@
+"""Commands that speak to what runs: `reload` and `health`."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+import time
+from collections.abc import Mapping
+
+from proxy.adapters.runtime_socket import MasterSocket
+from proxy.adapters.state_files import StateLayout
+from proxy.errors import RuntimeApiError
+from proxy.exit_codes import NO_ANSWER, OK, PROBLEMS
+from proxy.reporting import read_status
+from proxy.settings import Settings
+
+RELOAD_WAIT_SECONDS = 90.0
+"""A reload may take a minute where a port is taken (see `haproxy_process`)."""
+POLL_SECONDS = 0.05
+
+
+def reload(options: argparse.Namespace, settings: Settings, environment: Mapping[str, str]) -> int:
+    """Have the controller look at everything again and reload; return when the new worker serves."""
+    del options, environment
+    folder = settings.runtime.state_folder
+    before = read_status(folder)
+    if before is None:
+        return _fail(f"no controller has written a status to {folder}; is `proxy run` running?")
+    try:
+        os.kill(before.pid, signal.SIGUSR1)
+    except ProcessLookupError:
+        return _fail(f"the controller, process {before.pid}, is not running")
+    deadline = time.monotonic() + RELOAD_WAIT_SECONDS
+    while time.monotonic() < deadline:
+        status = read_status(folder)
+        if status and (status.forced, status.pid) > (before.forced, before.pid) or status and status.pid != before.pid:
+            print(status.sentence)
+            return OK if status.is_success else PROBLEMS
+        time.sleep(POLL_SECONDS)
+    return _fail(f"no answer from the controller within {RELOAD_WAIT_SECONDS:g} s; its log tells more")
+
+
+def health(options: argparse.Namespace, settings: Settings, environment: Mapping[str, str]) -> int:
+    """Tell whether HAProxy runs and whether its configuration is up to date.
+
+    A controller that cannot reach the engine is no reason to call the proxy unhealthy: it serves what it knows.
+    """
+    del options, environment
+    layout = StateLayout(folder=settings.runtime.state_folder)
+    try:
+        MasterSocket(layout.master_socket).send("show proc")
+    except RuntimeApiError as error:
+        return _fail(f"HAProxy does not answer: {error}")
+    status = read_status(layout.folder)
+    print(f"HAProxy runs; last pass: {status.sentence if status else 'none yet'}")
+    return OK
+
+
+def _fail(message: str) -> int:
+    print(f"proxy: {message}", file=sys.stderr)
+    return NO_ANSWER

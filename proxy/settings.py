@@ -1,0 +1,150 @@
+"""The proxy's own settings, as frozen groups: types only, so that everything may import them.
+
+`proxy/settings_parser.py` makes them from environment variables; `proxy/variables.py` lists those. Texts that go into
+HAProxy's configuration are safe lines or words already, in today's spelling.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from proxy.secret import Secret
+
+
+class RoutingMode(StrEnum):
+    """Which labels are read: `aliyun.proxy.*` (custom) or `aliyun.routing.*` (acsrouting)."""
+
+    CUSTOM = "custom"
+    SIMPLE = "acsrouting"
+
+
+class ProxyMode(StrEnum):
+    """HAProxy's mode of the frontends that virtual hosts use."""
+
+    HTTP = "http"
+    TCP = "tcp"
+    HEALTH = "health"
+
+
+class SourceKind(StrEnum):
+    """Where containers are learnt from."""
+
+    DOCKER = "docker"
+    LINKS = "links"
+    FILE = "file"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scope:
+    """Which containers are candidates (spec 1.1): all, or the own project and the named (project, service) pairs."""
+
+    everything: bool = False
+    services: frozenset[tuple[str, str]] = frozenset()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BasicUser:
+    """One user of HTTP basic authentication; `is_crypted` when the password is a crypt(3) hash."""
+
+    name: str
+    password: Secret
+    is_crypted: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RoutingSettings:
+    """What decides which containers are routed and how services are set up when their labels are silent.
+
+    `monitor_port` is set if and only if `monitor_uri` is. Ports are those users name, before `port_offset`.
+    """
+
+    routing_mode: RoutingMode
+    mode: ProxyMode
+    scope: Scope
+    balance: str
+    health_check: str
+    extra_route_settings: str
+    force_default_backend: bool
+    skip_forwarded_proto: bool
+    allow_extra_settings: bool
+    basic_users: tuple[BasicUser, ...]
+    network: str
+    extra_frontend_settings: Mapping[int, tuple[str, ...]]
+    additional_backends: Mapping[str, tuple[str, ...]]
+    monitor_port: int | None
+    monitor_uri: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TlsSettings:
+    """Certificates that the proxy itself is given, and the TLS policy of its listeners.
+
+    PEMs are as given, with real line breaks, not yet looked into. With a `certificate_folder` there is no default one;
+    with a `ca_file` no `ca_certificate`.
+    """
+
+    default_certificate: Secret | None
+    extra_certificates: tuple[tuple[str, Secret], ...]
+    certificate_folder: Path | None
+    ca_file: Path | None
+    ca_certificate: Secret | None
+    bind_ciphers: str
+    bind_options: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HaproxySettings:
+    """What goes into `global`, `defaults`, the binds and the statistics page.
+
+    `options` and `timeouts` hold what stands behind the words `option` and `timeout`. `log_target` is `stdout`, a
+    socket's path or `host:port`. `port_offset` is added to every port that is listened on.
+    """
+
+    maxconn: int
+    threads: int | None
+    options: tuple[str, ...]
+    timeouts: tuple[str, ...]
+    extra_global_settings: tuple[str, ...]
+    extra_default_settings: tuple[str, ...]
+    extra_bind_settings: Mapping[int, tuple[str, ...]]
+    log_target: str
+    stats_port: int
+    stats_users: tuple[tuple[str, Secret], ...]
+    port_offset: int
+    old_worker_seconds: int
+    user: str
+    group: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RuntimeSettings:
+    """Where things are, and how the controller runs."""
+
+    sources: tuple[SourceKind, ...] | None
+    """None: whatever is there (an engine that answers, link variables, a file)."""
+    services_file: Path | None
+    state_folder: Path
+    templates_folder: Path
+    haproxy_binary: str
+    resync_seconds: int
+    stop_seconds: int
+    """How long requests in flight may take to finish when the proxy is stopped."""
+    debug: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """All settings of one run."""
+
+    routing: RoutingSettings
+    tls: TlsSettings
+    haproxy: HaproxySettings
+    runtime: RuntimeSettings
+
+
+OLD_WORKER_SECONDS = 12 * 3600
+"""How long an old worker may finish its connections after a reload where `RELOAD_TIMEOUT` is 0: long enough for any
+request, short enough that WebSockets which never end cannot keep old workers for ever."""

@@ -1,0 +1,194 @@
+"""From environment variables to `Settings`: what each variable's text means.
+
+In: a mapping of variables (`os.environ` in `cli.py`, nowhere else). Out: `Settings`, or one `SettingsError` that names
+every fault together.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import TypeVar
+
+from proxy import settings_values as values
+from proxy.core.label_values import parse_balance
+from proxy.core.syntax import make_name, safe_word
+from proxy.core.virtual_host import parse_port
+from proxy.errors import SettingsError
+from proxy.settings import (
+    OLD_WORKER_SECONDS,
+    BasicUser,
+    HaproxySettings,
+    ProxyMode,
+    RoutingMode,
+    RoutingSettings,
+    RuntimeSettings,
+    Scope,
+    Settings,
+    SourceKind,
+    TlsSettings,
+)
+from proxy.settings_reader import SettingsReader
+
+Key = TypeVar("Key", int, str)
+
+_FRONTEND_SETTINGS = re.compile(r"EXTRA_FRONTEND_SETTINGS_(?P<port>\d+)")
+_FRONTEND_FILE = re.compile(r"EXTRA_FRONTEND_SETTINGS_(FILE_)?(?P<port>\d+)(?(1)|_FILE)")
+_BACKEND = re.compile(r"ADDITIONAL_BACKEND_(?!FILE_)(?P<name>.+)")
+_BACKEND_FILE = re.compile(r"ADDITIONAL_BACKEND_FILE_(?P<name>.+)")
+_TEMPLATES = Path(__file__).resolve().parent.parent / "templates"
+
+
+def parse_settings(environment: Mapping[str, str], read_text: Callable[[Path], str]) -> Settings:
+    """Return the settings that `environment` asks for.
+
+    `read_text` reads the files that `*_FILE` variables name; it may raise OSError or UnicodeDecodeError. Raises
+    SettingsError with every fault.
+    """
+    reader = SettingsReader(environment, read_text)
+    settings = Settings(
+        routing=_parse_routing(reader),
+        tls=_parse_tls(reader),
+        haproxy=_parse_haproxy(reader),
+        runtime=_parse_runtime(reader),
+    )
+    if reader.faults:
+        raise SettingsError(reader.faults)
+    return settings
+
+
+def _parse_routing(reader: SettingsReader) -> RoutingSettings:
+    services = reader.entries("ADDITIONAL_SERVICES", values.parse_service)
+    monitor_port = reader.parse("MONITOR_PORT", parse_port, None)
+    for given, missing in (("MONITOR_PORT", "MONITOR_URI"), ("MONITOR_URI", "MONITOR_PORT")):
+        if reader.is_set(given) and not reader.is_set(missing):
+            reader.add_fault(given, f"has no effect without {missing}; set MONITOR_PORT=80 and MONITOR_URI=/ping, say")
+    return RoutingSettings(
+        routing_mode=reader.parse("PROXY_MODE", values.choice(RoutingMode), RoutingMode.CUSTOM),
+        mode=reader.parse("MODE", values.choice(ProxyMode), ProxyMode.HTTP),
+        scope=Scope(everything=None in services, services=frozenset(pair for pair in services if pair)),
+        balance=reader.parse("BALANCE", parse_balance, ""),
+        health_check=reader.parse("HEALTH_CHECK", values.parse_text, ""),
+        extra_route_settings=reader.parse("EXTRA_ROUTE_SETTINGS", values.parse_text, ""),
+        force_default_backend=reader.parse("FORCE_DEFAULT_BACKEND", values.is_not_false, True),
+        skip_forwarded_proto=reader.is_set("SKIP_FORWARDED_PROTO"),
+        allow_extra_settings=reader.parse("PROXY_ALLOW_EXTRA_SETTINGS", values.parse_boolean, False),
+        basic_users=_parse_basic_users(reader),
+        network=reader.text("PROXY_NETWORK"),
+        extra_frontend_settings=_parse_frontend_settings(reader),
+        additional_backends=_parse_backends(reader),
+        monitor_port=monitor_port,
+        monitor_uri=reader.parse("MONITOR_URI", values.parse_uri, ""),
+    )
+
+
+def _parse_tls(reader: SettingsReader) -> TlsSettings:
+    folder, ca_file = reader.text("CERT_FOLDER"), reader.text("CA_CERT_FILE")
+    extra = []
+    for name in reader.entries("EXTRA_SSL_CERTS", values.parse_variable_name):
+        certificate = reader.secret_pem(name)
+        if certificate:
+            extra.append((name, certificate))
+        else:
+            reader.add_fault(name, "is named in EXTRA_SSL_CERTS but not set; set it to a one-line PEM")
+    default = reader.secret_pem("DEFAULT_SSL_CERT") or reader.secret_pem("SSL_CERT")
+    return TlsSettings(
+        default_certificate=None if folder else default,
+        extra_certificates=tuple(extra),
+        certificate_folder=Path(folder) if folder else None,
+        ca_file=Path(ca_file) if ca_file else None,
+        ca_certificate=None if ca_file else reader.secret_pem("CA_CERT"),
+        bind_ciphers=reader.parse("SSL_BIND_CIPHERS", safe_word, ""),
+        bind_options=reader.parse("SSL_BIND_OPTIONS", values.parse_text, ""),
+    )
+
+
+def _parse_haproxy(reader: SettingsReader) -> HaproxySettings:
+    positive = values.number(minimum=1)
+    processes = reader.parse("NBPROC", positive, None)
+    return HaproxySettings(
+        maxconn=reader.parse("MAXCONN", positive, 0),
+        threads=reader.parse("NBTHREAD", positive, None) or processes,
+        options=reader.entries("OPTION", values.parse_option),
+        timeouts=_parse_timeouts(reader),
+        extra_global_settings=_lines_and_file(reader, "EXTRA_GLOBAL_SETTINGS"),
+        extra_default_settings=_lines_and_file(reader, "EXTRA_DEFAULT_SETTINGS"),
+        extra_bind_settings=_group(reader.entries("EXTRA_BIND_SETTINGS", values.parse_bind_setting)),
+        # The documented default means nobody listens there: only a value that was given is a destination.
+        log_target=reader.parse("RSYSLOG_DESTINATION", values.parse_log_target, "")
+        if reader.is_set("RSYSLOG_DESTINATION")
+        else "stdout",
+        stats_port=reader.parse("STATS_PORT", parse_port, 0),
+        stats_users=reader.entries("STATS_AUTH", values.parse_user),
+        port_offset=reader.parse("PROXY_PORT_OFFSET", values.number(minimum=0, maximum=65534), 0),
+        old_worker_seconds=reader.parse("RELOAD_TIMEOUT", values.number(minimum=0), 0) or OLD_WORKER_SECONDS,
+        user=reader.parse("HAPROXY_USER", safe_word, ""),
+        group=reader.parse("HAPROXY_GROUP", safe_word, ""),
+    )
+
+
+def _parse_runtime(reader: SettingsReader) -> RuntimeSettings:
+    file = reader.text("PROXY_SERVICES_FILE")
+    return RuntimeSettings(
+        sources=reader.entries("PROXY_SOURCES", values.choice(SourceKind)) or None,
+        services_file=Path(file) if file else None,
+        state_folder=Path(reader.text("PROXY_STATE_FOLDER")),
+        templates_folder=Path(reader.text("PROXY_TEMPLATES") or _TEMPLATES),
+        haproxy_binary=reader.text("PROXY_HAPROXY"),
+        resync_seconds=reader.parse("PROXY_RESYNC_SECONDS", values.number(minimum=1), 0),
+        stop_seconds=reader.parse("PROXY_STOP_SECONDS", values.number(minimum=0), 0),
+        debug=reader.parse("DEBUG", values.is_not_false, False),
+    )
+
+
+def _parse_basic_users(reader: SettingsReader) -> tuple[BasicUser, ...]:
+    users: dict[str, BasicUser] = {}
+    for variable in ("HTTP_BASIC_AUTH", "HTTP_BASIC_AUTH_SECURE"):
+        for name, password in reader.entries(variable, values.parse_user):
+            if name in users:
+                reader.add_fault(variable, f"names the user {name!r} again; give each user once")
+            users[name] = BasicUser(name=name, password=password, is_crypted=variable.endswith("_SECURE"))
+    return tuple(users.values())
+
+
+def _parse_frontend_settings(reader: SettingsReader) -> Mapping[int, tuple[str, ...]]:
+    found: list[tuple[int, str]] = []
+    for name, match in (*reader.family(_FRONTEND_SETTINGS), *reader.family(_FRONTEND_FILE)):
+        try:
+            port = parse_port(match["port"])
+        except ValueError as error:
+            reader.add_fault(name, f"{error}; name the port that the frontend listens on")
+            continue
+        found += [(port, line) for line in _lines_of(reader, name, is_file="FILE" in name)]
+    return _group(found)
+
+
+def _parse_backends(reader: SettingsReader) -> Mapping[str, tuple[str, ...]]:
+    found: list[tuple[str, str]] = []
+    for name, match in (*reader.family(_BACKEND), *reader.family(_BACKEND_FILE)):
+        if make_name(match["name"]) != match["name"]:
+            reader.add_fault(name, "ends in a name that HAProxy does not take; use letters, digits and - _ . : only")
+        found += [(match["name"], line) for line in _lines_of(reader, name, is_file="BACKEND_FILE_" in name)]
+    return _group(found)
+
+
+def _lines_and_file(reader: SettingsReader, name: str) -> tuple[str, ...]:
+    return reader.lines(name) + reader.file_lines(f"{name}_FILE")
+
+
+def _lines_of(reader: SettingsReader, name: str, *, is_file: bool) -> tuple[str, ...]:
+    return reader.file_lines(name) if is_file else reader.lines(name)
+
+
+def _parse_timeouts(reader: SettingsReader) -> tuple[str, ...]:
+    timeouts = {**values.TIMEOUTS, **dict(reader.entries("TIMEOUT", values.parse_timeout))}
+    return tuple(f"{name} {value}" for name, value in timeouts.items())
+
+
+def _group(pairs: Iterable[tuple[Key, str]]) -> Mapping[Key, tuple[str, ...]]:
+    """Lines by key, keys in order, each key's lines in the order given."""
+    grouped: dict[Key, list[str]] = {}
+    for key, line in pairs:
+        grouped.setdefault(key, []).append(line)
+    return {key: tuple(lines) for key, lines in sorted(grouped.items())}

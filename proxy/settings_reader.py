@@ -1,0 +1,102 @@
+"""Reads environment variables by the table of `proxy/variables.py`, and keeps every fault, not only the first.
+
+In: the mapping of variables. Out: parsed values, and one sentence per fault that names the variable, its value unless
+it is secret, and the reason.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import TypeVar
+
+from proxy.core.syntax import split_list
+from proxy.errors import shorten
+from proxy.secret import Secret
+from proxy.settings_values import parse_line
+from proxy.variable import Variable
+from proxy.variables import VARIABLES
+
+T = TypeVar("T")
+
+
+class SettingsReader:
+    """One reading of one environment; `faults` grows with every value that cannot be used."""
+
+    def __init__(self, environment: Mapping[str, str], read_text: Callable[[Path], str]) -> None:
+        self._environment = environment
+        self._read_text = read_text
+        self._table: Mapping[str, Variable] = {variable.name: variable for variable in VARIABLES}
+        self.faults: list[str] = []
+
+    def is_set(self, name: str) -> bool:
+        """Return whether the variable has a value: an empty one counts as unset."""
+        return bool(self._environment.get(name, "").strip())
+
+    def text(self, name: str) -> str:
+        """Return the variable's value, stripped; the table's default where it is unset or empty."""
+        value = self._environment.get(name, "").strip()
+        return value or (self._table[name].default if name in self._table else "")
+
+    def parse(self, name: str, parser: Callable[[str], T], fallback: T) -> T:
+        """Return the parsed value; `fallback` where the variable is unset and has no default, or is at fault."""
+        text = self.text(name)
+        if not text:
+            return fallback
+        try:
+            return parser(text)
+        except ValueError as error:
+            self.add_fault(name, str(error))
+            return fallback
+
+    def entries(self, name: str, parser: Callable[[str], T]) -> tuple[T, ...]:
+        """Return the parsed entries of a comma list, less those at fault."""
+        numbered = enumerate(split_list(self.text(name)), start=1)
+        return self._parse_each(name, ((f"entry {number}", entry) for number, entry in numbered), parser)
+
+    def lines(self, name: str) -> tuple[str, ...]:
+        """Return the configuration lines of a comma list."""
+        return self.entries(name, parse_line)
+
+    def file_lines(self, name: str) -> tuple[str, ...]:
+        """Return the configuration lines of the file that the variable names, without blank lines and comments."""
+        return self._parse_each(name, self._read_lines(name), parse_line) if self.is_set(name) else ()
+
+    def family(self, pattern: re.Pattern[str]) -> Iterator[tuple[str, re.Match[str]]]:
+        """Yield the set variables whose whole name matches, by name."""
+        for name in sorted(self._environment):
+            match = pattern.fullmatch(name)
+            if match and self.is_set(name):
+                yield name, match
+
+    def secret_pem(self, name: str) -> Secret | None:
+        r"""Return a PEM with real line breaks (a variable writes them as the two characters `\n`), not looked into."""
+        text = self.text(name)
+        return Secret(text.replace("\\n", "\n").strip() + "\n") if text else None
+
+    def add_fault(self, name: str, reason: str) -> None:
+        """Keep a fault; the value is shown unless it is secret."""
+        is_shown = self.is_set(name) and not (name in self._table and self._table[name].is_secret)
+        self.faults.append(f"{name}={shorten(self.text(name))!r}: {reason}" if is_shown else f"{name}: {reason}")
+
+    def _parse_each(self, name: str, entries: Iterator[tuple[str, str]], parser: Callable[[str], T]) -> tuple[T, ...]:
+        is_secret = name in self._table and self._table[name].is_secret
+        parsed = []
+        for place, entry in entries:
+            try:
+                parsed.append(parser(entry))
+            except ValueError as error:
+                shown = "" if is_secret else f" {shorten(entry)!r}"
+                self.faults.append(f"{name}: {place}{shown}: {error}")
+        return tuple(parsed)
+
+    def _read_lines(self, name: str) -> Iterator[tuple[str, str]]:
+        try:
+            text = self._read_text(Path(self.text(name)))
+        except (OSError, UnicodeDecodeError) as error:
+            self.add_fault(name, f"cannot be read ({error}); name a text file that the proxy may read")
+            return
+        for number, line in enumerate(text.splitlines(), start=1):
+            if line.strip() and not line.lstrip().startswith("#"):
+                yield f"line {number}", line

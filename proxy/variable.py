@@ -1,0 +1,26 @@
+"""The type of a row in the table of environment variables."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Variable:
+    """One environment variable, or a family of them: `<PORT>` and `<NAME>` in a name stand for any.
+
+    `default` is the text used where the variable is unset or empty. The value of an `is_secret` one is never shown.
+    """
+
+    name: str
+    default: str = ""
+    help: str
+    help_zh: str
+    example: str = ""
+    is_secret: bool = False
+
+    def matches(self, name: str) -> bool:
+        """Return whether `name` is this variable, or one of this family."""
+        pattern = re.escape(self.name).replace("<PORT>", r"\d+").replace("<NAME>", ".+")
+        return re.fullmatch(pattern, name) is not None

@@ -1,0 +1,154 @@
+"""Builds the objects of a run by hand, from settings; the only place where core, adapters and loop meet.
+
+In: `Settings` and the environment. Out: the controller's parts. Nothing runs until the caller starts it.
+"""
+
+from __future__ import annotations
+
+import logging
+import socket
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from proxy.adapters.certificate_files import CertificateFiles
+from proxy.adapters.docker_engine import DockerEngine
+from proxy.adapters.docker_source import DockerSource, find_own_container_id
+from proxy.adapters.file_source import FileSource
+from proxy.adapters.file_watcher import FileWatcher
+from proxy.adapters.haproxy_process import HaproxyControl, HaproxyProgram
+from proxy.adapters.link_source import LinkSource
+from proxy.adapters.runtime_socket import MasterSocket
+from proxy.adapters.state_files import StateFiles, StateLayout
+from proxy.core.links import parse_link_variables
+from proxy.core.rendering import Paths, Renderer
+from proxy.core.schedule import DuePass, Schedule, ScheduleSettings
+from proxy.daemon import Daemon, TriggerQueue, put_signals
+from proxy.engine_socket import docker_socket
+from proxy.errors import ProxyError, SettingsError
+from proxy.ports import ContainerSource
+from proxy.reconciler import Reconciler, World
+from proxy.reporting import Reporter
+from proxy.settings import Settings, SourceKind
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """What one pass needs."""
+
+    reconciler: Reconciler
+    renderer: Renderer
+    haproxy: HaproxyControl
+    store: StateFiles
+    sources: Sequence[ContainerSource]
+
+
+def make_sources(settings: Settings, environment: Mapping[str, str]) -> Sequence[ContainerSource]:
+    """Return the sources to read: those of PROXY_SOURCES, else those that are there.
+
+    Raises SettingsError when there is none, for then nothing could ever be routed.
+    """
+    runtime = settings.runtime
+    kinds = runtime.sources if runtime.sources is not None else find_sources(settings, environment)
+    sources: list[ContainerSource] = []
+    for kind in kinds:
+        if kind is SourceKind.DOCKER:
+            mountinfo = Path("/proc/self/mountinfo").read_text()
+            own_id = find_own_container_id(mountinfo, socket.gethostname())
+            sources.append(DockerSource(DockerEngine(environment), own_id))
+        elif kind is SourceKind.LINKS:
+            sources.append(LinkSource(environment))
+        elif runtime.services_file is None:
+            raise SettingsError(["PROXY_SOURCES: the source file needs PROXY_SERVICES_FILE, the path of a YAML file"])
+        else:
+            sources.append(FileSource(runtime.services_file, FileWatcher([runtime.services_file])))
+    if not sources:
+        raise SettingsError(
+            [
+                "no source of containers: mount the engine's socket (-v /var/run/docker.sock:/var/run/docker.sock), "
+                "set DOCKER_HOST, link containers, or set PROXY_SERVICES_FILE"
+            ]
+        )
+    return sources
+
+
+def find_sources(settings: Settings, environment: Mapping[str, str]) -> tuple[SourceKind, ...]:
+    """Return the kinds of sources that are there. Links without a socket count only where there is no engine."""
+    kinds: list[SourceKind] = []
+    engine = docker_socket(environment)
+    if engine is None or engine.exists():
+        kinds.append(SourceKind.DOCKER)
+    elif parse_link_variables(environment):
+        kinds.append(SourceKind.LINKS)
+    if settings.runtime.services_file:
+        kinds.append(SourceKind.FILE)
+    return tuple(kinds)
+
+
+def make_parts(settings: Settings, environment: Mapping[str, str], state_folder: Path) -> Parts:
+    """Build everything a pass needs, on `state_folder`; raise SettingsError or StateError."""
+    layout = StateLayout(folder=state_folder)
+    program = HaproxyProgram(settings.runtime.haproxy_binary, environment)
+    haproxy = HaproxyControl(program, MasterSocket(layout.master_socket), layout.server_state)
+    templates = FileSystemLoader(settings.runtime.templates_folder)
+    paths = Paths(runtime_socket=layout.runtime_socket, server_state=layout.server_state)
+    renderer = Renderer(
+        Environment(loader=templates, undefined=StrictUndefined, keep_trailing_newline=True, autoescape=False),
+        settings,
+        paths,
+    )
+    sources = make_sources(settings, environment)
+    store = StateFiles(layout)
+    reconciler = Reconciler(
+        world=World(sources),
+        read_certificates=CertificateFiles(settings.tls).read,
+        renderer=renderer,
+        store=store,
+        haproxy=haproxy,
+        settings=settings,
+    )
+    return Parts(reconciler=reconciler, renderer=renderer, haproxy=haproxy, store=store, sources=sources)
+
+
+def run_controller(settings: Settings, environment: Mapping[str, str]) -> None:
+    """Run passes until SIGTERM. Raises SettingsError, StateError or ConfigCheckError when it cannot even begin."""
+    triggers = TriggerQueue()
+    put_signals(triggers)
+    parts = make_parts(settings, environment, settings.runtime.state_folder)
+    parts.reconciler.check_own_settings()
+    watched = watched_paths(settings)
+    watchers = [*(source.watch for source in parts.sources), *([FileWatcher(watched).watch] if watched else [])]
+    for watch in watchers:
+        threading.Thread(target=watch, args=(triggers.put,), daemon=True).start()
+    schedule = Schedule(ScheduleSettings(resync_seconds=settings.runtime.resync_seconds))
+    reporter = Reporter(settings.runtime.state_folder)
+    Daemon(triggers, schedule, make_pass(parts.reconciler, reporter), time.monotonic).run()
+
+
+def make_pass(reconciler: Reconciler, reporter: Reporter) -> Callable[[DuePass], bool]:
+    """Return the function that the loop calls: one pass and its report."""
+
+    def run_pass(due: DuePass) -> bool:
+        started = time.monotonic()
+        try:
+            outcome = reconciler.run_pass(forced_by=due.forced_by, resync=due.is_resync or bool(due.forced_by))
+        except ProxyError as error:
+            reporter.report_failure(str(error), is_forced=bool(due.forced_by))
+            raise
+        duration_ms = round((time.monotonic() - started) * 1000)
+        reporter.report(outcome, due.reasons, duration_ms=duration_ms, is_forced=bool(due.forced_by))
+        return outcome.is_success
+
+    return run_pass
+
+
+def watched_paths(settings: Settings) -> tuple[Path, ...]:
+    """Files besides the sources' own whose change calls for a pass."""
+    tls = settings.tls
+    return tuple(path for path in (tls.certificate_folder, tls.ca_file, settings.runtime.templates_folder) if path)

@@ -1,0 +1,101 @@
+"""Values for tests, with sensible defaults and keyword overrides."""
+
+from __future__ import annotations
+
+import datetime
+import functools
+import itertools
+from collections.abc import Mapping
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from proxy.settings_parser import parse_settings
+
+from proxy.core.containers import Container, ContainerPort
+from proxy.core.labels import parse_container
+from proxy.core.model import RoutingModel
+from proxy.core.rendering import Paths, Renderer
+from proxy.core.routing import ProxyCertificates, build_routing_model
+from proxy.settings import Settings
+
+TEMPLATES = Path(__file__).parent.parent / "templates"
+_ids = itertools.count(1)
+
+
+def make_settings(**variables: str) -> Settings:
+    """Settings from variables, as the program parses them."""
+    return parse_settings(variables, lambda path: path.read_text())
+
+
+def make_container(name: str = "web-1", *, ports: tuple[int, ...] = (80,), **overrides: object) -> Container:
+    """A running container of project `shop`, reachable at 127.0.0.1; keyword `virtual_host` sets that label."""
+    labels: dict[str, str] = dict(overrides.pop("labels", {}))  # type: ignore[call-overload]
+    if "virtual_host" in overrides:
+        labels["aliyun.proxy.VIRTUAL_HOST"] = str(overrides.pop("virtual_host"))
+    values: dict[str, object] = {
+        "id": name.encode().hex().ljust(64, "0")[:64],
+        "name": name,
+        "project": "shop",
+        "service": name.rpartition("-")[0] or name,
+        "address": "127.0.0.1",
+        "labels": labels,
+        "ports": tuple(ContainerPort(number=port) for port in ports),
+    }
+    return Container(**{**values, **overrides})  # type: ignore[arg-type]
+
+
+def make_model(
+    *containers: Container, settings: Settings | None = None, certificates: ProxyCertificates | None = None
+) -> RoutingModel:
+    """The model of `containers`; their problems are the model's."""
+    settings = settings or make_settings()
+    specs = [spec for spec, _ in map(parse_container, containers) if spec]
+    return build_routing_model(specs, None, certificates or ProxyCertificates(), settings)
+
+
+def make_environment(folder: Path = TEMPLATES) -> Environment:
+    """The Jinja environment of the program."""
+    return Environment(loader=FileSystemLoader(folder), undefined=StrictUndefined, keep_trailing_newline=True)
+
+
+def make_renderer(settings: Settings, folder: Path) -> Renderer:
+    """A renderer whose sockets are in `folder`."""
+    paths = Paths(runtime_socket=folder / "haproxy.sock", server_state=folder / "server-state")
+    return Renderer(make_environment(), settings, paths)
+
+
+@functools.cache
+def make_pem(*names: str) -> str:
+    """A PEM for `names`: private key, then a self-signed certificate; one line each `\\n`-joined text can be made of."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, names[0])])
+    now = datetime.datetime.now(datetime.UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(subject)
+        .public_key(key.public_key())
+        .serial_number(next(_ids))
+        .not_valid_before(now - datetime.timedelta(days=1))
+        .not_valid_after(now + datetime.timedelta(days=30))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName(name) for name in names]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    private = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    return (private + certificate.public_bytes(serialization.Encoding.PEM)).decode()
+
+
+def one_line(pem: str) -> str:
+    r"""The PEM as one-line settings write it: newlines as `\n`."""
+    return pem.replace("\n", "\\n")
+
+
+def with_labels(**labels: str) -> Mapping[str, str]:
+    """Labels of custom routing by their short names."""
+    return {f"aliyun.proxy.{name}": value for name, value in labels.items()}

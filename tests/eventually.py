@@ -1,0 +1,31 @@
+"""Waiting in tests: poll for a condition, never sleep for a guess."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+T = TypeVar("T")
+
+PATIENCE = float(os.environ.get("TEST_PATIENCE", "3"))
+"""Multiplies every timeout; machines of CI are slow and shared."""
+
+
+def eventually(condition: Callable[[], T], timeout: float = 10.0, interval: float = 0.02) -> T:
+    """Return the first true value of `condition`; fail with its last error or value when time runs out."""
+    deadline = time.monotonic() + timeout * PATIENCE
+    while True:
+        try:
+            value = condition()
+            error: Exception | None = None
+        except (AssertionError, OSError) as failure:
+            value, error = None, failure  # type: ignore[assignment]
+        if value:
+            return value
+        if time.monotonic() > deadline:
+            if error:
+                raise error
+            raise AssertionError(f"still {value!r} after {timeout * PATIENCE} s")
+        time.sleep(interval)

@@ -1,0 +1,23 @@
+"""Both HAProxy versions that the product meets: 2.6 of hosts, 3.4 of the image. A missing one is a failure, no skip."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+ENVIRONMENT_FILE = Path(__file__).parent.parent.parent / ".cache" / "real.env"
+
+
+def find_binary(variable: str) -> str | None:
+    """The path that `python3 -m tests.real up` has told, in the environment or in its file."""
+    told = ENVIRONMENT_FILE.read_text().splitlines() if ENVIRONMENT_FILE.exists() else []
+    values = dict(line.partition("=")[::2] for line in told)
+    return os.environ.get(variable) or values.get(variable)
+
+
+@pytest.fixture(params=["HAPROXY_26", "HAPROXY_34"], ids=["2.6", "3.4"])
+def haproxy_binary(request: pytest.FixtureRequest) -> str:
+    """The path of an HAProxy; the test runs once for each version."""
+    return find_binary(request.param) or pytest.fail(f"{request.param} is unknown: run `python3 -m tests.real up` first")

@@ -1,0 +1,59 @@
+"""A real HAProxy that runs a model, without engine, supervisor or controller: for tests of what a configuration does."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from proxy.core.model import RoutingModel
+from proxy.settings import Settings
+from tests.builders import make_renderer
+from tests.eventually import eventually
+
+
+@dataclass(frozen=True)
+class RunningHaproxy:
+    """An HAProxy in the foreground; `port` maps a port of the model to the one it really listens on."""
+
+    folder: Path
+    offset: int
+    log: Path
+
+    def port(self, number: int) -> int:
+        return number + self.offset
+
+    def runtime(self, command: str) -> str:
+        """The reply to a command on the runtime socket."""
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.connect(str(self.folder / "haproxy.sock"))
+            connection.sendall(command.encode() + b"\n")
+            return b"".join(iter(lambda: connection.recv(65536), b"")).decode()
+
+
+def write_files(folder: Path, files: Mapping[str, str]) -> None:
+    for name, text in files.items():
+        path = folder / "current" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+
+
+@contextmanager
+def run_haproxy(binary: str, folder: Path, model: RoutingModel, settings: Settings) -> Iterator[RunningHaproxy]:
+    """Run `model` until the block ends; fails with HAProxy's own words when it does not start."""
+    write_files(folder, make_renderer(settings, folder).render(model).files)
+    log = folder / "haproxy.log"
+    config = folder / "current" / "haproxy.cfg"
+    with log.open("w") as output:
+        process = subprocess.Popen([binary, "-db", "-C", str(config.parent), "-f", str(config)], stdout=output, stderr=output, env={"PATH": ""})
+    running = RunningHaproxy(folder=folder, offset=settings.haproxy.port_offset, log=log)
+    try:
+        eventually(lambda: process.poll() is not None or (folder / "haproxy.sock").exists())
+        assert process.poll() is None, log.read_text() + config.read_text()
+        yield running
+    finally:
+        process.terminate()
+        process.wait(timeout=10)

@@ -1,0 +1,34 @@
+"""Ports of this machine that nobody uses, for servers that tests start."""
+
+from __future__ import annotations
+
+import itertools
+import random
+import socket
+
+
+def free_offset(*ports: int) -> int:
+    """An offset at which each of `ports` is free on the loopback address; another at each call."""
+    for _ in itertools.repeat(None, 200):
+        offset = random.randrange(10000, 55000)
+        if all(_is_free(offset + port) for port in ports):
+            return offset
+    raise RuntimeError("no free ports")
+
+
+def free_port() -> int:
+    """A TCP port that is free on the loopback address."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("", port))
+        except OSError:
+            return False
+    return True

@@ -1,0 +1,126 @@
+"""The image under all others: Debian testing, set up to use the machine's mirrors and certificates in a build.
+
+Its content is kept as a tar file named after its recipe, so that an engine that lost its images gets it back at once.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.real import host_network, machine
+from tests.real.steps import StepError, require_root, run
+from tests.real.suites import APT_SETTINGS, TESTING
+
+_SOURCES = """\
+Types: deb
+URIs: {mirror}
+Suites: {suite}
+Components: main
+Signed-By: {keyring}
+"""
+# Nobody reads manuals in a test container, and nobody minds a half-written one after a crash.
+_DPKG_SETTINGS = """\
+force-unsafe-io
+path-exclude /usr/share/doc/*
+path-exclude /usr/share/man/*
+path-exclude /usr/share/locale/*
+"""
+# As in the public Debian images: what apt-get downloads and caches does not stay in the layer.
+_APT_SETTINGS = """\
+Dir::Cache::pkgcache "";
+Dir::Cache::srcpkgcache "";
+DPkg::Post-Invoke { "rm -f /var/cache/apt/archives/*.deb /var/cache/apt/archives/partial/*.deb || true"; };
+"""
+_EMPTIED = ("dev", "proc", "sys", "run", "tmp", "var/cache/apt", "var/lib/apt/lists", "var/log")
+_DROPPED = (
+    *("usr/share/doc", "usr/share/man", "usr/share/locale"),
+    *("etc/apt/sources.list", "etc/resolv.conf", "etc/hostname"),
+)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """All that the base image is made of; equal recipes give equal images, up to the packages' versions."""
+
+    mirror: str
+    files: Mapping[str, bytes]
+
+    @classmethod
+    def of_this_machine(cls) -> Recipe:
+        mirror = machine.debian_mirror()
+        sources = _SOURCES.format(mirror=mirror, suite=TESTING, keyring=machine.KEYRING)
+        apt_settings = "".join(f'{key} "{value}";\n' for key, value in APT_SETTINGS.items())
+        files = {
+            "etc/apt/sources.list.d/debian.sources": sources.encode(),
+            "etc/apt/apt.conf.d/90machine": (machine.apt_settings() + apt_settings + _APT_SETTINGS).encode(),
+            "etc/dpkg/dpkg.cfg.d/90test": _DPKG_SETTINGS.encode(),
+            "etc/pip.conf": machine.pip_settings().encode(),
+        }
+        certificates = machine.extra_certificates()
+        files |= {f"usr/local/share/ca-certificates/{name}": content for name, content in certificates.items()}
+        return cls(mirror, files)
+
+    @property
+    def key(self) -> str:
+        return hashlib.sha256(Path(__file__).read_bytes() + repr(self).encode()).hexdigest()[:16]
+
+
+def tar_path(folder: Path, recipe: Recipe) -> Path:
+    return folder / f"{recipe.key}.tar"
+
+
+def provide_tar(folder: Path, recipe: Recipe) -> Path:
+    """The base image's content as a tar file in the folder; made by debootstrap unless it is there."""
+    tar = tar_path(folder, recipe)
+    if tar.exists():
+        return tar
+    require_root("to make a base image with debootstrap")
+    shutil.rmtree(folder, ignore_errors=True)  # the tar of an older recipe
+    folder.mkdir(parents=True)
+    with tempfile.TemporaryDirectory(dir=folder) as scratch:
+        root = Path(scratch) / "root"
+        _bootstrap(root, recipe)
+        _settle(root, recipe)
+        unfinished = tar.with_suffix(".new")
+        run("tar", "--directory", root, "--create", "--file", unfinished, "--numeric-owner", ".")
+        unfinished.replace(tar)
+    return tar
+
+
+def _bootstrap(root: Path, recipe: Recipe) -> None:
+    script = Path("/usr/share/debootstrap/scripts/sid")  # what any newer suite is made with, known by name or not
+    command = ("debootstrap", "--variant=minbase", "--include=ca-certificates", f"--keyring={machine.KEYRING}")
+    try:
+        run(*command, TESTING, root, recipe.mirror, script)
+    except StepError as error:
+        log = root / "debootstrap/debootstrap.log"
+        shown = f"\n    {log.read_text(errors='replace')[-2000:]}" if log.exists() else ""
+        raise StepError(f"{error}{shown}") from error
+    finally:
+        host_network.remove_mounts(root)
+
+
+def _settle(root: Path, recipe: Recipe) -> None:
+    """Write the recipe's files, take its certificates over, and drop what a container does not need."""
+    for name, content in recipe.files.items():
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+    run("chroot", root, "update-ca-certificates")
+    for name in _EMPTIED:
+        for path in (root / name).iterdir():
+            _remove(path)
+    for name in _DROPPED:
+        _remove(root / name)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)

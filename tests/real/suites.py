@@ -1,0 +1,79 @@
+"""Packages of Debian suites that the host does not use, fetched by an apt of our own beside the host's.
+
+The host's apt never hears of these suites, so nothing of the host can be upgraded by accident.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tests.real import machine
+from tests.real.steps import run
+
+TESTING = "forky"
+# Only HAProxy comes from experimental: a package's newer dependencies there (libc6) would break everything else.
+EXPERIMENTAL_PIN = "Package: haproxy\nPin: version 3.4.*\nPin-Priority: 990\n"
+APT_SETTINGS = {
+    # Release files of testing and experimental are past their date on a mirror that stands still.
+    "Acquire::Check-Valid-Until": "false",
+    "Acquire::Languages": "none",
+    # Two downloads of one file at once now and then stall at a mirror; apt's own 30 s are too long to wait for that.
+    "Acquire::http::Timeout": "8",
+    "Acquire::https::Timeout": "8",
+    "Acquire::Retries": "5",
+}
+
+
+class Suites:
+    """Debian testing and experimental, below a folder of their own."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._lock = threading.Lock()
+        self._is_updated = False
+
+    @contextmanager
+    def unpacked(self, package: str) -> Iterator[Path]:
+        """Fetch a package and all it depends on, and yield a folder where they lie unpacked until the context ends."""
+        self._update()
+        with tempfile.TemporaryDirectory(dir=self._folder) as folder:
+            archives, unpacked = Path(folder) / "archives", Path(folder) / "unpacked"
+            (archives / "partial").mkdir(parents=True)
+            with self._lock:  # two apt-get at once would fight over the package lists
+                self._apt("install", "--download-only", "-o", f"Dir::Cache::archives={archives}", package)
+            for archive in sorted(archives.glob("*.deb")):
+                run("dpkg-deb", "--extract", archive, unpacked)
+            yield unpacked
+
+    def _update(self) -> None:
+        with self._lock:
+            if not self._is_updated:
+                self._write_settings()
+                self._apt("update")
+                self._is_updated = True
+
+    def _write_settings(self) -> None:
+        for name in ("lists/partial", "etc/preferences.d", "etc/sources.list.d", "etc/trusted.gpg.d"):
+            (self._folder / name).mkdir(parents=True, exist_ok=True)
+        (self._folder / "status").touch()  # an empty list of installed packages: every dependency gets fetched
+        (self._folder / "etc/preferences").write_text(EXPERIMENTAL_PIN)
+        mirror = machine.debian_mirror()
+        lines = [f"deb [signed-by={machine.KEYRING}] {mirror} {suite} main\n" for suite in (TESTING, "experimental")]
+        (self._folder / "etc/sources.list").write_text("".join(lines))
+
+    def _apt(self, *arguments: str) -> str:
+        folder = self._folder
+        settings = APT_SETTINGS | {
+            "Dir::State": folder,
+            "Dir::State::status": folder / "status",
+            "Dir::Cache": folder,
+            "Dir::Etc": folder / "etc",
+            "APT::Install-Recommends": "false",
+            "APT::Sandbox::User": "root",  # apt's own user cannot enter the checkout
+        }
+        options = [word for key, value in settings.items() for word in ("-o", f"{key}={value}")]
+        return run("apt-get", "-qq", *options, *arguments)

@@ -1,0 +1,162 @@
+"""The loop: passes come when they are due, whatever happens in one of them, until it is told to stop."""
+
+import logging
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from proxy.core.schedule import DuePass, Schedule, ScheduleSettings, Trigger, TriggerKind
+from proxy.daemon import Daemon, TriggerQueue, put_signals
+from proxy.errors import SourceError
+from tests.eventually import eventually
+
+QUICK = ScheduleSettings(holdoff_seconds=0.0, resync_seconds=1000, first_retry_seconds=0.001)
+STOP = Trigger(reason="enough", kind=TriggerKind.STOP)
+
+
+class Clock:
+    """Time that stands still until it is moved."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def restored_signals() -> Iterator[None]:
+    numbers = (signal.SIGHUP, signal.SIGUSR1, signal.SIGTERM, signal.SIGINT)
+    handlers = {number: signal.getsignal(number) for number in numbers}
+    yield
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
+
+
+def run_passes(*outcomes: bool | Exception) -> list[DuePass]:
+    """Run the loop until each outcome has been the end of a pass; time moves by an hour in each."""
+    triggers, clock, passes = TriggerQueue(), Clock(), list[DuePass]()
+    left = list(outcomes)
+
+    def run_pass(due: DuePass) -> bool:
+        passes.append(due)
+        clock.now += 3600
+        outcome = left.pop(0)
+        if not left:
+            triggers.put(STOP)
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
+
+    Daemon(triggers, Schedule(QUICK), run_pass, clock).run()
+    return passes
+
+
+def run_with(triggers: TriggerQueue, run_pass: Callable[[DuePass], bool]) -> None:
+    Daemon(triggers, Schedule(QUICK), run_pass, Clock()).run()
+
+
+def test_first_pass_runs_without_any_trigger() -> None:
+    passes = run_passes(True)
+
+    assert [("start",)] == [due.reasons for due in passes]
+
+
+def test_triggers_that_wait_are_one_pass() -> None:
+    triggers, passes = TriggerQueue(), list[DuePass]()
+    for reason in ("container a: start", "container b: start"):
+        triggers.put(Trigger(reason=reason))
+
+    def run_pass(due: DuePass) -> bool:
+        passes.append(due)
+        triggers.put(STOP)
+        return True
+
+    run_with(triggers, run_pass)
+
+    assert [("container a: start", "container b: start")] == [due.reasons for due in passes]
+
+
+def test_stop_comes_before_a_pass_that_is_due() -> None:
+    triggers, passes = TriggerQueue(), list[DuePass]()
+    triggers.put(STOP)
+
+    run_with(triggers, lambda due: bool(passes.append(due)))
+
+    assert [] == passes
+
+
+def test_pass_that_raises_is_tried_again_and_its_traceback_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.ERROR):
+        passes = run_passes(ZeroDivisionError("a fault of ours"), True)
+
+    assert 2 == len(passes)
+    assert ["ZeroDivisionError"] == [record.exc_info[0].__name__ for record in caplog.records if record.exc_info]
+
+
+def test_expected_error_is_logged_without_a_traceback(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.ERROR):
+        passes = run_passes(SourceError("engine does not answer"), True)
+
+    assert 2 == len(passes)
+    assert ["pass failed (start): engine does not answer"] == [record.getMessage() for record in caplog.records]
+
+
+def test_failed_pass_keeps_the_reload_that_was_asked_for() -> None:
+    triggers, forced = TriggerQueue(), list[str]()
+    triggers.put(Trigger(reason="signal SIGUSR1", kind=TriggerKind.RELOAD))
+    clock = Clock()
+
+    def run_pass(due: DuePass) -> bool:
+        forced.append(due.forced_by)
+        clock.now += 3600
+        if len(forced) == 2:
+            triggers.put(STOP)
+        return False
+
+    Daemon(triggers, Schedule(QUICK), run_pass, clock).run()
+
+    assert ["signal SIGUSR1", "signal SIGUSR1"] == forced
+
+
+@pytest.mark.parametrize(
+    ("number", "kind"),
+    [
+        (signal.SIGHUP, TriggerKind.RELOAD),
+        (signal.SIGUSR1, TriggerKind.RELOAD),
+        (signal.SIGTERM, TriggerKind.STOP),
+        (signal.SIGINT, TriggerKind.STOP),
+    ],
+    ids=lambda value: value.name,
+)
+def test_signals_become_triggers(number: signal.Signals, kind: TriggerKind, restored_signals: None) -> None:
+    triggers = TriggerQueue()
+    put_signals(triggers)
+
+    os.kill(os.getpid(), number)
+
+    assert Trigger(reason=f"signal {number.name}", kind=kind) == triggers.get(timeout=5)
+
+
+@pytest.mark.timeout(60)
+def test_signal_wakes_a_loop_that_waits(restored_signals: None) -> None:
+    triggers, has_run = TriggerQueue(), threading.Event()
+    put_signals(triggers)
+
+    def interrupt() -> None:
+        eventually(has_run.is_set)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    def run_pass(_due: DuePass) -> bool:
+        has_run.set()
+        return True
+
+    thread = threading.Thread(target=interrupt)
+    thread.start()
+    run_with(triggers, run_pass)
+    thread.join()
+
+    assert has_run.is_set()

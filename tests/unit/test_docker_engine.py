@@ -1,0 +1,78 @@
+"""Errors of an engine say where, why and what to do."""
+
+from __future__ import annotations
+
+import gc
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import requests
+from docker.errors import DockerException
+
+from proxy.adapters.docker_engine import DockerEngine, explain
+from proxy.errors import SourceError
+
+# docker-py leaves the socket of a failed connection to the garbage collector.
+pytestmark = pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
+
+
+@pytest.fixture(autouse=True)
+def _collected() -> Iterator[None]:
+    yield
+    gc.collect()
+
+
+def test_engine_need_not_answer_when_it_is_named() -> None:
+    assert DockerEngine({}).address == "unix:///var/run/docker.sock"
+
+
+def test_missing_socket_says_how_to_mount_it(tmp_path: Path) -> None:
+    path = tmp_path / "docker.sock"
+
+    with pytest.raises(SourceError) as raised:
+        DockerEngine({"DOCKER_HOST": f"unix://{path}"}).list_containers()
+
+    assert str(raised.value) == (
+        f"cannot read containers from the engine at unix://{path}: there is no such socket. "
+        f"Mount it (-v {path}:{path}) or set DOCKER_HOST"
+    )
+
+
+def test_refused_connection_says_to_start_the_engine(tmp_path: Path) -> None:
+    path = tmp_path / "docker.sock"
+    with socket.socket(socket.AF_UNIX) as abandoned:
+        abandoned.bind(str(path))
+
+        with pytest.raises(SourceError, match="nothing listens there"):
+            DockerEngine({"DOCKER_HOST": f"unix://{path}"}).open_events(None)
+
+
+def test_refused_permission_names_both_sides_and_the_group_to_add(tmp_path: Path) -> None:
+    path = tmp_path / "docker.sock"
+    path.touch()
+    path.chmod(0o660)
+    error = DockerException("Error while fetching server API version")
+    error.__cause__ = requests.ConnectionError("Connection aborted.", PermissionError(13, "Permission denied"))
+
+    message = explain(f"unix://{path}", error)
+
+    assert "permission denied. The proxy runs as uid " in message
+    assert f"(mode 0660). Start it with --group-add {path.stat().st_gid}" in message
+
+
+def test_missing_certificates_are_named(tmp_path: Path) -> None:
+    environment = {"DOCKER_HOST": "tcp://127.0.0.1:1", "DOCKER_TLS_VERIFY": "1", "DOCKER_CERT_PATH": str(tmp_path)}
+
+    with pytest.raises(SourceError, match="DOCKER_CERT_PATH"):
+        DockerEngine(environment).list_containers()
+
+
+def test_access_that_a_socket_proxy_refuses_names_what_is_needed() -> None:
+    response = requests.Response()
+    response.status_code = 403
+
+    message = explain("tcp://proxy:2375", requests.HTTPError("403 Forbidden", response=response))
+
+    assert "must allow GET of /version, /containers/json, /containers/{id}/json and /events" in message

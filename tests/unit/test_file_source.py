@@ -1,0 +1,199 @@
+"""Backends are read from a file in Compose's vocabulary, and a fault in it costs as little as possible."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from pathlib import Path
+
+import pytest
+
+from proxy.adapters.file_source import FileSource
+from proxy.adapters.file_watcher import FileWatcher
+from proxy.core.containers import Container, ContainerPort
+from proxy.core.schedule import Trigger
+from proxy.errors import SourceError
+from tests.eventually import eventually
+
+SHOP = """
+name: shop
+services:
+  web:
+    labels:
+      aliyun.proxy.VIRTUAL_HOST: www.example.com
+      aliyun.proxy.required: true
+      aliyun.proxy.VIRTUAL_HOST_WEIGHT: 5
+    external:
+      host: [10.0.0.5, 10.0.0.6]
+      ports: [8001]
+"""
+
+
+def resolve_nothing(host: str) -> tuple[str, ...]:
+    return {"10.0.0.5": ("10.0.0.5",), "10.0.0.6": ("10.0.0.6",)}[host]
+
+
+def make_source(folder: Path, text: str) -> FileSource:
+    path = folder / "services.yml"
+    path.write_text(text, encoding="utf-8")
+    return FileSource(path, FileWatcher([path]), resolve_nothing)
+
+
+def read(folder: Path, text: str) -> tuple[Container, ...]:
+    return make_source(folder, text).read().containers
+
+
+def test_service_becomes_one_container_per_host(tmp_path: Path) -> None:
+    first, second = read(tmp_path, SHOP)
+
+    assert first == Container(
+        id="shop/web-1",
+        name="web-1",
+        source="file",
+        project="shop",
+        service="web",
+        labels={
+            "aliyun.proxy.VIRTUAL_HOST": "www.example.com",
+            "aliyun.proxy.required": "true",
+            "aliyun.proxy.VIRTUAL_HOST_WEIGHT": "5",
+        },
+        ports=(ContainerPort(number=8001),),
+        address="10.0.0.5",
+    )
+    assert (second.name, second.address) == ("web-2", "10.0.0.6")
+
+
+def test_labels_may_be_a_list(tmp_path: Path) -> None:
+    text = "services: {web: {labels: ['a=b=c', d], external: {host: 10.0.0.5, ports: 80}}}"
+
+    (container,) = read(tmp_path, text)
+
+    assert container.labels == {"a": "b=c", "d": ""}
+
+
+def test_first_compose_format_has_services_at_the_top(tmp_path: Path) -> None:
+    text = "db: {external: {host: 10.0.0.5, ports: ['3306']}}\nnetworks: {default: {}}\n"
+
+    (container,) = read(tmp_path, text)
+
+    assert (container.id, container.project, container.service) == ("db-1", "", "db")
+
+
+def test_address_may_be_that_of_a_network_with_compose_ports(tmp_path: Path) -> None:
+    text = """
+services:
+  web:
+    networks: {edge: {ipv4_address: 10.0.0.5}}
+    expose: [9000, "53/udp"]
+    ports: ["8080:80", "127.0.0.1:8443:443/tcp", "7000-7001", {target: 5432, published: 5432}]
+"""
+
+    (container,) = read(tmp_path, text)
+
+    assert container.address == "10.0.0.5"
+    assert container.ports == (
+        *(ContainerPort(number=number, published=True) for number in (80, 443, 5432, 7000, 7001)),
+        ContainerPort(number=9000),
+    )
+
+
+def test_every_address_of_a_name_is_a_container(tmp_path: Path) -> None:
+    path = tmp_path / "services.yml"
+    path.write_text("services: {db: {external: {host: db.example.com, ports: [80]}}}", encoding="utf-8")
+    source = FileSource(path, FileWatcher([path]), {"db.example.com": ("10.0.0.7", "10.0.0.8")}.__getitem__)
+
+    containers = source.read().containers
+
+    assert [(container.name, container.address) for container in containers] == [
+        ("db-1", "10.0.0.7"),
+        ("db-2", "10.0.0.8"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("service", "reason"),
+    [
+        pytest.param("[]", "service bad: is not a mapping", id="no mapping"),
+        pytest.param("{labels: 5, external: {host: 10.0.0.5}}", "labels='5'", id="labels"),
+        pytest.param("{external: 10.0.0.5}", "external='10.0.0.5'", id="external"),
+        pytest.param("{external: {host: '10.0.0.5:80'}}", "external.host='10.0.0.5:80'", id="port in host"),
+        pytest.param("{external: {host: 10.0.0.5, ports: [http]}}", "external.ports='http'", id="port"),
+        pytest.param("{external: {host: 10.0.0.5, ports: [70000]}}", "outside of the ports", id="port range"),
+        pytest.param("{networks: {x: {ipv4_address: nowhere}}}", "networks.x.ipv4_address='nowhere'", id="address"),
+        pytest.param("{image: nginx}", "service bad: has no address", id="no address"),
+    ],
+)
+def test_faulty_service_costs_only_itself_and_is_told_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, service: str, reason: str
+) -> None:
+    source = make_source(tmp_path, f"{SHOP}  bad: {service}\n")
+
+    names = [container.name for container in source.read().containers]
+    source.read()
+
+    assert names == ["web-1", "web-2"]
+    assert len(caplog.messages) == 1
+    assert reason in caplog.messages[0]
+
+
+def test_corrected_service_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    source = make_source(tmp_path, "services: {web: {image: nginx}}")
+    source.read()
+    (tmp_path / "services.yml").write_text(SHOP, encoding="utf-8")
+
+    assert len(source.read().containers) == 2
+    assert caplog.messages[-1].startswith("resolved: ")
+
+
+def test_name_that_cannot_be_resolved_costs_only_that_host(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    def resolve(host: str) -> tuple[str, ...]:
+        if host == "away.example.com":
+            raise OSError(-2, "Name or service not known")
+        return (host,)
+
+    path = tmp_path / "services.yml"
+    path.write_text("services: {web: {external: {host: [away.example.com, 10.0.0.5], ports: [80]}}}", encoding="utf-8")
+
+    (container,) = FileSource(path, FileWatcher([path]), resolve).read().containers
+
+    assert container.address == "10.0.0.5"
+    assert "external.host='away.example.com': cannot be resolved (Name or service not known)" in caplog.messages[0]
+
+
+def test_missing_file_is_an_error_and_not_an_empty_snapshot(tmp_path: Path) -> None:
+    path = tmp_path / "services.yml"
+
+    with pytest.raises(SourceError, match=r"there is no services file .*services\.yml; create or mount it"):
+        FileSource(path, FileWatcher([path])).read()
+
+
+def test_broken_yaml_names_the_line(tmp_path: Path) -> None:
+    with pytest.raises(SourceError, match=r"services\.yml line 4 is not valid YAML"):
+        read(tmp_path, "services:\n  web:\n    labels: [a\n  db: {}\n")
+
+
+@pytest.mark.parametrize("text", ["- web", "services: [web]"])
+def test_file_without_a_mapping_of_services_is_an_error(tmp_path: Path, text: str) -> None:
+    with pytest.raises(SourceError, match="not a mapping of"):
+        read(tmp_path, text)
+
+
+def test_empty_file_has_no_services(tmp_path: Path) -> None:
+    assert read(tmp_path, "") == ()
+
+
+def test_replaced_file_is_a_trigger(tmp_path: Path) -> None:
+    source = make_source(tmp_path, SHOP)
+    triggers: list[Trigger] = []
+    thread = threading.Thread(target=source.watch, args=(triggers.append,))
+    thread.start()
+
+    (tmp_path / "services.new").write_text("", encoding="utf-8")
+    (tmp_path / "services.new").replace(tmp_path / "services.yml")
+
+    eventually(lambda: Trigger(reason=f"file {tmp_path / 'services.yml'} changed") in triggers)
+    assert source.read().containers == ()
+    source.stop()
+    thread.join(5)
+    assert not thread.is_alive()

@@ -1,0 +1,177 @@
+"""When passes are due: a table of times, no clock and no sleeping."""
+
+import pytest
+
+from proxy.core.schedule import MAX_REASONS, DuePass, Schedule, ScheduleSettings, Trigger, TriggerKind
+
+SETTINGS = ScheduleSettings(holdoff_seconds=0.05, resync_seconds=60, first_retry_seconds=0.5, longest_retry_seconds=30)
+
+
+def look(reason: str = "container web: start") -> Trigger:
+    return Trigger(reason=reason)
+
+
+def make_quiet_schedule(*, last_end: float = 100.0) -> Schedule:
+    """A schedule whose first pass has ended well at `last_end`."""
+    schedule = Schedule(SETTINGS)
+    schedule.take(last_end)
+    schedule.record_success(last_end)
+    return schedule
+
+
+def test_first_pass_is_due_at_once_and_looks_at_everything() -> None:
+    schedule = Schedule(SETTINGS)
+
+    due_time, due = schedule.due_time(), schedule.take(7.0)
+
+    assert due_time <= 7.0
+    assert DuePass(reasons=("start",), is_resync=True) == due
+
+
+def test_first_trigger_after_a_quiet_time_is_due_at_once() -> None:
+    schedule = make_quiet_schedule(last_end=100.0)
+
+    schedule.add(look(), 110.0)
+
+    assert 110.0 == schedule.due_time()
+
+
+def test_trigger_right_after_a_pass_waits_for_the_holdoff() -> None:
+    schedule = make_quiet_schedule(last_end=100.0)
+
+    schedule.add(look(), 100.01)
+
+    assert pytest.approx(100.05) == schedule.due_time()
+
+
+def test_triggers_within_the_holdoff_are_one_pass_with_each_reason_once() -> None:
+    schedule = make_quiet_schedule(last_end=100.0)
+    for reason in ("container a: die", "container b: start", "container a: die"):
+        schedule.add(look(reason), 100.01)
+
+    due = schedule.take(100.05)
+
+    assert DuePass(reasons=("container a: die", "container b: start")) == due
+    assert pytest.approx(160.0) == schedule.due_time(), "nothing is left pending"
+
+
+def test_steady_storm_cannot_put_a_pass_off() -> None:
+    schedule = make_quiet_schedule(last_end=100.0)
+
+    for step in range(1000):
+        schedule.add(look(f"event {step}"), 100.0 + step / 100)
+
+    assert pytest.approx(100.05) == schedule.due_time()
+
+
+def test_storm_keeps_few_reasons_and_counts_the_others() -> None:
+    schedule = make_quiet_schedule()
+    for step in range(MAX_REASONS + 5):
+        schedule.add(look(f"event {step}"), 101.0)
+
+    reasons = schedule.take(101.0).reasons
+
+    assert (*(f"event {step}" for step in range(MAX_REASONS)), "5 more") == reasons
+
+
+def test_trigger_during_a_pass_is_due_after_it() -> None:
+    schedule = make_quiet_schedule(last_end=100.0)
+    schedule.add(look("before"), 101.0)
+    schedule.take(101.0)
+
+    schedule.add(look("meanwhile"), 101.2)
+    schedule.record_success(101.5)
+
+    assert pytest.approx(101.55) == schedule.due_time()
+    assert ("meanwhile",) == schedule.take(101.55).reasons
+
+
+def test_resync_is_due_after_its_time_even_when_other_passes_come_between() -> None:
+    schedule = make_quiet_schedule(last_end=100.0)
+    schedule.add(look(), 130.0)
+    schedule.take(130.0)
+    schedule.record_success(130.0)
+
+    due_time, due = schedule.due_time(), schedule.take(160.0)
+
+    assert pytest.approx(160.0) == due_time
+    assert DuePass(reasons=("resync",), is_resync=True) == due
+
+
+def test_failed_pass_is_retried_with_delays_that_double_up_to_a_limit() -> None:
+    schedule = make_quiet_schedule()
+
+    delays, now = [], 101.0
+    for _ in range(9):
+        schedule.take(now)
+        schedule.record_failure(now)
+        delays.append(schedule.due_time() - now)
+        now = schedule.due_time()
+
+    assert pytest.approx([0.5, 1, 2, 4, 8, 16, 30, 30, 30]) == delays
+
+
+def test_delays_stay_finite_after_any_number_of_failures() -> None:
+    schedule = make_quiet_schedule()
+
+    for _ in range(5000):
+        schedule.take(101.0)
+        schedule.record_failure(101.0)
+
+    assert pytest.approx(131.0) == schedule.due_time()
+
+
+def test_failed_first_pass_is_retried_later_and_still_looks_at_everything() -> None:
+    schedule = Schedule(SETTINGS)
+    schedule.take(10.0)
+    schedule.record_failure(10.0)
+
+    due_time, due = schedule.due_time(), schedule.take(10.5)
+
+    assert pytest.approx(10.5) == due_time
+    assert DuePass(reasons=("retry",), is_resync=True) == due
+
+
+def test_new_trigger_after_many_failures_shortens_the_wait_to_the_first_delay() -> None:
+    """It may be the cure; it must not spin either, since a failure may cause triggers itself."""
+    schedule = make_quiet_schedule()
+    for _ in range(8):
+        schedule.take(101.0)
+        schedule.record_failure(101.0)
+
+    schedule.add(look("label put right"), 101.1)
+
+    assert pytest.approx(101.5) == schedule.due_time()
+
+
+def test_success_ends_the_back_off() -> None:
+    schedule = make_quiet_schedule()
+    schedule.take(101.0)
+    schedule.record_failure(101.0)
+    schedule.take(101.5)
+    schedule.record_success(101.5)
+
+    schedule.add(look(), 102.0)
+
+    assert 102.0 == schedule.due_time()
+
+
+def test_reload_that_was_asked_for_says_by_whom() -> None:
+    schedule = make_quiet_schedule()
+
+    schedule.add(Trigger(reason="signal SIGUSR1", kind=TriggerKind.RELOAD), 101.0)
+
+    assert DuePass(reasons=("signal SIGUSR1",), forced_by="signal SIGUSR1") == schedule.take(101.0)
+
+
+def test_reload_that_was_asked_for_survives_a_failed_pass_but_not_a_good_one() -> None:
+    schedule = make_quiet_schedule()
+    schedule.add(Trigger(reason="signal SIGUSR1", kind=TriggerKind.RELOAD), 101.0)
+    schedule.take(101.0)
+    schedule.record_failure(101.0)
+
+    retried = schedule.take(101.5)
+    schedule.record_success(101.5)
+    next_one = schedule.take(102.0)
+
+    assert ("signal SIGUSR1", "") == (retried.forced_by, next_one.forced_by)

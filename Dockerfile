@@ -4,7 +4,7 @@ FROM haproxy:3.4
 USER root
 RUN apt-get update \
  && apt-get install -y --no-install-recommends \
-      python3 python3-docker python3-jinja2 python3-watchdog python3-cryptography python3-yaml python3-tabulate \
+      python3 python3-docker python3-paramiko python3-jinja2 python3-watchdog python3-cryptography python3-yaml python3-tabulate \
       tini openssh-client \
  && rm -rf /var/lib/apt/lists/* \
  && install -d -o haproxy -g haproxy -m 700 /var/lib/proxy

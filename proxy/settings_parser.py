@@ -115,10 +115,7 @@ def _parse_haproxy(reader: SettingsReader) -> HaproxySettings:
         extra_global_settings=_lines_and_file(reader, "EXTRA_GLOBAL_SETTINGS"),
         extra_default_settings=_lines_and_file(reader, "EXTRA_DEFAULT_SETTINGS"),
         extra_bind_settings=_group(reader.entries("EXTRA_BIND_SETTINGS", values.parse_bind_setting)),
-        # The documented default means nobody listens there: only a value that was given is a destination.
-        log_target=reader.parse("RSYSLOG_DESTINATION", values.parse_log_target, "")
-        if reader.is_set("RSYSLOG_DESTINATION")
-        else "stdout",
+        log_target=_parse_log_target(reader),
         stats_port=reader.parse("STATS_PORT", parse_port, 0),
         stats_users=reader.entries("STATS_AUTH", values.parse_user),
         port_offset=reader.parse("PROXY_PORT_OFFSET", values.number(minimum=0, maximum=65534), 0),
@@ -184,6 +181,13 @@ def _lines_of(reader: SettingsReader, name: str, *, is_file: bool) -> tuple[str,
 def _parse_timeouts(reader: SettingsReader) -> tuple[str, ...]:
     timeouts = {**values.TIMEOUTS, **dict(reader.entries("TIMEOUT", values.parse_timeout))}
     return tuple(f"{name} {value}" for name, value in timeouts.items())
+
+
+def _parse_log_target(reader: SettingsReader) -> str:
+    # Nobody listens where the documented default points: only a value that was given is a destination.
+    if not reader.is_set("RSYSLOG_DESTINATION"):
+        return "stdout"
+    return reader.parse("RSYSLOG_DESTINATION", values.parse_log_target, "")
 
 
 def _group(pairs: Iterable[tuple[Key, str]]) -> Mapping[Key, tuple[str, ...]]:

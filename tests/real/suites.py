@@ -21,10 +21,6 @@ APT_SETTINGS = {
     # Release files of testing and experimental are past their date on a mirror that stands still.
     "Acquire::Check-Valid-Until": "false",
     "Acquire::Languages": "none",
-    # Two downloads of one file at once now and then stall at a mirror; apt's own 30 s are too long to wait for that.
-    "Acquire::http::Timeout": "8",
-    "Acquire::https::Timeout": "8",
-    "Acquire::Retries": "5",
 }
 
 

@@ -62,9 +62,13 @@ class Up:
 
     def _image_steps(self) -> list[Step]:
         steps = [Step("image base", self._provide_base_image, needs=("base tree", "engine"))]
+        upon_base = "image base"
         for image in IMAGES:
-            needs = (f"image {image.parent or 'base'}",)
+            needs = (f"image {image.parent}",) if image.parent else (upon_base,)
             steps.append(Step(f"image {image.name}", self._providing(image), needs))
+            if not image.parent:
+                # One after the other: mirrors were seen to stall for 40 s when two builds fetch the same lists at once.
+                upon_base = f"image {image.name}"
         return steps
 
     def _provide_haproxy_26(self) -> str:

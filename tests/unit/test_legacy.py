@@ -15,8 +15,8 @@ LINES = {
     "add-header-percent": (r"reqadd X-A:\ 100%", "http-request add-header X-A '100%%'"),
     "add-header-apostrophe": (r"reqadd X-A:\ it\'s", r"http-request add-header X-A 'it'\''s'"),
     "add-header-condition": (
-        'rspadd X-A:\\ b if { hdr(host) -i "a b" }',
-        "http-response add-header X-A 'b' if { hdr(host) -i 'a b' }",
+        'reqadd X-A:\\ b if { hdr(host) -i "a b" }',
+        "http-request add-header X-A 'b' if { hdr(host) -i 'a b' }",
     ),
     "hsts-of-the-parent-image": (
         r"rspadd Strict-Transport-Security:\ max-age=1;\ includeSubDomains",

@@ -1,0 +1,41 @@
+# The commands of this project. `make run` and `make test` set up what they need and say what they install.
+
+VENV := .venv
+PYTHON := $(VENV)/bin/python
+STAMP := $(VENV)/.installed
+
+.PHONY: run test test-unit lint reference bench clean
+
+run: $(STAMP)   ## run the proxy in the foreground with three small backends, until Ctrl-C
+	@$(PYTHON) -m examples.demo
+
+test: $(STAMP)   ## set up a real engine, images and both versions of HAProxy; run every check and test
+	@$(PYTHON) -m tests.real up
+	@$(MAKE) --no-print-directory lint
+	@set -a; . .cache/real.env; set +a; $(PYTHON) -m pytest -q tests; code=$$?; $(PYTHON) -m tests.real down; exit $$code
+
+test-unit: $(STAMP)   ## seconds: needs neither engine nor HAProxy
+	@$(PYTHON) -m pytest -q tests/unit
+
+lint: $(STAMP)   ## ruff, mypy --strict, generated tables
+	@$(VENV)/bin/ruff check .
+	@$(VENV)/bin/ruff format --check .
+	@$(VENV)/bin/mypy
+	@$(PYTHON) -m proxy.reference --check
+
+reference: $(STAMP)   ## write the tables of settings into the READMEs
+	@$(PYTHON) -m proxy.reference
+
+bench: $(STAMP)   ## measure against peers; prints Markdown
+	@$(PYTHON) -m bench
+
+$(STAMP): setup.cfg pyproject.toml
+	@echo "Python packages: installed into $(VENV)"
+	@python3 -m venv $(VENV) 2>/dev/null || { \
+	  echo "python3 has no venv module here: installing Debian's python3-venv"; \
+	  apt-get install -y -qq python3-venv >/dev/null && python3 -m venv $(VENV); }
+	@$(VENV)/bin/pip install -q --disable-pip-version-check -e '.[test]'
+	@touch $@
+
+clean:   ## remove what the commands above have made
+	rm -rf $(VENV) .cache

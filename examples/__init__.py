@@ -1,0 +1,1 @@
+"""Examples that run as they are; each Compose file says what to try."""

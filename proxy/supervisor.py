@@ -216,25 +216,33 @@ class Supervisor:
         logger.info("stopped")
 
     def _end(self, process: Process, steps: Sequence[tuple[signal.Signals, float]]) -> None:
-        """Send each signal in turn until the process has ended within the seconds that go with it."""
+        """Send each signal in turn until the process has ended within the seconds that go with it.
+
+        A further SIGINT means that somebody is in a hurry: soft stops are given up.
+        """
         for number, seconds in steps:
+            deadline = time.monotonic() + seconds
             process.send_signal(number)
-            if self._ends_within(process, 0.0 if self._is_hurried and number == signal.SIGUSR1 else seconds):
+            while not self._ends_within(process, min(deadline - time.monotonic(), _REPEAT_SECONDS)):
+                if time.monotonic() >= deadline or (self._is_hurried and number == signal.SIGUSR1):
+                    logger.warning("process %d still runs after %s", process.pid, number.name)
+                    break
+                # A master that is just starting, and executes itself anew, loses signals [tried: 2.6 and 3.4].
+                process.send_signal(number)
+            else:
                 return
-            logger.warning("process %d still runs after %s", process.pid, number.name)
 
     def _ends_within(self, process: Process, seconds: float) -> bool:
-        """Wait for a process to end; a further SIGINT ends the waiting, this time and for soft stops to come."""
+        """Wait for a process to end, or for a SIGINT."""
         deadline = time.monotonic() + seconds
         is_child = isinstance(process, subprocess.Popen)
         while process.poll() is None:
             remaining = deadline - time.monotonic()
-            if remaining <= 0:
+            if remaining <= 0 or self._is_hurried:
                 return False
             pause = remaining if is_child else min(remaining, _FIRST_STATE_POLL_SECONDS)
             if _wait_for_signal({signal.SIGCHLD, signal.SIGINT}, pause) == signal.SIGINT:
                 self._is_hurried = True
-                return False
         return True
 
     def _start_haproxy(self) -> Process | None:

@@ -17,7 +17,7 @@ that is found there could have been preceded by anything else; the property test
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from proxy.core.syntax import BackendName
@@ -50,6 +50,10 @@ class RouteTables:
     wildcards: tuple[Row, ...] = ()
 
 
+UNORDERED_KINDS = ("hosts", "paths", "prefixes")
+ORDERED_KINDS = ("patterns", "wildcards")
+
+
 def build_tables(routes: Sequence[Route]) -> RouteTables:
     """Build the tables of one frontend from its routes, given in their order of precedence."""
     exact: dict[str, list[int]] = {}
@@ -59,59 +63,84 @@ def build_tables(routes: Sequence[Route]) -> RouteTables:
             exact.setdefault(route.entry.domain, []).append(position)
         else:
             wild.append(position)
-    tables = _Tables()
-    for domain, positions in sorted(exact.items()):
-        outranking = [i for i in wild if i < positions[-1] and _matches(routes[i].entry.domain, domain)]
-        candidates = [routes[i] for i in sorted(positions + outranking)] if outranking else [routes[i] for i in positions]
-        tables.add_host(domain, candidates)
+    hosts = []
+    for domain, positions in exact.items():
+        outranking = [i for i in wild if i < positions[-1] and matches_domain(routes[i].entry.domain, domain)]
+        hosts.append((domain, build_host_tables(domain, [routes[i] for i in sorted(positions + outranking)])))
+    return join_tables(hosts, [routes[i] for i in wild])
+
+
+def build_host_tables(domain: str, candidates: Sequence[Route]) -> RouteTables:
+    """Build the rows of one exact host; `candidates` are all routes that may answer for it, in order."""
+    tables = _HostTables(domain)
+    if any(route.entry.scheme.is_websocket for route in candidates):
+        tables.add("w", candidates)
+    plain = [route for route in candidates if not route.entry.scheme.is_websocket]
+    if plain:
+        tables.add("h", plain)
+    return tables.build()
+
+
+def wildcard_rows(routes: Sequence[Route]) -> tuple[Row, ...]:
+    """Return the rows of the entries with a wildcard in the domain, given in order."""
+    return tuple(_pattern_row(route, route.entry.domain) for route in routes)
+
+
+def join_tables(hosts: Iterable[tuple[str, RouteTables]], wild: Sequence[Route]) -> RouteTables:
+    """Join the rows of all exact hosts and the wildcards into the tables of a frontend."""
+    every = [tables for _, tables in sorted(hosts, key=lambda item: item[0])]
     return RouteTables(
-        hosts=tuple(sorted(tables.hosts)),
-        paths=tuple(sorted(tables.paths)),
-        prefixes=tuple(sorted(tables.prefixes)),
-        patterns=tuple(tables.patterns),
-        wildcards=tuple(_pattern_row(routes[i], routes[i].entry.domain) for i in wild),
+        hosts=tuple(sorted(row for tables in every for row in tables.hosts)),
+        paths=tuple(sorted(row for tables in every for row in tables.paths)),
+        prefixes=tuple(sorted(row for tables in every for row in tables.prefixes)),
+        patterns=tuple(row for tables in every for row in tables.patterns),
+        wildcards=wildcard_rows(wild),
     )
 
 
-class _Tables:
-    """Collects the rows of exact hosts."""
+def matches_domain(pattern: str, domain: str) -> bool:
+    """Whether the wildcards of `pattern` can stand for something that makes it `domain`."""
+    return re.fullmatch("[^/]*".join(re.escape(part) for part in pattern.split("*")), domain) is not None
 
-    def __init__(self) -> None:
-        self.hosts: list[Row] = []
-        self.paths: list[Row] = []
-        self.prefixes: list[Row] = []
-        self.patterns: list[Row] = []
 
-    def add_host(self, domain: str, candidates: Sequence[Route]) -> None:
-        """Add what an exact host needs; `candidates` are all routes that may answer for it, in order."""
-        if any(route.entry.scheme.is_websocket for route in candidates):
-            self._add(domain, "w", _until_any_path(candidates))
-        plain = [route for route in candidates if not route.entry.scheme.is_websocket]
-        if plain:
-            self._add(domain, "h", _until_any_path(plain))
+class _HostTables:
+    """Collects the rows of one exact host."""
 
-    def _add(self, domain: str, kind: str, candidates: Sequence[Route]) -> None:
-        key = kind + domain
+    def __init__(self, domain: str) -> None:
+        self._domain = domain
+        self._hosts: list[Row] = []
+        self._paths: dict[str, str] = {}
+        self._prefixes: dict[str, str] = {}
+        self._patterns: list[Row] = []
+
+    def add(self, kind: str, candidates: Sequence[Route]) -> None:
+        """Add the rows for requests of one kind."""
+        key = kind + self._domain
+        candidates = _until_any_path(candidates)
         if not candidates[0].entry.path:
-            self.hosts.append((key, candidates[0].backend))
+            self._hosts.append((key, candidates[0].backend))
         elif _is_longest_first(candidates):
-            self.hosts.append((key, BY_PATH))
+            self._hosts.append((key, BY_PATH))
             self._add_indexed(key, candidates)
         else:
-            self.hosts.append((key, IN_ORDER))
-            self.patterns.extend(_pattern_row(route, domain, kind) for route in candidates)
+            self._hosts.append((key, IN_ORDER))
+            self._patterns.extend(_pattern_row(route, self._domain, kind) for route in candidates)
 
     def _add_indexed(self, key: str, candidates: Sequence[Route]) -> None:
-        paths: dict[str, str] = {}
-        prefixes: dict[str, str] = {}
         for route in candidates:
             path = route.entry.path or "/*"
             if path.endswith("*"):
-                prefixes.setdefault(key + path[:-1], route.backend)
+                self._prefixes.setdefault(key + path[:-1], route.backend)
             else:
-                paths.setdefault(key + path, route.backend)
-        self.paths.extend(paths.items())
-        self.prefixes.extend(prefixes.items())
+                self._paths.setdefault(key + path, route.backend)
+
+    def build(self) -> RouteTables:
+        return RouteTables(
+            hosts=tuple(sorted(self._hosts)),
+            paths=tuple(sorted(self._paths.items())),
+            prefixes=tuple(sorted(self._prefixes.items())),
+            patterns=tuple(self._patterns),
+        )
 
 
 def _until_any_path(candidates: Sequence[Route]) -> Sequence[Route]:
@@ -138,7 +167,3 @@ def _pattern_row(route: Route, domain: str, kind: str = "") -> Row:
     host = "[^/]*".join(re.escape(part) for part in domain.split("*"))
     path = ".*".join(re.escape(part) for part in route.entry.path.split("*")) + "$" if route.entry.path else ""
     return f"^{kind}{host}{path or '(?:[/*]|$)'}", route.backend
-
-
-def _matches(pattern: str, domain: str) -> bool:
-    return re.fullmatch("[^/]*".join(re.escape(part) for part in pattern.split("*")), domain) is not None

@@ -53,23 +53,24 @@ class Suites:
                 self._is_updated = True
 
     def _write_settings(self) -> None:
-        for name in ("lists/partial", "etc/preferences.d", "etc/sources.list.d", "etc/trusted.gpg.d"):
+        for name in ("lists/partial", "etc/apt.conf.d", "etc/preferences.d", "etc/sources.list.d", "etc/trusted.gpg.d"):
             (self._folder / name).mkdir(parents=True, exist_ok=True)
         (self._folder / "status").touch()  # an empty list of installed packages: every dependency gets fetched
         (self._folder / "etc/preferences").write_text(EXPERIMENTAL_PIN)
         mirror = machine.debian_mirror()
         lines = [f"deb [signed-by={machine.KEYRING}] {mirror} {suite} main\n" for suite in (TESTING, "experimental")]
         (self._folder / "etc/sources.list").write_text("".join(lines))
-
-    def _apt(self, *arguments: str) -> str:
-        folder = self._folder
         settings = APT_SETTINGS | {
-            "Dir::State": folder,
-            "Dir::State::status": folder / "status",
-            "Dir::Cache": folder,
-            "Dir::Etc": folder / "etc",
+            "Dir::State": str(self._folder),
+            "Dir::State::status": str(self._folder / "status"),
+            "Dir::Cache": str(self._folder),
+            "Dir::Etc": str(self._folder / "etc"),
             "APT::Install-Recommends": "false",
             "APT::Sandbox::User": "root",  # apt's own user cannot enter the checkout
+            "APT::Update::Error-Mode": "any",
         }
-        options = [word for key, value in settings.items() for word in ("-o", f"{key}={value}")]
-        return run("apt-get", "-qq", *options, *arguments)
+        lines = [f'{key} "{value}";\n' for key, value in settings.items()]
+        (self._folder / "apt.conf").write_text(machine.apt_settings() + "".join(lines))
+
+    def _apt(self, *arguments: str) -> None:
+        run("apt-get", "-qq", *arguments, env={"APT_CONFIG": str(self._folder / "apt.conf")})

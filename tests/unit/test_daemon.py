@@ -13,7 +13,7 @@ from proxy.daemon import Daemon, TriggerQueue, put_signals
 from proxy.errors import SourceError
 from tests.eventually import eventually
 
-QUICK = ScheduleSettings(holdoff_seconds=0.0, resync_seconds=1000, first_retry_seconds=0.001)
+QUICK = ScheduleSettings(holdoff_seconds=0.0, resync_seconds=1000, first_retry_seconds=0.0)
 STOP = Trigger(reason="enough", kind=TriggerKind.STOP)
 
 

@@ -1,0 +1,104 @@
+"""The engine, the image and unique names for end-to-end tests; a failed test tells what its proxies did."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import uuid
+from collections.abc import Callable, Generator, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.compose import Stack, running_stack
+from tests.e2e.engine import CommandError, Container, container_names, docker, remove_containers, run
+
+ROOT = Path(__file__).parent.parent.parent
+EXAMPLES = ROOT / "examples"
+PREFIX = pytest.StashKey[str]()
+LOG_LINES = 120
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[PREFIX] = f"e2e-{uuid.uuid4().hex[:6]}-"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def real_engine() -> Iterator[None]:
+    """Point docker at the engine that `python3 -m tests.real up` has told of, unless the environment names one."""
+    env_file = ROOT / ".cache" / "real.env"
+    told = dict(word.partition("=")[::2] for word in shlex.split(env_file.read_text())) if env_file.exists() else {}
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("DOCKER_HOST", "DOCKER_CONFIG"):
+            if name in told and name not in os.environ:
+                patch.setenv(name, told[name])
+        if run("docker", "version").code:
+            pytest.fail("no Docker engine answers: run `python3 -m tests.real up` first", pytrace=False)
+        yield
+
+
+@pytest.fixture(scope="session")
+def proxy_image(real_engine: None) -> None:
+    """Build the image `proxy` as a user does; where nothing changed, the engine's cache makes this short."""
+    docker("build", "--tag", "proxy", str(ROOT), environment={"DOCKER_BUILDKIT": "0"})
+
+
+@pytest.fixture(scope="session")
+def prefix(pytestconfig: pytest.Config, real_engine: None) -> Iterator[str]:
+    """What the names of all containers and projects of this run begin with; what is left of them goes at the end."""
+    prefix = pytestconfig.stash[PREFIX]
+    yield prefix
+    remove_containers(prefix)
+
+
+RunFile = Callable[[Path], Stack]
+
+
+@pytest.fixture(scope="module")
+def run_file(prefix: str, proxy_image: None) -> Iterator[RunFile]:
+    """Start a Compose file, which ends with the module's last test or when the next file is started."""
+    with ExitStack() as running:
+
+        def start(file: Path) -> Stack:
+            running.close()
+            return running.enter_context(running_stack(file, f"{prefix}{file.parent.name}"))
+
+        yield start
+
+
+RunContainer = Callable[..., Container]
+
+
+@pytest.fixture
+def run_container(prefix: str, proxy_image: None) -> Iterator[RunContainer]:
+    """Start a container with `docker run` and return it; all of them are removed at the end of the test."""
+    own = f"{prefix}{uuid.uuid4().hex[:4]}-"
+
+    def start(role: str, *arguments: str) -> Container:
+        container = Container(own + role)
+        docker("run", "--detach", "--name", container.name, *arguments)
+        return container
+
+    yield start
+    remove_containers(own)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Attach what each proxy of this run has logged, and its configuration, to the report of a failed test."""
+    report = yield
+    if report.failed and report.when == "call":
+        try:
+            names = container_names(item.config.stash[PREFIX], "ancestor=proxy")
+        except CommandError as error:
+            report.sections.append(("proxies", str(error)))
+            return report
+        for name in names:
+            proxy = Container(name)
+            report.sections.append((f"{name}: log", "\n".join(proxy.logs().splitlines()[-LOG_LINES:])))
+            rendered = proxy.exec("proxy", "render")
+            report.sections.append((f"{name}: proxy render", rendered.output + rendered.errors))
+    return report

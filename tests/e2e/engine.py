@@ -1,0 +1,120 @@
+"""The docker command line for tests: containers by name, and everything of a test run under one prefix.
+
+Names are unique to the run, so that what it leaves behind is found by name and goes away with it.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+COMMAND_SECONDS = 180.0
+DEFAULT_SOCKET = "/var/run/docker.sock"
+
+
+class CommandError(AssertionError):
+    """A command of a test ended with another exit code than 0. An AssertionError, so that `eventually` tries again."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """How a command ended; `output` is standard output, `errors` standard error."""
+
+    code: int
+    output: str
+    errors: str
+
+
+def run(*command: str, environment: Mapping[str, str] | None = None, folder: Path | None = None) -> Result:
+    """Run a command to its end with these variables added."""
+    completed = subprocess.run(
+        command,
+        env={**os.environ, **(environment or {})},
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        errors="replace",
+        timeout=COMMAND_SECONDS,
+        check=False,
+    )
+    return Result(code=completed.returncode, output=completed.stdout, errors=completed.stderr)
+
+
+def docker(*arguments: str, environment: Mapping[str, str] | None = None, folder: Path | None = None) -> str:
+    """Run `docker ARGUMENTS` and return its output without the last line break; raise CommandError when it fails."""
+    result = run("docker", *arguments, environment=environment, folder=folder)
+    if result.code:
+        text = f"docker {' '.join(arguments)[:300]}: exit code {result.code}\n{result.errors[-3000:]}"
+        raise CommandError(text)
+    return result.output.rstrip("\n")
+
+
+def engine_socket() -> str:
+    """Return the path of the socket of the engine in use, which containers get mounted."""
+    host = os.environ.get("DOCKER_HOST") or f"unix://{DEFAULT_SOCKET}"
+    if not host.startswith("unix://"):
+        raise CommandError(f"DOCKER_HOST is {host}, but these tests mount the engine's socket: use one with unix://")
+    return host.removeprefix("unix://")
+
+
+def mount_socket() -> tuple[str, str]:
+    """Return the options of `docker run` that give a container the engine's socket."""
+    return "-v", f"{engine_socket()}:{DEFAULT_SOCKET}:ro"
+
+
+def gateway() -> str:
+    """Return this machine's address on the engine's default bridge."""
+    return docker("network", "inspect", "bridge", "--format", "{{(index .IPAM.Config 0).Gateway}}")
+
+
+def container_names(prefix: str, *filters: str) -> list[str]:
+    """Return the names, sorted, of all containers whose name begins with `prefix`, also of those that do not run."""
+    options = [word for text in (f"name=^{prefix}", *filters) for word in ("--filter", text)]
+    return sorted(docker("ps", "--all", "--format", "{{.Names}}", *options).split())
+
+
+def remove_containers(prefix: str) -> None:
+    """Remove all containers whose name begins with `prefix`, running or not, with their volumes."""
+    if names := container_names(prefix):
+        run("docker", "rm", "--force", "--volumes", *names)
+
+
+@dataclass(frozen=True, slots=True)
+class Container:
+    """One container, by its name."""
+
+    name: str
+
+    def exec(self, *command: str) -> Result:
+        """Run a command in the container and return how it ended."""
+        return run("docker", "exec", self.name, *command)
+
+    def call(self, *command: str) -> str:
+        """Run a command in the container and return its output; raise CommandError when it fails."""
+        return docker("exec", self.name, *command)
+
+    def logs(self) -> str:
+        """Return everything that the container has printed."""
+        result = run("docker", "logs", self.name)
+        return result.output + result.errors
+
+    def inspect(self, template: str) -> str:
+        """Return what a Go template says of the container."""
+        return docker("inspect", "--format", template, self.name)
+
+    def stop(self, seconds: int = 10) -> float:
+        """Stop the container as `docker stop` does; return how many seconds it took."""
+        before = time.monotonic()
+        docker("stop", "--time", str(seconds), self.name)
+        return time.monotonic() - before
+
+    def processes(self) -> dict[int, tuple[int, str]]:
+        """Return, by process id inside the container, the effective user and the command line of each process."""
+        script = r'for p in /proc/[0-9]*; do echo "${p#/proc/} $(sed -n "s/^Uid:\t[0-9]*\t\([0-9]*\).*/\1/p" $p/status)'
+        script += r' $(tr "\0" " " < $p/cmdline)"; done 2> /dev/null'
+        found = (line.split(" ", 2) for line in self.exec("sh", "-c", script).output.splitlines())
+        return {int(words[0]): (int(words[1]), words[2]) for words in found if len(words) == 3 and words[1]}

@@ -14,8 +14,8 @@ from pathlib import Path
 from proxy.core.blame import Accusation, blame, find_setting
 from proxy.core.labels import ContainerSpec
 from proxy.core.model import RoutingModel
+from proxy.core.model_index import label_specs
 from proxy.core.rendering import CONFIG_FILE, DesiredState, Renderer
-from proxy.core.services import label_of
 from proxy.errors import ConfigCheckError, Problem, shorten
 from proxy.ports import HaproxyControl, StateStore
 
@@ -53,10 +53,10 @@ class Admission:
 
         Raises ConfigCheckError when HAProxy refuses even a configuration without services: the proxy's own settings.
         """
-        groups = _by_label(specs)
+        groups = label_specs(specs)
         self._rejected = {label: known for label, known in self._rejected.items() if groups.get(label) == known.specs}
         while True:
-            served = [spec for spec in specs if label_of(spec) not in self._rejected]
+            served = [spec for spec in specs if spec.label not in self._rejected]
             desired = self._renderer.render(build(served))
             if running and desired.files == running.files:
                 return self._candidate(desired, None)
@@ -71,7 +71,7 @@ class Admission:
 
     def accuse(self, messages: Sequence[str], desired: DesiredState, specs: Sequence[ContainerSpec]) -> bool:
         """Reject the services that `messages` of a failed reload lead to; False when they lead to none."""
-        groups = _by_label(specs)
+        groups = label_specs(specs)
         culprits = {label: why for label, why in blame(messages, desired).items() if label in groups}
         self._reject(culprits, groups)
         return bool(culprits)
@@ -89,7 +89,7 @@ class Admission:
         self, error: ConfigCheckError, desired: DesiredState, served: Sequence[ContainerSpec], build: Build
     ) -> Mapping[str, Accusation]:
         """Return who is at fault and why, never empty; raises `error` when no service is."""
-        groups = _by_label(served)
+        groups = label_specs(served)
         accused = {label: why for label, why in blame(error.messages, desired).items() if label in groups}
         if not groups or self._refusal([], groups, build):
             raise error
@@ -127,13 +127,6 @@ class Admission:
         finally:
             self._store.discard(folder)
         return None
-
-
-def _by_label(specs: Sequence[ContainerSpec]) -> dict[str, tuple[ContainerSpec, ...]]:
-    groups: dict[str, tuple[ContainerSpec, ...]] = {}
-    for spec in specs:
-        groups[label_of(spec)] = (*groups.get(label_of(spec), ()), spec)
-    return groups
 
 
 def _rejection(label: str, rejected: Rejected) -> Problem:

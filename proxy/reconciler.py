@@ -17,7 +17,8 @@ from proxy.core.labels import ContainerSpec, parse_container
 from proxy.core.model import RoutingModel
 from proxy.core.planning import Plan, Reload, RuntimeUpdate, Unchanged, make_plan
 from proxy.core.rendering import DesiredState, Renderer
-from proxy.core.routing import ProxyCertificates, build_routing_model
+from proxy.core.certificate_set import ProxyCertificates
+from proxy.core.routing import build_routing_model
 from proxy.errors import Problem, ReloadError, SourceError
 from proxy.ports import ContainerSource, HaproxyControl, StateStore
 from proxy.settings import Settings

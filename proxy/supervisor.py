@@ -17,16 +17,15 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Protocol
 
 from proxy.adapters.haproxy_process import HaproxyProgram
 from proxy.adapters.runtime_socket import MasterSocket
 from proxy.adapters.state_files import StateLayout, StateLock
 from proxy.core.commands import parse_processes
 from proxy.errors import RuntimeApiError
+from proxy.keeper import Keeper, Process
 
 logger = logging.getLogger(__name__)
 
@@ -37,94 +36,12 @@ SETTINGS_WRONG = 2
 
 _CONTROLLER_STOP_SECONDS = 1.0
 _TERMINATION_SECONDS = 1.0
-_STABLE_SECONDS = 10.0
-_FIRST_DELAY_SECONDS = 0.2
-_LONGEST_DELAY_SECONDS = 10.0
-_FIRST_STATE_POLL_SECONDS = 0.02
-_ADOPTED_POLL_SECONDS = 1.0
+_REPEAT_SECONDS = 1.0
+_ENDING_POLL_SECONDS = 0.02
 _STOPS = {signal.SIGTERM, signal.SIGINT}
 _RELOADS = {signal.SIGHUP, signal.SIGUSR1}
 _WATCHED = {signal.SIGCHLD} | _STOPS | _RELOADS
 _PR_SET_PDEATHSIG = 1
-
-
-class Process(Protocol):
-    """What is needed of a process that is kept; `subprocess.Popen` has it."""
-
-    pid: int
-
-    def poll(self) -> int | None:
-        """Return the exit code, None while the process runs."""
-
-    def send_signal(self, sig: int) -> None:
-        """Send a signal; do nothing when the process has ended."""
-
-
-@dataclass(slots=True)
-class Backoff:
-    """How long to wait before a process that ended is started again: not at all after it had stayed up, then longer."""
-
-    _failures: int = 0
-
-    def delay_after(self, uptime_seconds: float) -> float:
-        """Return the delay, in seconds, after an end that came `uptime_seconds` after the start."""
-        if uptime_seconds > _STABLE_SECONDS:
-            self._failures = 0
-        self._failures += 1
-        if self._failures == 1:
-            return 0.0
-        # The exponent is bounded so that it never grows too large for a float.
-        delay: float = _FIRST_DELAY_SECONDS * 2.0 ** min(self._failures - 2, 30)
-        return min(delay, _LONGEST_DELAY_SECONDS)
-
-
-class Keeper:
-    """One process that is started again whenever it ends. `start` returns None while it cannot be started yet."""
-
-    def __init__(self, name: str, start: Callable[[], Process | None]) -> None:
-        self._name = name
-        self._start = start
-        self._backoff = Backoff()
-        self._started_at = 0.0
-        self._next_start = 0.0
-        self.process: Process | None = None
-        self.first_exit_code: int | None = None
-
-    def notice_end(self, now: float) -> None:
-        """Notice that the process has ended, if it has, and settle when it is started again."""
-        code = self.process.poll() if self.process else None
-        if code is None:
-            return
-        if self.first_exit_code is None:
-            self.first_exit_code = code
-        self.process = None
-        self._wait_before_next(now, describe_exit(code))
-
-    def start_if_due(self, now: float) -> None:
-        """Start the process unless it runs, or has to wait."""
-        if self.process is not None or now < self._next_start:
-            return
-        self._started_at = now
-        try:
-            self.process = self._start()
-        except OSError as error:
-            self._wait_before_next(now, error)
-            return
-        if self.process is None:
-            self._next_start = now + _FIRST_STATE_POLL_SECONDS
-        else:
-            logger.info("%s runs as process %d", self._name, self.process.pid)
-
-    def wake_time(self, now: float) -> float:
-        """Return when to look again even if no child ends."""
-        if self.process is None:
-            return self._next_start
-        return math.inf if isinstance(self.process, subprocess.Popen) else now + _ADOPTED_POLL_SECONDS
-
-    def _wait_before_next(self, now: float, reason: object) -> None:
-        delay = self._backoff.delay_after(now - self._started_at)
-        self._next_start = now + delay
-        logger.warning("%s ended: %s; it is started again in %.1f s", self._name, reason, delay)
 
 
 class AdoptedHaproxy:
@@ -216,33 +133,38 @@ class Supervisor:
         logger.info("stopped")
 
     def _end(self, process: Process, steps: Sequence[tuple[signal.Signals, float]]) -> None:
-        """Send each signal in turn until the process has ended within the seconds that go with it.
-
-        A further SIGINT means that somebody is in a hurry: soft stops are given up.
-        """
+        """Go through signals, and how many seconds each may take, until the process has ended."""
         for number, seconds in steps:
-            deadline = time.monotonic() + seconds
-            process.send_signal(number)
-            while not self._ends_within(process, min(deadline - time.monotonic(), _REPEAT_SECONDS)):
-                if time.monotonic() >= deadline or (self._is_hurried and number == signal.SIGUSR1):
-                    logger.warning("process %d still runs after %s", process.pid, number.name)
-                    break
-                # A master that is just starting, and executes itself anew, loses signals [tried: 2.6 and 3.4].
-                process.send_signal(number)
-            else:
+            if self._ends_by(process, number, seconds):
                 return
+            logger.warning("process %d still runs after %s", process.pid, number.name)
+
+    def _ends_by(self, process: Process, number: signal.Signals, seconds: float) -> bool:
+        """Send a signal, and again each second: a master that is just starting loses some [tried: 2.6 and 3.4].
+
+        Returns False when the process has not ended in time, or a further SIGINT says that a soft stop takes too long.
+        """
+        deadline = time.monotonic() + seconds
+        while not (self._is_hurried and number == signal.SIGUSR1):
+            process.send_signal(number)
+            if self._ends_within(process, min(deadline - time.monotonic(), _REPEAT_SECONDS)):
+                return True
+            if time.monotonic() >= deadline:
+                break
+        return False
 
     def _ends_within(self, process: Process, seconds: float) -> bool:
-        """Wait for a process to end, or for a SIGINT."""
+        """Wait for a process to end; return False when time is up, or a further SIGINT has come."""
         deadline = time.monotonic() + seconds
         is_child = isinstance(process, subprocess.Popen)
         while process.poll() is None:
             remaining = deadline - time.monotonic()
-            if remaining <= 0 or self._is_hurried:
+            if remaining <= 0:
                 return False
-            pause = remaining if is_child else min(remaining, _FIRST_STATE_POLL_SECONDS)
+            pause = remaining if is_child else min(remaining, _ENDING_POLL_SECONDS)
             if _wait_for_signal({signal.SIGCHLD, signal.SIGINT}, pause) == signal.SIGINT:
                 self._is_hurried = True
+                return False
         return True
 
     def _start_haproxy(self) -> Process | None:
@@ -287,11 +209,6 @@ class Supervisor:
             start_new_session=True,
             preexec_fn=prepare,
         )
-
-
-def describe_exit(code: int) -> str:
-    """Return how a process ended, for people; negative codes are signals, as `subprocess` has it."""
-    return f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
 
 
 def _unblock_signals() -> None:

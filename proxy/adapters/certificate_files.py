@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from proxy.core.certificates import Certificate, parse_certificate
-from proxy.core.routing import ProxyCertificates
+from proxy.core.certificate_set import ProxyCertificates
 from proxy.core.syntax import make_name
 from proxy.errors import Problem
 from proxy.settings import TlsSettings

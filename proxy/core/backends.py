@@ -14,9 +14,9 @@ from dataclasses import dataclass
 
 from proxy.core.addresses import choose_address
 from proxy.core.containers import Container, Health, ProxyContainer, State
-from proxy.core.labels import BackendSettings
+from proxy.core.labels import BackendSettings, ContainerSpec
 from proxy.core.model import Backend, Profile, Server, ServerState
-from proxy.core.services import Member, Service, label_of
+from proxy.core.services import Service
 from proxy.core.syntax import ServerName, make_name
 from proxy.errors import Problem
 from proxy.settings import ProxyMode, RoutingSettings
@@ -78,28 +78,28 @@ def build_tcp_lines(services: Sequence[Service], context: BuildContext) -> tuple
 
 
 def build_servers(
-    members: Sequence[Member], port: int | None, context: BuildContext, *, has_cookie: bool
+    members: Sequence[ContainerSpec], port: int | None, context: BuildContext, *, has_cookie: bool
 ) -> tuple[tuple[Server, ...], tuple[Problem, ...]]:
     """Build one server per container and port, sorted by name; `port` None means each container's own HTTP ports."""
     servers: list[Server] = []
     problems: list[Problem] = []
     for member in members:
-        container = member.spec.container
+        container = member.container
         try:
-            network = member.spec.network or context.settings.network
+            network = member.network or context.settings.network
             address = choose_address(container, context.proxy, network)
         except ValueError as error:
-            problems.append(Problem(service=label_of(member.spec), container=container.name, reason=str(error)))
+            problems.append(Problem(service=member.label, container=container.name, reason=str(error)))
             continue
-        numbers = member.spec.ports if port is None else (port,)
+        numbers = member.ports if port is None else (port,)
         servers += [_server(member, address, number, context, has_cookie=has_cookie) for number in numbers]
-        if not numbers and not member.spec.tcp_ports:
+        if not numbers and not member.tcp_ports:
             problems.append(_no_port(member))
     return tuple(sorted(servers, key=lambda server: server.name)), tuple(problems)
 
 
-def _server(member: Member, address: str, port: int, context: BuildContext, *, has_cookie: bool) -> Server:
-    container = member.spec.container
+def _server(member: ContainerSpec, address: str, port: int, context: BuildContext, *, has_cookie: bool) -> Server:
+    container = member.container
     state, reason = server_state(container)
     health_check = member.settings.health_check or context.settings.health_check
     extra = member.settings.extra_route_settings or context.settings.extra_route_settings
@@ -167,9 +167,9 @@ def _redirect_line(context: BuildContext) -> str:
     return f"http-request redirect code 301 location {target} if !{{ ssl_fc }}{already}"
 
 
-def _no_port(member: Member) -> Problem:
+def _no_port(member: ContainerSpec) -> Problem:
     return Problem(
-        service=label_of(member.spec),
-        container=member.spec.container.name,
+        service=member.label,
+        container=member.container.name,
         reason="has no TCP port to route to; tell which with `expose` or `ports` (or EXPOSE in its image)",
     )

@@ -97,7 +97,7 @@ def parse_lines(text: str) -> tuple[str, ...]:
 
 def parse_http_check(text: str) -> tuple[str, ...]:
     """Lines of an HTTP health check."""
-    return tuple(safe_line(line) for line in translate_http_check(safe_line(text)))
+    return tuple(safe_line(line) for line in translate_http_check(text))
 
 
 def parse_options(text: str) -> tuple[str, ...]:

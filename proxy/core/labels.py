@@ -69,6 +69,11 @@ class ContainerSpec:
     network: str = ""
     settings: BackendSettings = dataclasses.field(default_factory=BackendSettings)
 
+    @property
+    def label(self) -> str:
+        """`project:service`, or the service alone where there is no project; no two services share it."""
+        return f"{self.project}:{self.service}" if self.project else self.service
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Label:

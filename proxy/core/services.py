@@ -8,7 +8,7 @@ out. Services whose VIRTUAL_HOST is equal are one (spec 1.1).
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from proxy.core.containers import Container, ProxyContainer
@@ -16,14 +16,6 @@ from proxy.core.labels import BackendSettings, ContainerSpec, TcpPort
 from proxy.core.syntax import BackendName, make_name
 from proxy.core.virtual_host import VirtualHost
 from proxy.settings import Scope
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Member:
-    """One container of a service with the settings of its server lines, which stay its own service's when services merge."""
-
-    spec: ContainerSpec
-    settings: BackendSettings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,7 +28,7 @@ class Service:
     weight: int
     settings: BackendSettings
     tcp_ports: tuple[TcpPort, ...]
-    members: tuple[Member, ...]
+    members: tuple[ContainerSpec, ...]
 
 
 def is_in_scope(container: Container, proxy: ProxyContainer | None, scope: Scope) -> bool:
@@ -56,7 +48,7 @@ def group_services(specs: Iterable[ContainerSpec]) -> tuple[Service, ...]:
     """Group `specs` into services and merge those whose virtual hosts are equal; sorted by name."""
     by_service: dict[str, list[ContainerSpec]] = {}
     for spec in specs:
-        by_service.setdefault(label_of(spec), []).append(spec)
+        by_service.setdefault(spec.label, []).append(spec)
     by_hosts: dict[tuple[VirtualHost, ...], list[Service]] = {}
     for label in sorted(by_service):
         service = build_service(label, by_service[label])
@@ -64,14 +56,14 @@ def group_services(specs: Iterable[ContainerSpec]) -> tuple[Service, ...]:
     return tuple(sorted((merge_services(group) for group in by_hosts.values()), key=lambda service: service.name))
 
 
-def label_of(spec: ContainerSpec) -> str:
-    """Return `project:service`, or the service alone where there is no project."""
-    return f"{spec.project}:{spec.service}" if spec.project else spec.service
+def join_keys(specs: Sequence[ContainerSpec]) -> frozenset[Hashable]:
+    """Return what makes a service, given by its containers, one with others: its virtual hosts."""
+    return frozenset({_newest(specs).virtual_hosts})
 
 
 def build_service(label: str, specs: Sequence[ContainerSpec]) -> Service:
     """Build a service from its containers; the newest decides on the settings, all of them serve."""
-    newest = max(specs, key=lambda spec: (spec.container.created, spec.container.id))
+    newest = _newest(specs)
     members = sorted(specs, key=lambda spec: (spec.container.name, spec.container.id))
     return Service(
         name=BackendName(make_name(label)),
@@ -80,7 +72,7 @@ def build_service(label: str, specs: Sequence[ContainerSpec]) -> Service:
         weight=newest.weight,
         settings=newest.settings,
         tcp_ports=newest.tcp_ports,
-        members=tuple(Member(spec=spec, settings=newest.settings) for spec in members),
+        members=tuple(members),
     )
 
 
@@ -97,6 +89,10 @@ def merge_services(services: Sequence[Service]) -> Service:
         tcp_ports=tuple(sorted({port for service in services for port in service.tcp_ports}, key=_port_key)),
         members=tuple(member for service in services for member in service.members),
     )
+
+
+def _newest(specs: Sequence[ContainerSpec]) -> ContainerSpec:
+    return max(specs, key=lambda spec: (spec.container.created, spec.container.id))
 
 
 def _merge_settings(all_settings: Sequence[BackendSettings]) -> BackendSettings:

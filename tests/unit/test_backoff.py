@@ -2,7 +2,7 @@
 
 import pytest
 
-from proxy.supervisor import Backoff
+from proxy.keeper import Backoff
 
 
 def test_first_end_is_followed_by_a_start_at_once_and_further_ones_by_growing_delays() -> None:

@@ -1,0 +1,333 @@
+"""The routing model, kept up to date: an event costs what it changed, not how many services there are.
+
+In: the specs of the service labels that changed. Out: a `ModelChange`, which tells what differs, and on demand the whole
+`RoutingModel`. The index is a function of what stands in it: the order of changes leaves no trace.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from proxy.core.backends import BuildContext, build_backend, build_servers, build_tcp_lines, make_profile
+from proxy.core.certificate_set import ProxyCertificates, brings_certificates, collect_certificates
+from proxy.core.containers import ProxyContainer
+from proxy.core.labels import ContainerSpec, TcpPort
+from proxy.core.matching import Route
+from proxy.core.model import Backend, Frontend, RoutingModel, StoredCertificate, TcpListener
+from proxy.core.port_routes import Claim, PortRoutes, RowChanges
+from proxy.core.service_table import ServiceTable, Specs
+from proxy.core.services import Service, group_services, join_keys
+from proxy.core.syntax import BackendName
+from proxy.core.virtual_host import Scheme, VirtualHost
+from proxy.errors import Problem
+from proxy.settings import ProxyMode, Settings
+
+HTTP_PORT = 80
+HTTPS_PORT = 443
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FrontendShape:
+    """What of a frontend stands in the configuration; its routes are in maps."""
+
+    port: int
+    mode: ProxyMode
+    is_tls: bool
+    default_backend: BackendName | None
+
+
+@dataclass(slots=True, kw_only=True)
+class ModelChange:
+    """What differs after a change: each as (before, after), None where it is not there.
+
+    `is_everything` when too much depends on what changed to tell single differences.
+    """
+
+    backends: dict[BackendName, tuple[Backend | None, Backend | None]] = field(default_factory=dict)
+    listeners: dict[int, tuple[TcpListener | None, TcpListener | None]] = field(default_factory=dict)
+    rows: dict[int, RowChanges] = field(default_factory=dict)
+    shapes: tuple[tuple[FrontendShape, ...], tuple[FrontendShape, ...]] = ((), ())
+    certificates: tuple[tuple[StoredCertificate, ...], tuple[StoredCertificate, ...]] = ((), ())
+    is_everything: bool = False
+
+    def __bool__(self) -> bool:
+        return bool(
+            self.is_everything
+            or self.backends
+            or self.listeners
+            or any(changes.rows or changes.ordered for changes in self.rows.values())
+            or self.shapes[0] != self.shapes[1]
+            or self.certificates[0] != self.certificates[1]
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Share:
+    """What one service brings to the model."""
+
+    service: Service
+    backend: Backend | None = None
+    claims: tuple[Claim, ...] = ()
+    problems: tuple[Problem, ...] = ()
+
+
+class ModelIndex:
+    """Services, backends, routes, listeners and certificates, with what leads from one to the other."""
+
+    def __init__(self, settings: Settings, proxy: ProxyContainer | None, certificates: ProxyCertificates) -> None:
+        self._settings = settings
+        self._proxy = proxy
+        self._own_certificates = certificates
+        self._table = ServiceTable(group_services, join_keys)
+        self._shares: dict[BackendName, _Share] = {}
+        self._defaults: set[BackendName] = set()
+        self._ports: dict[int, PortRoutes] = {}
+        self._tcp_services: dict[int, set[BackendName]] = {}
+        self._listeners: dict[int, TcpListener] = {}
+        self._listener_problems: dict[int, tuple[Problem, ...]] = {}
+        self._certificates = collect_certificates((), certificates)
+        self._shapes: tuple[FrontendShape, ...] = ()
+        self._context = self._make_context()
+
+    def update(self, changes: Mapping[str, Specs]) -> ModelChange:
+        """Set the specs of each service label, none to remove it; return what that changes in the model."""
+        removed, added = self._table.apply(changes)
+        old_certificates, old_shapes = self._certificates, self._shapes
+        if any(brings_certificates(service) for service in (*removed, *added)):
+            self._certificates = collect_certificates(self._table.services(), self._own_certificates)
+        if bool(old_certificates) != bool(self._certificates):
+            return self._start_over()
+        change = ModelChange(certificates=(old_certificates, self._certificates))
+        http_ports = {port for port, routes in self._ports.items() if routes}
+        old: dict[BackendName, _Share | None] = {service.name: self._unlink(service) for service in removed}
+        for service in added:
+            old.setdefault(service.name, None)
+            self._link(service)
+        for name, share in old.items():
+            before, after = share.backend if share else None, self._backend(name)
+            if before != after:
+                change.backends[name] = before, after
+        self._settle(change, {port.number for service in (*removed, *added) for port in service.tcp_ports}, http_ports)
+        change.shapes = old_shapes, self._shapes
+        return change
+
+    def model(self) -> RoutingModel:
+        """Return the whole model; its problems are those of services and routes, not of containers' labels."""
+        backends = [share.backend for share in self._shares.values() if share.backend]
+        return RoutingModel(
+            frontends=tuple(self._frontend(shape) for shape in self._shapes),
+            listeners=tuple(self._listeners[port] for port in sorted(self._listeners)),
+            backends=tuple(sorted(backends, key=lambda backend: backend.name)),
+            certificates=self._certificates,
+            problems=self.problems(),
+        )
+
+    def problems(self) -> tuple[Problem, ...]:
+        """Return what costs services or parts of them their routes."""
+        found = {*self._own_certificates.problems}
+        for share in self._shares.values():
+            found.update(share.problems)
+        for routes in self._ports.values():
+            for problems in routes.problems.values():
+                found.update(problems)
+            found.update(self._crowded_out(routes))
+        for problems in self._listener_problems.values():
+            found.update(problems)
+        return tuple(sorted(found))
+
+    def _crowded_out(self, routes: PortRoutes) -> Iterable[Problem]:
+        """With MODE=tcp hosts cannot be told apart: a port has one service, the others go without."""
+        if self._settings.routing.mode is not ProxyMode.TCP or not routes:
+            return
+        first, *others = routes.routes()
+        for route in others:
+            if route.backend != first.backend:
+                reason = f"{route.entry}: with MODE=tcp a port has one service, and {routes.port} belongs to {first.backend}"
+                yield _report(self._shares[route.backend].service, "VIRTUAL_HOST", reason)
+
+    def _make_context(self) -> BuildContext:
+        offset = self._settings.haproxy.port_offset
+        return BuildContext(
+            settings=self._settings.routing,
+            proxy=self._proxy,
+            terminates_tls=bool(self._certificates),
+            https_port=HTTPS_PORT + offset if offset else None,
+        )
+
+    def _start_over(self) -> ModelChange:
+        """Build everything anew: whether TLS is terminated at all decides on every route and backend."""
+        self._context = self._make_context()
+        self._shares, self._defaults, self._ports = {}, set(), {}
+        self._tcp_services, self._listeners, self._listener_problems = {}, {}, {}
+        for service in self._table.services():
+            self._link(service)
+        self._settle(ModelChange(), set(self._tcp_services), set())
+        return ModelChange(is_everything=True)
+
+    def _backend(self, name: BackendName) -> Backend | None:
+        share = self._shares.get(name)
+        return share.backend if share else None
+
+    def _link(self, service: Service) -> None:
+        share = self._make_share(service)
+        self._shares[service.name] = share
+        if share.backend and not service.virtual_hosts:
+            self._defaults.add(service.name)
+        for claim in share.claims:
+            port = claim.route.entry.port
+            self._ports.setdefault(port, PortRoutes(port)).change((), (claim,))
+        for tcp_port in service.tcp_ports:
+            self._tcp_services.setdefault(tcp_port.number, set()).add(service.name)
+
+    def _unlink(self, service: Service) -> _Share:
+        share = self._shares.pop(service.name)
+        self._defaults.discard(service.name)
+        for claim in share.claims:
+            self._ports[claim.route.entry.port].change((claim,), ())
+        for tcp_port in service.tcp_ports:
+            self._tcp_services[tcp_port.number].discard(service.name)
+        return share
+
+    def _make_share(self, service: Service) -> _Share:
+        if not (service.virtual_hosts or any(member.ports for member in service.members) or not service.tcp_ports):
+            return _Share(service=service)
+        if service.name in self._settings.routing.additional_backends:
+            reason = f"its name {service.name!r} is taken by ADDITIONAL_BACKEND_{service.name}"
+            return _Share(service=service, problems=(_report(service, "VIRTUAL_HOST", reason),))
+        backend, problems = build_backend(service, self._context)
+        claims: list[Claim] = []
+        for entry in service.virtual_hosts:
+            fault = self._fault_of(entry)
+            if fault:
+                problems = (*problems, _report(service, "VIRTUAL_HOST", f"{entry}{fault}"))
+                continue
+            claims.append(_claim(service, entry))
+            redirected = _redirected_entry(entry)
+            if redirected and service.settings.force_ssl:
+                claims.append(_claim(service, redirected, is_implied=True))
+        return _Share(service=service, backend=backend, claims=tuple(claims), problems=problems)
+
+    def _fault_of(self, entry: VirtualHost) -> str:
+        if entry.scheme.is_tls and not self._certificates:
+            return " needs a certificate and none is known; give SSL_CERT"
+        if entry.port == self._settings.haproxy.stats_port:
+            return ": the port is taken by the statistics page (STATS_PORT)"
+        return ""
+
+    def _settle(self, change: ModelChange, tcp_ports: set[int], old_http_ports: set[int]) -> None:
+        for port, routes in self._ports.items():
+            changes = routes.settle()
+            if changes.rows or changes.ordered:
+                change.rows[port] = changes
+        self._ports = {port: routes for port, routes in self._ports.items() if routes}
+        if old_http_ports != self._ports.keys():
+            tcp_ports |= self._tcp_services.keys()  # a port may have passed from one kind of use to the other
+        for port in tcp_ports:
+            before, after = self._listeners.pop(port, None), self._build_listener(port)
+            if after:
+                self._listeners[port] = after
+            if before != after:
+                change.listeners[port] = before, after
+        self._shapes = self._make_shapes()
+
+    def _make_shapes(self) -> tuple[FrontendShape, ...]:
+        tls_ports = {port for port, routes in self._ports.items() if routes.is_tls}
+        ports = {HTTP_PORT, *self._ports}
+        if self._certificates:
+            ports.add(HTTPS_PORT)
+            tls_ports |= {HTTPS_PORT} - self._ports.keys()
+        if self._settings.routing.monitor_uri and self._settings.routing.monitor_port:
+            ports.add(self._settings.routing.monitor_port)
+        mode = self._settings.routing.mode
+        return tuple(
+            FrontendShape(port=port, mode=mode, is_tls=port in tls_ports, default_backend=self._default_of(port))
+            for port in sorted(ports - self._listeners.keys())
+        )
+
+    def _default_of(self, port: int) -> BackendName | None:
+        if self._settings.routing.mode is ProxyMode.TCP and port in self._ports:
+            return self._ports[port].routes()[0].backend
+        if self._ports and not self._settings.routing.force_default_backend:
+            return None
+        return min(self._defaults, default=None)
+
+    def _frontend(self, shape: FrontendShape) -> Frontend:
+        routes = self._ports.get(shape.port)
+        if routes is None or shape.mode is ProxyMode.TCP:
+            return Frontend(
+                port=shape.port, mode=shape.mode, is_tls=shape.is_tls, default_backend=shape.default_backend
+            )
+        return Frontend(
+            port=shape.port,
+            mode=shape.mode,
+            is_tls=shape.is_tls,
+            routes=routes.routes(),
+            tables=routes.tables(),
+            default_backend=shape.default_backend,
+        )
+
+    def _build_listener(self, port: int) -> TcpListener | None:
+        self._listener_problems.pop(port, None)
+        services = [self._shares[name].service for name in sorted(self._tcp_services.get(port, ()))]
+        problems: list[Problem] = []
+        served = [service for service in services if self._may_listen(service, port, problems)]
+        listener = None
+        if served:
+            members = [member for service in served for member in service.members]
+            naming = [member for member in members if port in {p.number for p in member.tcp_ports}]
+            servers, faults = build_servers(naming, port, self._context, has_cookie=False)
+            problems += faults
+            backend = Backend(
+                name=BackendName(f"tcp_{port}"),
+                mode=ProxyMode.TCP,
+                profile=make_profile(()),
+                lines=build_tcp_lines(served, self._context),
+                servers=servers,
+                services=tuple(label for service in served for label in service.labels),
+            )
+            is_tls = any(_is_tls(service.tcp_ports, port) for service in served)
+            listener = TcpListener(port=port, is_tls=is_tls, backend=backend)
+        if problems:
+            self._listener_problems[port] = tuple(problems)
+        return listener
+
+    def _may_listen(self, service: Service, port: int, problems: list[Problem]) -> bool:
+        if port == self._settings.haproxy.stats_port:
+            reason = f"port {port} is taken by the statistics page (STATS_PORT)"
+        elif port in self._ports:
+            reason = f"port {port} is used by a virtual host"
+        elif _is_tls(service.tcp_ports, port) and not self._certificates:
+            reason = f"{port}/ssl needs a certificate and none is known; give SSL_CERT"
+        else:
+            return True
+        problems.append(_report(service, "TCP_PORTS", reason))
+        return False
+
+
+def label_specs(specs: Iterable[ContainerSpec]) -> dict[str, Specs]:
+    """Group specs by the label of their service, as `ModelIndex.update` takes them."""
+    groups: dict[str, list[ContainerSpec]] = {}
+    for spec in specs:
+        groups.setdefault(spec.label, []).append(spec)
+    return {label: tuple(group) for label, group in groups.items()}
+
+
+def _is_tls(tcp_ports: Sequence[TcpPort], port: int) -> bool:
+    return any(tcp_port.number == port and tcp_port.tls for tcp_port in tcp_ports)
+
+
+def _claim(service: Service, entry: VirtualHost, *, is_implied: bool = False) -> Claim:
+    route = Route(entry=entry, backend=service.name, weight=service.weight)
+    return Claim(route=route, labels=service.labels, is_implied=is_implied)
+
+
+def _redirected_entry(entry: VirtualHost) -> VirtualHost | None:
+    """The plain entry that FORCE_SSL answers with a redirect, for an https entry on the usual port."""
+    if not entry.scheme.is_tls or entry.scheme.is_websocket or entry.port != HTTPS_PORT:
+        return None
+    return VirtualHost(scheme=Scheme.HTTP, domain=entry.domain, port=HTTP_PORT, path=entry.path)
+
+
+def _report(service: Service, setting: str, reason: str) -> Problem:
+    return Problem(service=", ".join(service.labels), setting=setting, reason=reason)

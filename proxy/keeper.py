@@ -19,7 +19,8 @@ logger = logging.getLogger(__name__)
 _STABLE_SECONDS = 10.0
 _FIRST_DELAY_SECONDS = 0.2
 _LONGEST_DELAY_SECONDS = 10.0
-_CANNOT_START_POLL_SECONDS = 0.02
+_FIRST_PAUSE_SECONDS = 0.02
+_LONGEST_PAUSE_SECONDS = 1.0
 _FOREIGN_POLL_SECONDS = 1.0
 
 
@@ -62,6 +63,7 @@ class Keeper:
         self._backoff = Backoff()
         self._started_at = 0.0
         self._next_start = 0.0
+        self._waiting_since: float | None = None
         self.process: Process | None = None
         self.first_exit_code: int | None = None
 
@@ -86,8 +88,9 @@ class Keeper:
             self._wait_before_next(now, error)
             return
         if self.process is None:
-            self._next_start = now + _CANNOT_START_POLL_SECONDS
+            self._next_start = now + self._pause_after(now)
         else:
+            self._waiting_since = None
             logger.info("%s runs as process %d", self._name, self.process.pid)
 
     def wake_time(self, now: float) -> float:
@@ -95,6 +98,15 @@ class Keeper:
         if self.process is None:
             return self._next_start
         return math.inf if isinstance(self.process, subprocess.Popen) else now + _FOREIGN_POLL_SECONDS
+
+    def _pause_after(self, now: float) -> float:
+        """Return when to look again whether the process can be started: a fiftieth of the wait so far.
+
+        So an engine that is away for a day costs no processor time, and one that comes soon is not waited for.
+        """
+        if self._waiting_since is None:
+            self._waiting_since = now
+        return min(max((now - self._waiting_since) / 50, _FIRST_PAUSE_SECONDS), _LONGEST_PAUSE_SECONDS)
 
     def _wait_before_next(self, now: float, reason: object) -> None:
         delay = self._backoff.delay_after(now - self._started_at)

@@ -106,6 +106,8 @@ class Supervisor:
             now = time.monotonic()
             for keeper in keepers:
                 keeper.notice_end(now)
+            if self._haproxy.process is None:
+                self._layout.start_mark.unlink(missing_ok=True)
             if self._controller.first_exit_code == SETTINGS_WRONG:
                 self._stop()
                 return SETTINGS_WRONG
@@ -174,8 +176,7 @@ class Supervisor:
         if running := self._find_running():
             logger.info("HAProxy of an earlier start is still running and goes on")
             return running
-        # What was saved before some reload long ago says nothing about servers now.
-        self._layout.server_state.unlink(missing_ok=True)
+        self._prepare_start()
         return subprocess.Popen(
             self._program.master_command(self._layout.config, self._layout.master_socket),
             env=self._program.environment,
@@ -183,6 +184,14 @@ class Supervisor:
             start_new_session=True,
             preexec_fn=_unblock_signals,
         )
+
+    def _prepare_start(self) -> None:
+        """Tell the controller of the start. A disk that refuses is no reason not to serve."""
+        with contextlib.suppress(OSError):
+            # What was saved before some reload long ago says nothing about servers now.
+            self._layout.server_state.unlink(missing_ok=True)
+            # Before the start: who changes the files and then sees no mark knows that HAProxy reads them as they are.
+            self._layout.start_mark.touch(mode=0o600)
 
     def _find_running(self) -> AdoptedHaproxy | None:
         try:

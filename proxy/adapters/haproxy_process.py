@@ -36,6 +36,8 @@ CHECK_TIMEOUT_SECONDS = 60.0
 """Longest a check may take; 10,000 virtual hosts take about 0.2 s."""
 RELOAD_TIMEOUT_SECONDS = 60.0
 """Longest a reload may take: reading the configuration, and 2 s of trying where a port is taken."""
+START_TIMEOUT_SECONDS = 20.0
+"""Longest that a master which was started may take to answer: it reads the whole configuration first."""
 POLL_SECONDS = 0.02
 _INHERITED_VARIABLES = ("PATH", "LANG", "TZ")
 
@@ -96,21 +98,29 @@ class HaproxyProgram:
 class HaproxyControl:
     """The HAProxy that runs, seen through its master CLI. Whether it runs is the supervisor's care."""
 
-    def __init__(self, program: HaproxyProgram, master: CommandSocket, server_state: Path) -> None:
+    def __init__(
+        self, program: HaproxyProgram, master: CommandSocket, server_state: Path, start_mark: Path | None = None
+    ) -> None:
         self._program = program
         self._master = master
         self._server_state = server_state
+        self._start_mark = start_mark
 
     def check(self, config: Path) -> None:
         """Raise ConfigCheckError unless HAProxy would load `config`."""
         self._program.check(config)
 
     def is_running(self) -> bool:
-        """Whether a master answers; False before the supervisor has started it."""
-        try:
-            self._read_processes()
-        except RuntimeApiError:
-            return False
+        """Whether a master answers; one that is being started (the file `start_mark` exists) is waited for.
+
+        Without waiting, files promoted while a master reads those before them would never be loaded.
+        """
+        deadline = time.monotonic() + START_TIMEOUT_SECONDS
+        while not self._answers():
+            is_starting = self._start_mark is not None and self._start_mark.exists()
+            if not is_starting or time.monotonic() > deadline:
+                return False
+            time.sleep(POLL_SECONDS)
         return True
 
     def running_version(self) -> HaproxyVersion:
@@ -143,6 +153,13 @@ class HaproxyControl:
             self._wait_for_new_worker(before)
         elif not reply.is_success:
             raise ReloadError("; ".join(reply.alerts) or "HAProxy gives no reason; its own log may")
+
+    def _answers(self) -> bool:
+        try:
+            self._read_processes()
+        except RuntimeApiError:
+            return False
+        return True
 
     def _read_processes(self) -> Processes:
         return parse_processes(self._master.send("show proc"))

@@ -60,6 +60,11 @@ class StateLayout:
         return self.folder / "haproxy.sock"
 
     @property
+    def start_mark(self) -> Path:
+        """Exists from just before HAProxy is started until it has ended."""
+        return self.folder / "haproxy.started"
+
+    @property
     def server_state(self) -> Path:
         """Health and weights of servers, saved before a reload."""
         return self.folder / "server-state"

@@ -16,13 +16,16 @@ from proxy.core.addresses import choose_address
 from proxy.core.containers import Container, Health, ProxyContainer, State
 from proxy.core.labels import BackendSettings, ContainerSpec
 from proxy.core.model import Backend, Profile, Server, ServerState
-from proxy.core.services import Service
+from proxy.core.services import Service, settings_by_label
 from proxy.core.syntax import ServerName, make_name
 from proxy.errors import Problem
 from proxy.settings import ProxyMode, RoutingSettings
 
 USERLIST = "proxy_users"
 """The name of the userlist of HTTP_BASIC_AUTH in haproxy.cfg."""
+
+PEERS = "workers"
+"""The name of the peers section: this HAProxy alone, its old worker and its new one."""
 
 _ENGINE_ID = re.compile(r"[0-9a-f]{64}")
 
@@ -54,26 +57,30 @@ def build_backend(service: Service, context: BuildContext) -> tuple[Backend, tup
     mode = ProxyMode.TCP if context.settings.mode is ProxyMode.TCP else ProxyMode.HTTP
     lines = _http_lines(service.settings, context) if mode is ProxyMode.HTTP else _common_lines(service.settings, context)
     extra = service.settings.extra_lines
+    # An ACL of a profile is unknown to the backend's own lines (manual, `acl`), so free-form lines stay together.
+    shared, own = (extra, ()) if all(map(_fits_profile, extra)) else ((), extra)
     cookie = service.settings.cookie if mode is ProxyMode.HTTP else None
     servers, problems = build_servers(service.members, None, context, has_cookie=bool(cookie))
     backend = Backend(
         name=service.name,
         mode=mode,
-        profile=make_profile(["mode " + mode, *lines, *(line for line in extra if _fits_profile(line))]),
-        lines=(*service.settings.session_lines, *(line for line in extra if not _fits_profile(line))),
+        profile=make_profile(["mode " + mode, *lines, *shared]),
+        lines=(*map(_kept_over_reloads, service.settings.session_lines), *own),
         servers=servers,
         services=service.labels,
     )
     return backend, problems
 
 
-def build_tcp_lines(services: Sequence[Service], context: BuildContext) -> tuple[str, ...]:
-    """Return the lines of a TCP listener that several services may share; the first by name decides on each directive."""
-    lines: dict[str, None] = {}
-    for service in services[:1]:
-        lines.update(dict.fromkeys(_common_lines(service.settings, context)))
-    for service in services:
-        lines.update(dict.fromkeys(service.settings.extra_lines))
+def build_tcp_lines(members: Sequence[ContainerSpec], context: BuildContext) -> tuple[str, ...]:
+    """Return the lines of a TCP listener that several services may share.
+
+    The first service decides on balancing and options; the free-form lines of all are there, each once.
+    """
+    every = settings_by_label(members)
+    lines = dict.fromkeys(_common_lines(every[0], context))
+    for settings in every:
+        lines.update(dict.fromkeys(settings.extra_lines))
     return tuple(lines)
 
 
@@ -107,13 +114,19 @@ def _server(member: ContainerSpec, address: str, port: int, context: BuildContex
         name=server_name(container, port),
         address=address,
         port=port,
-        cookie=make_name(container.id) if has_cookie else "",
+        cookie=_cookie_value(member, port) if has_cookie else "",
         options=" ".join(filter(None, (health_check, extra))),
         is_backup=member.settings.is_backup,
         state=state,
         reason=reason,
         container=container.name,
     )
+
+
+def _cookie_value(spec: ContainerSpec, port: int) -> str:
+    """The container's id; with the port behind it for all but the first, since a value leads to a single server."""
+    value = make_name(spec.container.id)
+    return value if port == spec.ports[0] else f"{value}:{port}"
 
 
 def server_name(container: Container, port: int) -> ServerName:
@@ -133,6 +146,11 @@ def server_state(container: Container) -> tuple[ServerState, str]:
     if container.health is Health.STARTING:
         return ServerState.MAINT, "its health check has not passed yet"
     return ServerState.READY, ""
+
+
+def _kept_over_reloads(line: str) -> str:
+    """A `stick-table` line with the peers section through which an old worker hands its table to the new one."""
+    return f"{line} peers {PEERS}" if line.startswith("stick-table ") else line
 
 
 def _fits_profile(line: str) -> bool:

@@ -101,6 +101,11 @@ def parse_http_check(text: str) -> tuple[str, ...]:
 
 
 def parse_options(text: str) -> tuple[str, ...]:
-    """A comma list of `option` lines; the word `option` itself may be left out."""
-    entries = (safe_line(entry) for entry in split_list(text))
-    return tuple(translate_line(entry if entry.startswith("option ") else f"option {entry}") for entry in entries)
+    """A comma list of `option` lines, `no` before one switches it off; the word `option` itself may be left out."""
+    return tuple(_option_line(safe_line(entry)) for entry in split_list(text))
+
+
+def _option_line(entry: str) -> str:
+    negation = "no " if entry.startswith("no ") else ""
+    option = entry.removeprefix("no ").removeprefix("option ")
+    return negation + translate_line(f"option {option}")

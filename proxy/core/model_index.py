@@ -6,19 +6,20 @@ In: the specs of the service labels that changed. Out: a `ModelChange`, which te
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from proxy.core.backends import BuildContext, build_backend, build_servers, build_tcp_lines, make_profile
+from proxy.core.backends import BuildContext, build_backend
 from proxy.core.certificate_set import ProxyCertificates, brings_certificates, collect_certificates
 from proxy.core.containers import ProxyContainer
-from proxy.core.labels import ContainerSpec, TcpPort
+from proxy.core.labels import ContainerSpec
 from proxy.core.matching import Route
 from proxy.core.model import Backend, Frontend, RoutingModel, StoredCertificate, TcpListener
 from proxy.core.port_routes import Claim, PortRoutes, RowChanges
 from proxy.core.service_table import ServiceTable, Specs
 from proxy.core.services import Service, group_services, join_keys
 from proxy.core.syntax import BackendName
+from proxy.core.tcp_listeners import build_listener
 from proxy.core.virtual_host import Scheme, VirtualHost
 from proxy.errors import Problem
 from proxy.settings import ProxyMode, Settings
@@ -34,7 +35,8 @@ class FrontendShape:
     port: int
     mode: ProxyMode
     is_tls: bool
-    default_backend: BackendName | None
+    only_backend: BackendName | None = None
+    """With MODE=tcp: the one backend of the port."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -99,7 +101,7 @@ class ModelIndex:
         if bool(old_certificates) != bool(self._certificates):
             return self._start_over()
         change = ModelChange(certificates=(old_certificates, self._certificates))
-        http_ports = {port for port, routes in self._ports.items() if routes}
+        http_ports = self._http_ports()
         old: dict[BackendName, _Share | None] = {service.name: self._unlink(service) for service in removed}
         for service in added:
             old.setdefault(service.name, None)
@@ -138,7 +140,7 @@ class ModelIndex:
 
     def _crowded_out(self, routes: PortRoutes) -> Iterable[Problem]:
         """With MODE=tcp hosts cannot be told apart: a port has one service, the others go without."""
-        if self._settings.routing.mode is not ProxyMode.TCP or not routes:
+        if self._settings.routing.mode is not ProxyMode.TCP or not routes.has_claims:
             return
         first, *others = routes.routes()
         for route in others:
@@ -215,13 +217,11 @@ class ModelIndex:
             return ": the port is taken by the statistics page (STATS_PORT)"
         return ""
 
+    def _http_ports(self) -> set[int]:
+        return {port for port, routes in self._ports.items() if routes.has_claims}
+
     def _settle(self, change: ModelChange, tcp_ports: set[int], old_http_ports: set[int]) -> None:
-        for port, routes in self._ports.items():
-            changes = routes.settle()
-            if changes.rows or changes.ordered:
-                change.rows[port] = changes
-        self._ports = {port: routes for port, routes in self._ports.items() if routes}
-        if old_http_ports != self._ports.keys():
+        if old_http_ports != self._http_ports():
             tcp_ports |= self._tcp_services.keys()  # a port may have passed from one kind of use to the other
         for port in tcp_ports:
             before, after = self._listeners.pop(port, None), self._build_listener(port)
@@ -229,80 +229,64 @@ class ModelIndex:
                 self._listeners[port] = after
             if before != after:
                 change.listeners[port] = before, after
-        self._shapes = self._make_shapes()
+        ports = self._frontend_ports()
+        self._ports = {port: self._ports.get(port) or PortRoutes(port) for port in ports}
+        for port, routes in self._ports.items():
+            routes.set_default(self._default_backend())
+            changes = routes.settle()
+            if changes.rows or changes.ordered:
+                change.rows[port] = changes
+        self._shapes = tuple(self._make_shape(port) for port in sorted(ports))
 
-    def _make_shapes(self) -> tuple[FrontendShape, ...]:
-        tls_ports = {port for port, routes in self._ports.items() if routes.is_tls}
-        ports = {HTTP_PORT, *self._ports}
+    def _frontend_ports(self) -> set[int]:
+        ports = {HTTP_PORT, *self._http_ports()}
         if self._certificates:
             ports.add(HTTPS_PORT)
-            tls_ports |= {HTTPS_PORT} - self._ports.keys()
         if self._settings.routing.monitor_uri and self._settings.routing.monitor_port:
             ports.add(self._settings.routing.monitor_port)
-        mode = self._settings.routing.mode
-        return tuple(
-            FrontendShape(port=port, mode=mode, is_tls=port in tls_ports, default_backend=self._default_of(port))
-            for port in sorted(ports - self._listeners.keys())
-        )
+        return ports - self._listeners.keys()
 
-    def _default_of(self, port: int) -> BackendName | None:
-        if self._settings.routing.mode is ProxyMode.TCP and port in self._ports:
-            return self._ports[port].routes()[0].backend
-        if self._ports and not self._settings.routing.force_default_backend:
+    def _make_shape(self, port: int) -> FrontendShape:
+        routes, mode = self._ports[port], self._settings.routing.mode
+        is_tls = routes.is_tls if routes.has_claims else port == HTTPS_PORT and bool(self._certificates)
+        only = None
+        if mode is ProxyMode.TCP:
+            only = routes.routes()[0].backend if routes.has_claims else self._default_backend()
+        return FrontendShape(port=port, mode=mode, is_tls=is_tls, only_backend=only)
+
+    def _default_backend(self) -> BackendName | None:
+        if self._http_ports() and not self._settings.routing.force_default_backend:
             return None
         return min(self._defaults, default=None)
 
     def _frontend(self, shape: FrontendShape) -> Frontend:
-        routes = self._ports.get(shape.port)
-        if routes is None or shape.mode is ProxyMode.TCP:
-            return Frontend(
-                port=shape.port, mode=shape.mode, is_tls=shape.is_tls, default_backend=shape.default_backend
-            )
+        if shape.mode is ProxyMode.TCP:
+            return Frontend(port=shape.port, mode=shape.mode, is_tls=shape.is_tls, default_backend=shape.only_backend)
+        routes = self._ports[shape.port]
         return Frontend(
             port=shape.port,
             mode=shape.mode,
             is_tls=shape.is_tls,
             routes=routes.routes(),
             tables=routes.tables(),
-            default_backend=shape.default_backend,
+            default_backend=self._default_backend(),
         )
 
     def _build_listener(self, port: int) -> TcpListener | None:
-        self._listener_problems.pop(port, None)
         services = [self._shares[name].service for name in sorted(self._tcp_services.get(port, ()))]
-        problems: list[Problem] = []
-        served = [service for service in services if self._may_listen(service, port, problems)]
-        listener = None
-        if served:
-            members = [member for service in served for member in service.members]
-            naming = [member for member in members if port in {p.number for p in member.tcp_ports}]
-            servers, faults = build_servers(naming, port, self._context, has_cookie=False)
-            problems += faults
-            backend = Backend(
-                name=BackendName(f"tcp_{port}"),
-                mode=ProxyMode.TCP,
-                profile=make_profile(()),
-                lines=build_tcp_lines(served, self._context),
-                servers=servers,
-                services=tuple(label for service in served for label in service.labels),
-            )
-            is_tls = any(_is_tls(service.tcp_ports, port) for service in served)
-            listener = TcpListener(port=port, is_tls=is_tls, backend=backend)
+        listener, problems = build_listener(port, services, self._context, self._use_of(port))
+        self._listener_problems.pop(port, None)
         if problems:
-            self._listener_problems[port] = tuple(problems)
+            self._listener_problems[port] = problems
         return listener
 
-    def _may_listen(self, service: Service, port: int, problems: list[Problem]) -> bool:
+    def _use_of(self, port: int) -> str:
+        """Tell who uses a port besides TCP_PORTS; empty when nobody does."""
         if port == self._settings.haproxy.stats_port:
-            reason = f"port {port} is taken by the statistics page (STATS_PORT)"
-        elif port in self._ports:
-            reason = f"port {port} is used by a virtual host"
-        elif _is_tls(service.tcp_ports, port) and not self._certificates:
-            reason = f"{port}/ssl needs a certificate and none is known; give SSL_CERT"
-        else:
-            return True
-        problems.append(_report(service, "TCP_PORTS", reason))
-        return False
+            return f"port {port} is taken by the statistics page (STATS_PORT)"
+        if port == self._settings.routing.monitor_port:
+            return f"port {port} is taken by the health probe of the proxy (MONITOR_PORT)"
+        return f"port {port} is used by a virtual host" if port in self._ports else ""
 
 
 def label_specs(specs: Iterable[ContainerSpec]) -> dict[str, Specs]:
@@ -311,10 +295,6 @@ def label_specs(specs: Iterable[ContainerSpec]) -> dict[str, Specs]:
     for spec in specs:
         groups.setdefault(spec.label, []).append(spec)
     return {label: tuple(group) for label, group in groups.items()}
-
-
-def _is_tls(tcp_ports: Sequence[TcpPort], port: int) -> bool:
-    return any(tcp_port.number == port and tcp_port.tls for tcp_port in tcp_ports)
 
 
 def _claim(service: Service, entry: VirtualHost, *, is_implied: bool = False) -> Claim:

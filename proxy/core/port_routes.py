@@ -8,10 +8,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from proxy.core.matching import (
-    ORDERED_KINDS,
     UNORDERED_KINDS,
     Route,
     RouteTables,
@@ -21,8 +20,12 @@ from proxy.core.matching import (
     matches_domain,
     wildcard_rows,
 )
+from proxy.core.syntax import BackendName
 from proxy.core.virtual_host import VirtualHost, precedence
 from proxy.errors import Problem
+
+MATCH_ALL = "^"
+"""The key of the last wildcard row, which leads to the default backend; as a row it can change without a reload."""
 
 RowChange = tuple[str | None, str | None]
 """(value before, value after) of one key; None where the key is not there."""
@@ -73,10 +76,20 @@ class PortRoutes:
         self._weights: Counter[int] = Counter()
         self._dirty: set[str] = set()
         self._is_wild_dirty = False
+        self._default: BackendName | None = None
+        self._last_rows: tuple[Row, ...] = ()
         self.is_tls = False
 
-    def __bool__(self) -> bool:
+    @property
+    def has_claims(self) -> bool:
+        """Whether any service wants this port for a virtual host."""
         return bool(self._claims or self._wild_claims)
+
+    def set_default(self, backend: BackendName | None) -> None:
+        """Set which backend answers what no virtual host matches."""
+        if backend != self._default:
+            self._default = backend
+            self._is_wild_dirty = True
 
     def change(self, removed: Iterable[Claim], added: Iterable[Claim]) -> None:
         """Take claims out and in."""
@@ -116,7 +129,8 @@ class PortRoutes:
 
     def tables(self) -> RouteTables:
         """The rows of all maps."""
-        return join_tables(((domain, host.tables) for domain, host in self._hosts.items()), self._wild)
+        hosts = ((domain, host.tables) for domain, host in self._hosts.items())
+        return replace(join_tables(hosts, ()), wildcards=self._last_rows)
 
     def _bucket(self, entry: VirtualHost) -> list[Claim]:
         if entry.has_exact_domain:
@@ -134,10 +148,15 @@ class PortRoutes:
             self._dirty |= self._claims.keys()  # a wildcard that outranks exact hosts stands in their lists
 
     def _settle_wild(self, changes: RowChanges) -> None:
-        wild, self.problems["*"] = self._resolve(self._wild_claims)
-        if wildcard_rows(wild) != wildcard_rows(self._wild):
-            changes.ordered["wildcards"] = wildcard_rows(wild)
-        self._wild = wild
+        self._wild, problems = self._resolve(self._wild_claims)
+        self.problems.pop("*", None)
+        if problems:
+            self.problems["*"] = problems
+        rows = wildcard_rows(self._wild)
+        if self._default:
+            rows = (*rows, (MATCH_ALL, self._default))
+        if rows != self._last_rows:
+            changes.ordered["wildcards"] = self._last_rows = rows
 
     def _settle_host(self, domain: str, changes: RowChanges) -> None:
         known = self._hosts.pop(domain, None)
@@ -186,14 +205,6 @@ class PortRoutes:
 
     def _pattern_rows(self) -> tuple[Row, ...]:
         return tuple(row for domain in sorted(self._patterns) for row in self._patterns[domain])
-
-
-def all_rows(tables: RouteTables) -> RowChanges:
-    """Return the changes that lead from empty maps to `tables`."""
-    return RowChanges(
-        rows={kind: _differing({}, dict(getattr(tables, kind))) for kind in UNORDERED_KINDS},
-        ordered={kind: getattr(tables, kind) for kind in ORDERED_KINDS},
-    )
 
 
 def _differing(old: Mapping[str, str], new: Mapping[str, str]) -> dict[str, RowChange]:

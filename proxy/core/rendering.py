@@ -12,7 +12,7 @@ from pathlib import Path
 
 from jinja2 import Environment
 
-from proxy.core.backends import USERLIST
+from proxy.core.backends import PEERS, USERLIST
 from proxy.core.matching import Row
 from proxy.core.model import Backend, Frontend, RoutingModel, Server, ServerState
 from proxy.core.syntax import quote
@@ -25,6 +25,9 @@ CERTIFICATE_FOLDER = "certs"
 CA_FILE = "certs/ca/client-ca.pem"
 MAP_FOLDER = "maps"
 MAP_KINDS = ("hosts", "paths", "prefixes", "patterns", "wildcards")
+
+LOCAL_PEER = "this"
+"""The name of this HAProxy among its peers; without one it would be the name of the host, which need not be fit."""
 
 MAX_RELOADS_OF_A_WORKER = 50
 """How many reloads an old worker may outlive: bounds their number where `hard-stop-after` bounds their time."""
@@ -49,6 +52,11 @@ class Paths:
 
     runtime_socket: Path
     server_state: Path
+
+    @property
+    def peers_socket(self) -> Path:
+        """Where an old worker finds the new one to hand its sessions to."""
+        return self.runtime_socket.with_name("peers.sock")
 
 
 class Renderer:
@@ -88,6 +96,9 @@ class Renderer:
             defaults={mode: self._default_lines(mode) for mode in (ProxyMode.HTTP, ProxyMode.TCP)},
             profiles=_profiles(model.backends),
             userlist=USERLIST,
+            peers=PEERS,
+            local_peer=LOCAL_PEER,
+            frontend_lines=self._frontend_lines,
             max_reloads=MAX_RELOADS_OF_A_WORKER,
             map_file=map_file,
             quote=quote,
@@ -112,6 +123,14 @@ class Renderer:
             words += ["ca-file", quote(str(tls.ca_file or CA_FILE)), "verify", "required"]
         return " ".join(words)
 
+    def _frontend_lines(self, port: int, *, chooses_backend: bool) -> Sequence[str]:
+        """The operator's lines of a frontend: those that choose a backend, or the others.
+
+        HAProxy warns of every `http-request` line below a `use_backend` line, for they are not processed in that order.
+        """
+        lines = self._settings.routing.extra_frontend_settings.get(port, ())
+        return [line for line in lines if line.startswith("use_backend ") == chooses_backend]
+
     def _default_lines(self, mode: ProxyMode) -> Sequence[str]:
         haproxy = self._settings.haproxy
         own = ["log global", *(f"option {option}" for option in haproxy.options)]
@@ -131,17 +150,21 @@ def render_maps(frontend: Frontend) -> dict[str, str]:
 
 
 def server_line(server: Server) -> str:
-    """Return the `server` line of the configuration; what the runtime API needs to add it is the same text."""
-    words = ["server", server.name, _address(server)]
+    """Return the `server` line of the configuration."""
+    disabled = " disabled" if server.state is ServerState.MAINT else ""
+    return f"server {server.name} {' '.join(server_words(server))}{disabled}"
+
+
+def server_words(server: Server) -> list[str]:
+    """Return what follows a server's name, in the configuration and in `add server` of the runtime API alike."""
+    words = [_address(server)]
     if server.cookie:
         words += ["cookie", server.cookie]
     if server.weight is not None:
         words += ["weight", str(server.weight)]
     if server.is_backup:
         words.append("backup")
-    if server.state is ServerState.MAINT:
-        words.append("disabled")
-    return " ".join([*words, server.options]).rstrip()
+    return [*words, *server.options.split()]
 
 
 def _address(server: Server) -> str:

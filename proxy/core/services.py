@@ -91,6 +91,14 @@ def merge_services(services: Sequence[Service]) -> Service:
     )
 
 
+def settings_by_label(specs: Sequence[ContainerSpec]) -> tuple[BackendSettings, ...]:
+    """Return the settings of each service among `specs`, in their order; the newest container tells."""
+    groups: dict[str, list[ContainerSpec]] = {}
+    for spec in specs:
+        groups.setdefault(spec.label, []).append(spec)
+    return tuple(_newest(group).settings for group in groups.values())
+
+
 def _newest(specs: Sequence[ContainerSpec]) -> ContainerSpec:
     return max(specs, key=lambda spec: (spec.container.created, spec.container.id))
 

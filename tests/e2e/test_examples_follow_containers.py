@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from tests.e2e.compose import Stack
 from tests.e2e.conftest import EXAMPLES, RunFile
-from tests.e2e.engine import CommandError, Container, run
+from tests.e2e.engine import Container, run
 from tests.e2e.redis_client import run_id
 from tests.e2e.visitor import fetch, fetch_tls
 from tests.eventually import eventually
@@ -100,13 +99,13 @@ def expect_only(subject: Subject) -> set[str]:
 
 
 @pytest.fixture(params=SUBJECTS)
-def subject(request: pytest.FixtureRequest, run_file: RunFile, tmp_path: Path) -> Iterator[Subject]:
+def subject(request: pytest.FixtureRequest, run_file: RunFile, tmp_path: Path) -> Subject:
     folder = EXAMPLES / request.param
     script = folder / "make-certificates.sh"
     if script.exists():
         folder = shutil.copytree(folder, tmp_path / folder.name)
         assert run(str(folder / script.name)).code == 0
-    yield SUBJECTS[request.param](run_file(folder / "compose.yml"))
+    return SUBJECTS[request.param](run_file(folder / "compose.yml"))
 
 
 def test_no_example_is_left_out() -> None:

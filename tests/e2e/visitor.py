@@ -13,12 +13,12 @@ from cryptography import x509
 from cryptography.x509.oid import NameOID
 
 ADDRESS = "127.0.0.1"
-TIMEOUT_SECONDS = 15.0
+TIMEOUT_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """What came back. Names of `headers` are in small letters; `certificate` is the name in the server's certificate."""
+    """What came back. Names of headers are in small letters; `certificate` is the name in the server's certificate."""
 
     status: int
     headers: Mapping[str, str]

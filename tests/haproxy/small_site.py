@@ -54,7 +54,7 @@ class SmallSite:
     tls_port: int
 
     def files(self, *, answer: str = "one", name: str = "first.test", more: str = "") -> Mapping[str, str]:
-        """A set of files: what `a.test` answers, the name in the certificate, lines for the end of the configuration."""
+        """A set of files: what `a.test` answers, the name in the certificate, lines to end the configuration with."""
         config = CONFIG.format(layout=self.layout, port=self.port, tls_port=self.tls_port)
         return {
             "haproxy.cfg": config + more,

@@ -41,7 +41,8 @@ def store(site: SmallSite) -> Iterator[StateFiles]:
 
 @pytest.fixture
 def control(site: SmallSite, program: HaproxyProgram) -> HaproxyControl:
-    return HaproxyControl(program, MasterSocket(site.layout.master_socket), site.layout.server_state)
+    master = MasterSocket(site.layout.master_socket)
+    return HaproxyControl(program, master, site.layout.server_state, site.layout.start_mark)
 
 
 @pytest.fixture
@@ -88,10 +89,11 @@ def test_rejected_candidate_names_each_faulty_line_and_nothing_else(
     with pytest.raises(ConfigCheckError) as caught:
         program.check(candidate / "haproxy.cfg")
 
-    lines = (candidate / "haproxy.cfg").read_text().splitlines()
+    config = candidate / "haproxy.cfg"
+    last = len(config.read_text().splitlines())
     assert [
-        f"config : parsing [{candidate}/haproxy.cfg:{len(lines) - 1}] : unknown keyword 'first-fault' in 'backend' section",
-        f"config : parsing [{candidate}/haproxy.cfg:{len(lines)}] : unknown keyword 'second-fault' in 'backend' section",
+        f"config : parsing [{config}:{last - 1}] : unknown keyword 'first-fault' in 'backend' section",
+        f"config : parsing [{config}:{last}] : unknown keyword 'second-fault' in 'backend' section",
     ] == list(caught.value.messages)
 
 
@@ -112,6 +114,32 @@ def test_no_master_means_not_running_and_a_reload_says_so(control: HaproxyContro
     assert not control.is_running()
     with pytest.raises(ReloadError, match="cannot be told to reload"):
         control.reload()
+
+
+def test_master_that_is_being_started_is_waited_for(
+    site: SmallSite, store: StateFiles, control: HaproxyControl, program: HaproxyProgram
+) -> None:
+    store.promote(store.write_candidate(site.files()))
+    site.layout.start_mark.touch()
+    command = program.master_command(site.layout.config, site.layout.master_socket)
+
+    with subprocess.Popen(command, env=program.environment) as master:
+        is_running = control.is_running()
+        master.kill()
+
+    assert is_running
+
+
+def test_start_that_came_to_nothing_is_not_waited_for(site: SmallSite, control: HaproxyControl) -> None:
+    site.layout.folder.mkdir(exist_ok=True)
+    site.layout.start_mark.touch()
+    thread = threading.Thread(target=site.layout.start_mark.unlink)
+    thread.start()
+
+    is_running = control.is_running()
+    thread.join()
+
+    assert not is_running
 
 
 def test_running_version_is_the_program_s(running: HaproxyControl, program: HaproxyProgram) -> None:

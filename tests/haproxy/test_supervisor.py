@@ -325,6 +325,19 @@ def test_second_supervisor_on_the_same_folder_is_refused(saved_site: SmallSite, 
     assert first.serves()
 
 
+def test_start_of_haproxy_is_marked_until_it_has_ended(saved_site: SmallSite, start: Start) -> None:
+    """The controller reads the mark: see `HaproxyControl.is_running`."""
+    supervised = start()
+    eventually(supervised.serves)
+    was_marked = saved_site.layout.start_mark.exists()
+    saved_site.layout.config.rename(saved_site.layout.config.with_suffix(".away"))
+
+    os.kill(supervised.haproxy_pid(), signal.SIGKILL)
+
+    assert was_marked
+    eventually(lambda: not saved_site.layout.start_mark.exists())
+
+
 def test_old_health_of_servers_is_not_taken_into_a_fresh_start(saved_site: SmallSite, start: Start) -> None:
     saved_site.layout.server_state.write_text("of long ago")
 

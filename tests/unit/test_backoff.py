@@ -2,7 +2,7 @@
 
 import pytest
 
-from proxy.keeper import Backoff
+from proxy.keeper import Backoff, Keeper
 
 
 def test_first_end_is_followed_by_a_start_at_once_and_further_ones_by_growing_delays() -> None:
@@ -21,3 +21,26 @@ def test_process_that_stayed_up_is_started_again_at_once() -> None:
     delays = [backoff.delay_after(11), backoff.delay_after(0.1)]
 
     assert pytest.approx([0, 0.2]) == delays
+
+
+def test_process_that_cannot_start_yet_is_looked_at_often_at_first_and_rarely_after_long() -> None:
+    keeper = Keeper("HAProxy", lambda: None)
+
+    pauses = {}
+    for now in (0.0, 10.0, 86400.0):
+        keeper.start_if_due(now)
+        pauses[now] = keeper.wake_time(now) - now
+
+    assert pytest.approx({0.0: 0.02, 10.0: 0.2, 86400.0: 1.0}) == pauses
+
+
+def test_program_that_cannot_be_executed_is_tried_again() -> None:
+    def fail() -> None:
+        raise OSError("text file busy")
+
+    keeper = Keeper("HAProxy", fail)
+
+    keeper.start_if_due(100.0)
+    keeper.start_if_due(100.0)
+
+    assert pytest.approx(100.2) == keeper.wake_time(100.0)

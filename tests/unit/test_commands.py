@@ -47,7 +47,7 @@ Success=0
 @pytest.mark.parametrize(
     ("text", "version"),
     [
-        pytest.param("HAProxy version 2.6.12-1+deb12u4 2026/10/17", HaproxyVersion(major=2, minor=6, patch=12), id="2.6"),
+        pytest.param("HAProxy version 2.6.12-1+deb12u4", HaproxyVersion(major=2, minor=6, patch=12), id="2.6"),
         pytest.param("3.4.7-1", HaproxyVersion(major=3, minor=4, patch=7), id="3.4"),
         pytest.param("HAProxy version 3.5-dev2-abc", HaproxyVersion(major=3, minor=5, patch=2), id="development"),
     ],
@@ -78,7 +78,9 @@ def test_command_is_one_line() -> None:
 
 
 def test_payload_ends_with_an_empty_line() -> None:
-    assert b"add map hosts <<\na.test shop\nb.test shop\n\n" == encode_command("add map hosts", "a.test shop\nb.test shop\n")
+    message = encode_command("add map hosts", "a.test shop\nb.test shop\n")
+
+    assert b"add map hosts <<\na.test shop\nb.test shop\n\n" == message
 
 
 @pytest.mark.parametrize("command", ["show info\nshow stat", "show info\r", "show info; show stat", "add map m k v;x"])

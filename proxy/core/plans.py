@@ -1,0 +1,40 @@
+"""What a pass decides to do, as data: nothing, runtime commands, or a reload. A reload always has a reason."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from proxy.core.model import Backend
+from proxy.core.runtime_commands import Action
+
+
+@dataclass(frozen=True, slots=True)
+class Unchanged:
+    """What runs is what is desired."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RuntimeUpdate:
+    """The running HAProxy can be brought to the desired state by `commands`, in order, without a reload.
+
+    Servers (as backend, server) and backends that leave are deleted once their connections have ended.
+    """
+
+    commands: tuple[Action, ...]
+    changes: tuple[str, ...]
+    servers_leaving: tuple[tuple[str, str], ...] = ()
+    backends_leaving: tuple[Backend, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Reload:
+    """A new worker has to take over, for `reasons`."""
+
+    reasons: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        if not self.reasons:
+            raise ValueError("a reload needs a reason")
+
+
+Plan = Unchanged | RuntimeUpdate | Reload

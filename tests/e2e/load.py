@@ -1,0 +1,69 @@
+"""Visitors who ask again and again, on connections that stay and on new ones, and remember each request that failed."""
+
+from __future__ import annotations
+
+import http.client
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from tests.e2e.visitor import ADDRESS, TIMEOUT_SECONDS, exchange, fetch
+
+MOST_REQUESTS = 20_000
+"""Per visitor: the load ends by itself even when the test does not."""
+
+
+class Load:
+    """What the visitors have seen so far. Lists are only appended to, so no lock is needed."""
+
+    def __init__(self) -> None:
+        self.failures: list[str] = []
+        self.statuses: list[int] = []
+        self._is_over = threading.Event()
+
+    def visit_on_new_connections(self, port: int, host: str) -> None:
+        self._repeat(lambda: fetch(port, host=host).status)
+
+    def visit_on_one_connection(self, port: int, host: str) -> None:
+        """Keep the connection as long as the proxy does: where it answers with `Connection: close`, open another one."""
+        connection = http.client.HTTPConnection(ADDRESS, port, timeout=TIMEOUT_SECONDS)
+
+        def visit() -> int:
+            try:
+                return exchange(connection, "/", host=host).status
+            except (OSError, http.client.HTTPException):
+                connection.close()
+                raise
+
+        try:
+            self._repeat(visit)
+        finally:
+            connection.close()
+
+    def end(self) -> None:
+        self._is_over.set()
+
+    def _repeat(self, visit: Callable[[], int]) -> None:
+        for number in range(MOST_REQUESTS):
+            if self._is_over.is_set():
+                return
+            try:
+                self.statuses.append(visit())
+            except (OSError, http.client.HTTPException) as error:
+                self.failures.append(f"request {number}: {error!r}")
+
+
+@contextmanager
+def under_load(port: int, *, host: str = "", visitors_of_each_kind: int = 2) -> Iterator[Load]:
+    """Have visitors of both kinds ask for `/` while the block runs; all of them have ended after it."""
+    load = Load()
+    kinds = (load.visit_on_new_connections, load.visit_on_one_connection)
+    threads = [threading.Thread(target=kind, args=(port, host)) for kind in kinds * visitors_of_each_kind]
+    for thread in threads:
+        thread.start()
+    try:
+        yield load
+    finally:
+        load.end()
+        for thread in threads:
+            thread.join()

@@ -1,21 +1,19 @@
-"""Which services HAProxy admits: finds the state nearest to what is wanted that HAProxy accepts.
+"""Which services HAProxy admits. One container never hurts another: whom HAProxy rejects is left out until it changes.
 
-In: the specs of all services. Out: a checked candidate on disk. A service that HAProxy rejects is left out until it
-changes, so that one container never hurts another; the whole is checked once when nobody is at fault, and by bisection
-where HAProxy's words do not tell who is.
+In: specs of services. Out: accusations. A service whose settings HAProxy has not seen yet is checked alone before it
+takes part; when a whole configuration is refused all the same, HAProxy's words tell who is at fault, or bisection does.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from proxy.core.blame import Accusation, blame, find_setting
 from proxy.core.labels import ContainerSpec
 from proxy.core.model import RoutingModel
-from proxy.core.model_index import label_specs
 from proxy.core.rendering import CONFIG_FILE, DesiredState, Renderer
+from proxy.core.service_table import Specs
 from proxy.errors import ConfigCheckError, Problem, shorten
 from proxy.ports import HaproxyControl, StateStore
 
@@ -23,73 +21,55 @@ Build = Callable[[Sequence[ContainerSpec]], RoutingModel]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Rejected:
-    """A service as it was when HAProxy rejected it, and why."""
-
-    specs: tuple[ContainerSpec, ...]
+class _Rejected:
+    specs: Specs
     accusation: Accusation
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Candidate:
-    """A state that HAProxy accepts. `folder` is None when it is what runs already, file by file."""
-
-    desired: DesiredState
-    folder: Path | None
-    problems: tuple[Problem, ...]
-
-
 class Admission:
-    """Checks candidates, and remembers whom HAProxy has rejected."""
+    """Checks services, and remembers whom HAProxy has rejected and which settings it has accepted."""
 
     def __init__(self, renderer: Renderer, store: StateStore, haproxy: HaproxyControl) -> None:
         self._renderer = renderer
         self._store = store
         self._haproxy = haproxy
-        self._rejected: dict[str, Rejected] = {}
+        self._rejected: dict[str, _Rejected] = {}
+        self._accepted: set[object] = set()
 
-    def admit(self, specs: Sequence[ContainerSpec], build: Build, running: DesiredState | None) -> Candidate:
-        """Return a candidate with every service of `specs` that HAProxy accepts.
+    def review(self, label: str, specs: Specs, build: Build | None) -> Specs:
+        """Return the specs of a service as they may take part: all of them, or none.
 
-        Raises ConfigCheckError when HAProxy refuses even a configuration without services: the proxy's own settings.
+        With `build`, settings that HAProxy has not accepted before are checked now.
         """
-        groups = label_specs(specs)
-        self._rejected = {label: known for label, known in self._rejected.items() if groups.get(label) == known.specs}
-        while True:
-            served = [spec for spec in specs if spec.label not in self._rejected]
-            desired = self._renderer.render(build(served))
-            if running and desired.files == running.files:
-                return self._candidate(desired, None)
-            folder = self._store.write_candidate(desired.files)
-            try:
-                self._haproxy.check(folder / CONFIG_FILE)
-            except ConfigCheckError as error:
-                self._store.discard(folder)
-                self._reject(self._find_culprits(error, desired, served, build), groups)
-            else:
-                return self._candidate(desired, folder)
+        known = self._rejected.get(label)
+        if known and _labels(known.specs) == _labels(specs):
+            return ()
+        self._rejected.pop(label, None)
+        if build and specs and not self._is_accepted(specs):
+            accusation = self._refusal([label], {label: specs}, build)
+            if accusation:
+                self._rejected[label] = _Rejected(specs=specs, accusation=accusation)
+                return ()
+            self.accept(specs)
+        return specs
 
-    def accuse(self, messages: Sequence[str], desired: DesiredState, specs: Sequence[ContainerSpec]) -> bool:
-        """Reject the services that `messages` of a failed reload lead to; False when they lead to none."""
-        groups = label_specs(specs)
-        culprits = {label: why for label, why in blame(messages, desired).items() if label in groups}
-        self._reject(culprits, groups)
-        return bool(culprits)
+    def accept(self, specs: Sequence[ContainerSpec]) -> None:
+        """Remember that HAProxy takes the settings of these."""
+        self._accepted |= {spec.settings for spec in specs}
 
-    def _candidate(self, desired: DesiredState, folder: Path | None) -> Candidate:
-        problems = tuple(_rejection(label, known) for label, known in sorted(self._rejected.items()))
-        return Candidate(desired=desired, folder=folder, problems=(*desired.model.problems, *problems))
+    def reject(self, culprits: Mapping[str, Accusation], groups: Mapping[str, Specs]) -> None:
+        """Leave services out until their containers change."""
+        for label, accusation in culprits.items():
+            self._rejected[label] = _Rejected(specs=groups[label], accusation=accusation)
 
-    def _reject(self, culprits: Mapping[str, Accusation], groups: Mapping[str, tuple[ContainerSpec, ...]]) -> None:
-        self._rejected |= {
-            label: Rejected(specs=groups[label], accusation=accusation) for label, accusation in culprits.items()
-        }
+    def problems(self) -> Sequence[Problem]:
+        """Tell of everybody who is left out, with the setting that HAProxy's words lead to."""
+        return [_rejection(label, rejected) for label, rejected in self._rejected.items()]
 
-    def _find_culprits(
-        self, error: ConfigCheckError, desired: DesiredState, served: Sequence[ContainerSpec], build: Build
+    def find_culprits(
+        self, error: ConfigCheckError, desired: DesiredState, groups: Mapping[str, Specs], build: Build
     ) -> Mapping[str, Accusation]:
         """Return who is at fault and why, never empty; raises `error` when no service is."""
-        groups = label_specs(served)
         accused = {label: why for label, why in blame(error.messages, desired).items() if label in groups}
         if not groups or self._refusal([], groups, build):
             raise error
@@ -100,8 +80,11 @@ class Admission:
             raise error
         return {label: accused.get(label, why) for label, why in guilty.items()}
 
+    def _is_accepted(self, specs: Specs) -> bool:
+        return all(spec.settings in self._accepted for spec in specs)
+
     def _bisect(
-        self, suspects: Sequence[str], groups: Mapping[str, tuple[ContainerSpec, ...]], build: Build
+        self, suspects: Sequence[str], groups: Mapping[str, Specs], build: Build
     ) -> Mapping[str, Accusation]:
         """Return the suspects that HAProxy refuses on their own; all of them when only their sum is refused."""
         refusal = self._refusal(suspects, groups, build) if suspects else None
@@ -113,9 +96,7 @@ class Admission:
         guilty = {**self._bisect(suspects[:half], groups, build), **self._bisect(suspects[half:], groups, build)}
         return guilty or dict.fromkeys(suspects, refusal)
 
-    def _refusal(
-        self, labels: Sequence[str], groups: Mapping[str, tuple[ContainerSpec, ...]], build: Build
-    ) -> Accusation | None:
+    def _refusal(self, labels: Sequence[str], groups: Mapping[str, Specs], build: Build) -> Accusation | None:
         """Return why HAProxy refuses a configuration with just these services; None if it takes it."""
         desired = self._renderer.render(build([spec for label in labels for spec in groups[label]]))
         folder = self._store.write_candidate(desired.files)
@@ -129,7 +110,12 @@ class Admission:
         return None
 
 
-def _rejection(label: str, rejected: Rejected) -> Problem:
+def _labels(specs: Specs) -> object:
+    """What has to change before a rejected service is tried again; a change of address or health is none."""
+    return [(spec.container.id, spec.container.labels, spec.container.environment) for spec in specs]
+
+
+def _rejection(label: str, rejected: _Rejected) -> Problem:
     container, setting, value = find_setting(rejected.specs, rejected.accusation)
     return Problem(
         service=label,

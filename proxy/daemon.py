@@ -10,6 +10,7 @@ import logging
 import queue
 import signal
 from collections.abc import Callable
+from dataclasses import dataclass
 from types import FrameType
 
 from proxy.core.schedule import DuePass, Schedule, Trigger, TriggerKind
@@ -21,14 +22,22 @@ TriggerQueue = queue.SimpleQueue[Trigger]
 """A `SimpleQueue`, because its `put` may be called from a signal handler while the loop is inside `get`."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PassResult:
+    """Whether a pass has brought HAProxy up to date, and in how many seconds it wants to be run again."""
+
+    is_success: bool
+    again_in: float | None = None
+
+
 class Daemon:
-    """Runs passes when `schedule` says so. `run_pass` returns whether HAProxy is up to date; `clock` is monotonic."""
+    """Runs passes when `schedule` says so; `clock` is monotonic."""
 
     def __init__(
         self,
         triggers: TriggerQueue,
         schedule: Schedule,
-        run_pass: Callable[[DuePass], bool],
+        run_pass: Callable[[DuePass], PassResult],
         clock: Callable[[], float],
     ) -> None:
         self._triggers = triggers
@@ -59,15 +68,15 @@ class Daemon:
     def _run_due_pass(self) -> None:
         due = self._schedule.take(self._clock())
         try:
-            is_success = self._run_pass(due)
+            result = self._run_pass(due)
         except ProxyError as error:
             logger.error("pass failed (%s): %s", ", ".join(due.reasons), error)
-            is_success = False
+            result = PassResult(is_success=False)
         except Exception:
             logger.exception("pass failed on a fault of this program (%s); it is tried again", ", ".join(due.reasons))
-            is_success = False
-        if is_success:
-            self._schedule.record_success(self._clock())
+            result = PassResult(is_success=False)
+        if result.is_success:
+            self._schedule.record_success(self._clock(), result.again_in)
         else:
             self._schedule.record_failure(self._clock())
 

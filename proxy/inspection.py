@@ -10,70 +10,76 @@ import sys
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from tabulate import tabulate
 
 from proxy.adapters.runtime_socket import RuntimeSocket
 from proxy.adapters.state_files import StateLayout
-from proxy.admission import Candidate
 from proxy.core.commands import parse_server_states
 from proxy.core.model import Backend, RoutingModel, Server, ServerState
-from proxy.core.rendering import CERTIFICATE_FOLDER
+from proxy.core.rendering import CERTIFICATE_FOLDER, DesiredState, Renderer
 from proxy.errors import Problem, RuntimeApiError
 from proxy.exit_codes import OK, PROBLEMS
 from proxy.reporting import count
 from proxy.settings import ProxyMode, Settings
-from proxy.wiring import Parts, make_parts
+from proxy.wiring import make_parts
 
 
 def check(options: argparse.Namespace, settings: Settings, environment: Mapping[str, str]) -> int:
     """Print every problem and whether the configuration would load."""
     del options
-    with _candidate(settings, environment) as (_, candidate, problems):
-        for problem in problems:
+    with _inspection(settings, environment) as found:
+        for problem in found.problems:
             print(f"problem: {problem}")
-        for note in candidate.desired.model.notes:
+        for note in found.notes:
             print(f"note: {note}")
-        found = f"{len(problems)} problem{'s' * (len(problems) != 1)}"
-        print(f"the configuration loads ({count(candidate.desired.model)}); {found}")
-    return PROBLEMS if problems else OK
+        number = len(found.problems)
+        print(f"the configuration loads ({count(found.state.model)}); {number} problem{'s' * (number != 1)}")
+    return PROBLEMS if found.problems else OK
 
 
 def render(options: argparse.Namespace, settings: Settings, environment: Mapping[str, str]) -> int:
     """Print haproxy.cfg and the maps; keys and passwords are left out."""
     del options
-    with _candidate(settings, environment) as (parts, candidate, problems):
-        print(parts.renderer.render_config(candidate.desired.model, show_secrets=False))
-        for name, text in sorted(candidate.desired.files.items()):
+    with _inspection(settings, environment) as found:
+        print(found.renderer.render_config(found.state.model, show_secrets=False))
+        for name, text in sorted(found.state.files.items()):
             if name.endswith((".map", ".list")):
                 print(f"# {name}\n{text}")
             elif name.startswith(CERTIFICATE_FOLDER):
                 print(f"# {name} (hidden)\n")
-        _print_problems(problems)
+        for problem in found.problems:
+            print(f"problem: {problem}", file=sys.stderr)
     return OK
 
 
 def routes(options: argparse.Namespace, settings: Settings, environment: Mapping[str, str]) -> int:
     """Print a table of routes, in the order in which they are tried, and what is not routed and why."""
     del options
-    with _candidate(settings, environment) as (_, candidate, problems):
-        states = _read_states(settings)
-        model = candidate.desired.model
-        print(tabulate(_rows(model, states), headers=["host", "path", "service", "servers", "state"], tablefmt="plain"))
-        for problem in (*problems, *model.notes):
+    with _inspection(settings, environment) as found:
+        rows = _rows(found.state.model, _read_states(settings))
+        print(tabulate(rows, headers=["host", "path", "service", "servers", "state"], tablefmt="plain"))
+        for problem in (*found.problems, *found.notes):
             print(f"\nnot routed: {problem}")
     return OK
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Inspection:
+    renderer: Renderer
+    state: DesiredState
+    problems: tuple[Problem, ...]
+    notes: tuple[Problem, ...]
+
+
 @contextmanager
-def _candidate(
-    settings: Settings, environment: Mapping[str, str]
-) -> Iterator[tuple[Parts, Candidate, tuple[Problem, ...]]]:
+def _inspection(settings: Settings, environment: Mapping[str, str]) -> Iterator[_Inspection]:
     with tempfile.TemporaryDirectory(prefix="proxy-") as folder:
-        parts = make_parts(settings, environment, Path(folder))
-        candidate, problems = parts.reconciler.inspect()
-        yield parts, candidate, problems
+        parts = make_parts(settings, environment, Path(folder), lambda trigger: None)
+        state, problems, notes = parts.reconciler.inspect()
+        yield _Inspection(renderer=parts.renderer, state=state, problems=problems, notes=notes)
 
 
 def _rows(model: RoutingModel, states: Mapping[tuple[str, str], str]) -> Iterable[tuple[str, str, str, str, str]]:
@@ -113,8 +119,3 @@ def _read_states(settings: Settings) -> Mapping[tuple[str, str], str]:
         return parse_server_states(socket.send("show servers state"))
     except RuntimeApiError:
         return {}
-
-
-def _print_problems(problems: Iterable[Problem]) -> None:
-    for problem in problems:
-        print(f"problem: {problem}", file=sys.stderr)

@@ -14,8 +14,8 @@ from proxy.engine_socket import docker_socket
 from proxy.exit_codes import OK
 from proxy.privileges import drop_root
 from proxy.settings import Settings
-from proxy.variables import unknown_variables
 from proxy.supervisor import Supervisor
+from proxy.variables import unknown_variables
 
 logger = logging.getLogger(__name__)
 

@@ -35,7 +35,7 @@ def reload(options: argparse.Namespace, settings: Settings, environment: Mapping
     deadline = time.monotonic() + RELOAD_WAIT_SECONDS
     while time.monotonic() < deadline:
         status = read_status(folder)
-        if status and (status.forced, status.pid) > (before.forced, before.pid) or status and status.pid != before.pid:
+        if (status and (status.forced, status.pid) > (before.forced, before.pid)) or (status and status.pid != before.pid):
             print(status.sentence)
             return OK if status.is_success else PROBLEMS
         time.sleep(POLL_SECONDS)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Protocol
 
 from proxy.core.containers import Snapshot
+from proxy.core.readiness import Target
+from proxy.core.runtime_commands import Action, Command
 from proxy.core.schedule import Trigger
 
 
@@ -15,8 +17,8 @@ class ContainerSource(Protocol):
 
     name: str
 
-    def read(self) -> Snapshot:
-        """Return all containers; raise SourceError when that cannot be known now."""
+    def read_changes(self) -> Snapshot:
+        """Return what has changed since the last call, or everything; raise SourceError when that cannot be known."""
 
     def invalidate(self) -> None:
         """Forget what is known, so that the next `read` looks at everything."""
@@ -39,6 +41,32 @@ class HaproxyControl(Protocol):
 
     def reload(self) -> None:
         """Have a new worker take over from the current files; raise ReloadError if it did not."""
+
+    def has_runtime_backends(self) -> bool:
+        """Whether the HAProxy that runs takes new backends at runtime; raise RuntimeApiError if it does not answer."""
+
+    def find_taken_ports(self, ports: Iterable[int]) -> tuple[int, ...]:
+        """Return those of `ports` that another process listens on."""
+
+
+class Runtime(Protocol):
+    """The runtime API of the worker that serves."""
+
+    def execute(self, actions: Iterable[Action]) -> None:
+        """Carry out `actions` in order; raise RuntimeApiError at the first that is refused."""
+
+    def is_done(self, command: Command) -> bool:
+        """Carry out one command and return whether HAProxy says that it is done."""
+
+
+class Prober(Protocol):
+    """Waits for new servers to accept connections."""
+
+    def wait_for(self, targets: frozenset[Target]) -> None:
+        """Wait for exactly these from now on."""
+
+    def take_answers(self) -> set[Target]:
+        """Return who has answered since the last call."""
 
 
 class StateStore(Protocol):

@@ -1,29 +1,23 @@
-"""One pass, no loop, no sleep: observe, parse, build, render, plan, apply.
+"""One pass, no loop, no sleep: look, plan, apply.
 
-In: why a pass is due. Out: an `Outcome`. The world is known only through the Protocols of `ports`. Nothing invalid ever
-replaces something that works: a candidate is checked before it is used, and goes back when HAProxy does not take it over.
+In: why a pass is due. Out: an `Outcome`. What a pass costs follows what changed; the whole model is printed only for a
+reload and when the disk is brought up to date. Nothing invalid ever replaces something that works: what is new to HAProxy
+is checked before it is used.
 """
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from proxy.admission import Admission, Candidate
-from proxy.core.containers import Container, ProxyContainer, Snapshot
-from proxy.core.labels import ContainerSpec, parse_container
-from proxy.core.model import RoutingModel
-from proxy.core.planning import Plan, Reload, RuntimeUpdate, Unchanged, make_plan
-from proxy.core.rendering import DesiredState, Renderer
-from proxy.core.certificate_set import ProxyCertificates
-from proxy.core.routing import build_routing_model
-from proxy.errors import Problem, ReloadError, SourceError
-from proxy.ports import ContainerSource, HaproxyControl, StateStore
-from proxy.settings import Settings
-
-logger = logging.getLogger(__name__)
+from proxy.core.plans import Plan, Reload, RuntimeUpdate, Unchanged
+from proxy.core.rendering import CONFIG_FILE, DesiredState, Renderer
+from proxy.core.schedule import DuePass
+from proxy.desired import Desired
+from proxy.errors import ConfigCheckError, Problem, ReloadError, RuntimeApiError
+from proxy.ports import HaproxyControl, StateStore
+from proxy.running import Running
 
 MAX_ATTEMPTS = 3
 """How often one pass tries again after HAProxy could not take a configuration over, each time without the accused."""
@@ -31,164 +25,139 @@ MAX_ATTEMPTS = 3
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """What a pass did: one sentence for the log, and what it leaves behind."""
+    """What a pass did: one sentence for the log, and what it leaves behind. `again_in` is in seconds."""
 
     sentence: str
     is_success: bool
     plan: Plan
-    model: RoutingModel
+    services: int
     problems: tuple[Problem, ...] = ()
-
-
-class World:
-    """What the sources say, merged. A source that cannot be read keeps its last word."""
-
-    def __init__(self, sources: Sequence[ContainerSource]) -> None:
-        self._sources = sources
-        self._readings: dict[str, Snapshot] = {}
-        self._failed: dict[str, str] = {}
-
-    def observe(self, *, resync: bool) -> None:
-        """Read every source. Raises SourceError while none has ever answered: an empty world is never published."""
-        for source in self._sources:
-            if resync:
-                source.invalidate()
-            try:
-                self._readings[source.name] = source.read()
-            except SourceError as error:
-                if self._failed.get(source.name) != str(error):
-                    logger.warning("source %s: %s; what is known stays in force", source.name, error)
-                self._failed[source.name] = str(error)
-            else:
-                if self._failed.pop(source.name, None):
-                    logger.info("source %s: answers again", source.name)
-        if self._sources and not self._readings:
-            raise SourceError("; ".join(self._failed.values()))
-
-    def containers(self) -> tuple[Container, ...]:
-        """All containers, sorted; their order of arrival leaves no trace."""
-        found = {(c.source, c.id): c for reading in self._readings.values() for c in reading.containers}
-        return tuple(found[key] for key in sorted(found))
-
-    def proxy(self) -> ProxyContainer | None:
-        """The proxy's own container, if a source knows it."""
-        return next((reading.proxy for reading in self._readings.values() if reading.proxy), None)
-
-
-class SpecCache:
-    """Parses containers; one that has not changed is not parsed again."""
-
-    def __init__(self, settings: Settings) -> None:
-        self._allow_free_form = settings.routing.allow_extra_settings
-        self._known: dict[tuple[str, str], tuple[Container, ContainerSpec | None, tuple[Problem, ...]]] = {}
-
-    def parse(self, containers: Sequence[Container]) -> tuple[list[ContainerSpec], tuple[Problem, ...]]:
-        """Return the specs of those that want to be routed, and the problems of those that ask wrongly."""
-        known = {}
-        for container in containers:
-            key = (container.source, container.id)
-            entry = self._known.get(key)
-            if entry is None or entry[0] != container:
-                entry = (container, *parse_container(container, allow_free_form=self._allow_free_form))
-            known[key] = entry
-        self._known = known
-        specs = [spec for _, spec, _ in known.values() if spec]
-        return specs, tuple(problem for _, _, problems in known.values() for problem in problems)
+    again_in: float | None = None
 
 
 class Reconciler:
-    """Brings HAProxy to what the sources say."""
+    """Brings HAProxy to what the sources say. `clock` is monotonic, in seconds."""
 
     def __init__(
         self,
         *,
-        world: World,
-        read_certificates: Callable[[], ProxyCertificates],
+        desired: Desired,
+        running: Running,
         renderer: Renderer,
         store: StateStore,
         haproxy: HaproxyControl,
-        settings: Settings,
+        clock: Callable[[], float],
     ) -> None:
-        self._world = world
-        self._read_certificates = read_certificates
+        self._desired = desired
+        self._running = running
+        self._renderer = renderer
         self._store = store
         self._haproxy = haproxy
-        self._settings = settings
-        self._specs = SpecCache(settings)
-        self._admission = Admission(renderer, store, haproxy)
-        self._running: DesiredState | None = None
+        self._clock = clock
 
-    def run_pass(self, *, forced_by: str = "", resync: bool = False) -> Outcome:
+    def run_pass(self, due: DuePass) -> Outcome:
         """Run one pass.
 
         Raises SourceError while no source has answered yet, ConfigCheckError when the proxy's own settings are refused,
         StateError when the state cannot be written. Whatever is raised, what runs goes on running.
         """
-        self._world.observe(resync=resync)
-        specs, problems = self._specs.parse(self._world.containers())
-        for _ in range(MAX_ATTEMPTS):
-            candidate = self.find_candidate(specs)
-            plan = make_plan(candidate.desired, self._running, forced_by=forced_by)
-            every_problem = tuple(sorted({*problems, *candidate.problems}))
+        change = self._desired.update(due)
+        if due.forced_by:
+            plan: Plan = Reload((due.forced_by,))
+        elif not self._running.is_synchronised:
+            plan = Reload(("first configuration",))
+        else:
+            plan = self._running.plan(change)
+        if isinstance(plan, RuntimeUpdate):
             try:
-                sentence = self._apply(plan, candidate)
-            except ReloadError as error:
-                failure = f"reload failed, the old worker still serves: {error}"
-                if not self._admission.accuse(str(error).split("\n"), candidate.desired, specs):
-                    break
-            else:
-                return self._outcome(sentence, plan, candidate, every_problem)
-        return self._outcome(failure, plan, candidate, every_problem, is_success=False)
+                self._running.update(plan, self._clock())
+            except RuntimeApiError as error:
+                plan = Reload((f"HAProxy refuses {error}",))
+        failure = self._reload(can_adopt=not due.forced_by) if isinstance(plan, Reload) else ""
+        if failure is None:
+            plan, failure = Unchanged(), ""
+        return self._outcome(plan, failure)
 
-    def inspect(self) -> tuple[Candidate, tuple[Problem, ...]]:
-        """Return what a pass would bring HAProxy to, and every problem, without doing it. Raises what `run_pass` raises."""
-        self._world.observe(resync=True)
-        specs, problems = self._specs.parse(self._world.containers())
-        candidate = self.find_candidate(specs)
-        return candidate, tuple(sorted({*problems, *candidate.problems}))
+    def inspect(self) -> tuple[DesiredState, tuple[Problem, ...], tuple[Problem, ...]]:
+        """Return what a pass would bring HAProxy to, every problem and note, without doing it.
+
+        Raises what `run_pass` raises.
+        """
+        self._desired.update(DuePass(reasons=("inspection",), is_resync=True))
+        state, folder = self._admit()
+        self._store.discard(folder)
+        return state, self._desired.problems(), self._desired.notes()
 
     def check_own_settings(self) -> None:
         """Raise ConfigCheckError when HAProxy refuses a configuration without any service."""
-        candidate = self.find_candidate([])
-        if candidate.folder:
-            self._store.discard(candidate.folder)
-
-    def find_candidate(self, specs: Sequence[ContainerSpec]) -> Candidate:
-        """Return the state to bring HAProxy to, checked and on disk."""
-        certificates = self._read_certificates()
-
-        def build(served: Sequence[ContainerSpec]) -> RoutingModel:
-            return build_routing_model(served, self._world.proxy(), certificates, self._settings)
-
-        return self._admission.admit(specs, build, self._running)
-
-    def _apply(self, plan: Plan, candidate: Candidate) -> str:
-        match plan:
-            case Unchanged():
-                self._running = candidate.desired
-                return "nothing to change"
-            case RuntimeUpdate():
-                raise NotImplementedError
-            case Reload(reasons):
-                self._reload(candidate.folder)
-                self._running = candidate.desired
-                return f"reload: {', '.join(reasons)}"
-
-    def _reload(self, folder: Path | None) -> None:
-        if folder:
-            self._store.promote(folder)
-        if not self._haproxy.is_running():
-            return
+        folder = self._store.write_candidate(self._renderer.render(self._desired.build(())).files)
         try:
-            self._haproxy.reload()
-        except ReloadError:
-            if folder:
-                self._store.rollback()
-            raise
+            self._haproxy.check(folder / CONFIG_FILE)
+        finally:
+            self._store.discard(folder)
 
-    @staticmethod
-    def _outcome(
-        sentence: str, plan: Plan, candidate: Candidate, problems: tuple[Problem, ...], *, is_success: bool = True
-    ) -> Outcome:
-        model = candidate.desired.model
-        return Outcome(sentence=sentence, is_success=is_success, plan=plan, model=model, problems=problems)
+    def _reload(self, *, can_adopt: bool) -> str | None:
+        """Reload; return why it failed, nothing if it did not, None if there was no need to."""
+        failure = ""
+        for _ in range(MAX_ATTEMPTS):
+            state, folder = self._admit()
+            if can_adopt and self._running.adopt(state):
+                self._store.discard(folder)
+                return None
+            try:
+                self._running.reload(state, folder)
+            except ReloadError as error:
+                failure = str(error)
+                if not self._desired.exclude_accused(failure.split("\n"), state):
+                    break
+            else:
+                return ""
+        return failure
+
+    def _admit(self) -> tuple[DesiredState, Path]:
+        """Return the state of the whole model without those who are at fault, checked and on disk as a candidate."""
+        while True:
+            state = self._renderer.render(self._desired.model())
+            folder = self._store.write_candidate(state.files)
+            try:
+                self._haproxy.check(folder / CONFIG_FILE)
+            except ConfigCheckError as error:
+                self._store.discard(folder)
+                self._desired.exclude_refused(error, state)
+            else:
+                self._desired.accept_all()
+                return state, folder
+
+    def _outcome(self, plan: Plan, failure: str) -> Outcome:
+        now = self._clock()
+        waits = [self._running.tend(self._desired.model, now)]
+        expiry = self._desired.next_expiry()
+        waits.append(None if expiry is None else max(expiry - now, 0.0))
+        return Outcome(
+            sentence=f"reload failed, the old worker still serves: {failure}" if failure else describe(plan),
+            is_success=not failure,
+            plan=plan,
+            services=self._desired.count_services(),
+            problems=self._desired.problems(),
+            again_in=min((wait for wait in waits if wait is not None), default=None),
+        )
+
+
+MAX_CHANGES = 6
+"""More changes than this are counted rather than listed in the log."""
+
+
+def describe(plan: Plan) -> str:
+    """Return what a plan does, in words."""
+    match plan:
+        case Reload(reasons):
+            return f"reload: {_list(reasons)}"
+        case RuntimeUpdate():
+            return f"runtime update: {_list(plan.changes)}"
+        case Unchanged():
+            return "nothing to change"
+
+
+def _list(phrases: tuple[str, ...]) -> str:
+    more = len(phrases) - MAX_CHANGES
+    return ", ".join(phrases[:MAX_CHANGES]) + (f" and {more} more" if more > 0 else "")

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from proxy.core.model import RoutingModel
-from proxy.core.planning import Unchanged
+from proxy.core.plans import Unchanged
 from proxy.errors import Problem
 from proxy.reconciler import Outcome
 
@@ -51,8 +51,9 @@ class Reporter:
         level = logging.INFO if not isinstance(outcome.plan, Unchanged) else logging.DEBUG
         level = level if outcome.is_success else logging.ERROR
         why = ", ".join(dict.fromkeys(reasons))
-        counts = count(outcome.model)
-        logger.log(level, "%s (because of: %s; %s; %d ms)", outcome.sentence, why, counts, duration_ms)
+        logger.log(
+            level, "%s (because of: %s; %d services; %d ms)", outcome.sentence, why, outcome.services, duration_ms
+        )
         self.write(outcome.sentence, is_success=outcome.is_success, problems=outcome.problems)
 
     def report_failure(self, sentence: str, *, is_forced: bool) -> None:

@@ -70,8 +70,8 @@ ROUTING_VARIABLES: tuple[Variable, ...] = (
     ),
     Variable(
         name="SKIP_FORWARDED_PROTO",
-        help="any value: add no `X-Forwarded-Proto` nor its kin",
-        help_zh="任意值：不添加 `X-Forwarded-Proto` 等请求头",
+        help="any value: add no `X-Forwarded-Proto` nor its kin, for a proxy behind another one that adds them",
+        help_zh="任意值：不添加 `X-Forwarded-Proto`、`X-Forwarded-For` 等请求头，适合位于其他代理之后",
         example="yes",
     ),
     Variable(
@@ -121,6 +121,12 @@ ROUTING_VARIABLES: tuple[Variable, ...] = (
         help="network preferred where proxy and container share several",
         help_zh="代理与容器共享多个网络时优先使用的网络",
         example="frontend",
+    ),
+    Variable(
+        name="ROUTE_LINGER",
+        default="10",
+        help="seconds for which a host whose last container has gone answers 503, rather than another service",
+        help_zh="最后一个容器消失后，该域名继续返回 503（而不是落到其他服务）的秒数",
     ),
     Variable(
         name="PROXY_ALLOW_EXTRA_SETTINGS",

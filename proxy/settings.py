@@ -55,6 +55,17 @@ class BasicUser:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SimpleSettings:
+    """What simple routing alone looks at. `domain` completes prefixes; networks are those that `.local` names answer."""
+
+    domain: str
+    local_networks: tuple[str, ...]
+    error_page: Path
+    sticky_idle_seconds: int
+    sticky_life_seconds: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RoutingSettings:
     """What decides which containers are routed and how services are set up when their labels are silent.
 
@@ -72,10 +83,12 @@ class RoutingSettings:
     allow_extra_settings: bool
     basic_users: tuple[BasicUser, ...]
     network: str
+    linger_seconds: float
     extra_frontend_settings: Mapping[int, tuple[str, ...]]
     additional_backends: Mapping[str, tuple[str, ...]]
     monitor_port: int | None
     monitor_uri: str
+    simple: SimpleSettings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

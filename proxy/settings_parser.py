@@ -30,6 +30,7 @@ from proxy.settings import (
     TlsSettings,
 )
 from proxy.settings_reader import SettingsReader
+from proxy.simple_settings import adapt, parse_simple
 
 Key = TypeVar("Key", int, str)
 
@@ -64,7 +65,7 @@ def _parse_routing(reader: SettingsReader) -> RoutingSettings:
     for given, missing in (("MONITOR_PORT", "MONITOR_URI"), ("MONITOR_URI", "MONITOR_PORT")):
         if reader.is_set(given) and not reader.is_set(missing):
             reader.add_fault(given, f"has no effect without {missing}; set MONITOR_PORT=80 and MONITOR_URI=/ping, say")
-    return RoutingSettings(
+    routing = RoutingSettings(
         routing_mode=reader.parse("PROXY_MODE", values.choice(RoutingMode), RoutingMode.CUSTOM),
         mode=reader.parse("MODE", values.choice(ProxyMode), ProxyMode.HTTP),
         scope=Scope(everything=None in services, services=frozenset(pair for pair in services if pair)),
@@ -76,11 +77,14 @@ def _parse_routing(reader: SettingsReader) -> RoutingSettings:
         allow_extra_settings=reader.parse("PROXY_ALLOW_EXTRA_SETTINGS", values.parse_boolean, False),
         basic_users=_parse_basic_users(reader),
         network=reader.text("PROXY_NETWORK"),
+        linger_seconds=reader.parse("ROUTE_LINGER", values.number(minimum=0), 0),
         extra_frontend_settings=_parse_frontend_settings(reader),
         additional_backends=_parse_backends(reader),
         monitor_port=monitor_port,
         monitor_uri=reader.parse("MONITOR_URI", values.parse_uri, ""),
+        simple=parse_simple(reader),
     )
+    return adapt(routing, reader) if routing.routing_mode is RoutingMode.SIMPLE else routing
 
 
 def _parse_tls(reader: SettingsReader) -> TlsSettings:
@@ -110,7 +114,7 @@ def _parse_haproxy(reader: SettingsReader) -> HaproxySettings:
     return HaproxySettings(
         maxconn=reader.parse("MAXCONN", positive, 0),
         threads=reader.parse("NBTHREAD", positive, None) or processes,
-        options=reader.entries("OPTION", values.parse_option),
+        options=_parse_options(reader),
         timeouts=_parse_timeouts(reader),
         extra_global_settings=_lines_and_file(reader, "EXTRA_GLOBAL_SETTINGS"),
         extra_default_settings=_lines_and_file(reader, "EXTRA_DEFAULT_SETTINGS"),
@@ -176,6 +180,14 @@ def _lines_and_file(reader: SettingsReader, name: str) -> tuple[str, ...]:
 
 def _lines_of(reader: SettingsReader, name: str, *, is_file: bool) -> tuple[str, ...]:
     return reader.file_lines(name) if is_file else reader.lines(name)
+
+
+def _parse_options(reader: SettingsReader) -> tuple[str, ...]:
+    options = reader.entries("OPTION", values.parse_option)
+    if reader.is_set("SKIP_FORWARDED_PROTO") and not reader.is_set("OPTION"):
+        # What the proxy in front tells of the client passes as it is: no word of ours beside it.
+        return tuple(option for option in options if option != "forwardfor")
+    return options
 
 
 def _parse_timeouts(reader: SettingsReader) -> tuple[str, ...]:

@@ -26,11 +26,10 @@ TIMEOUTS: Mapping[str, str] = {
     "http-request": "10s",
     "http-keep-alive": "60s",
     "queue": "30s",
-    "tunnel": "1h",
     "client-fin": "30s",
 }
 """In force where TIMEOUT does not name them: a slow or vanished peer may not hold a connection for ever."""
-_OTHER_TIMEOUTS = ("check", "server-fin", "tarpit")
+_OTHER_TIMEOUTS = ("check", "server-fin", "tarpit", "tunnel")
 
 SYSLOG_PORT = 514
 

@@ -12,9 +12,16 @@ from collections.abc import Mapping
 from proxy.core.syntax import split_list
 from proxy.haproxy_variables import HAPROXY_VARIABLES, RUNTIME_VARIABLES
 from proxy.routing_variables import ROUTING_VARIABLES, TLS_VARIABLES
+from proxy.simple_variables import SIMPLE_VARIABLES
 from proxy.variable import Variable
 
-VARIABLES: tuple[Variable, ...] = (*ROUTING_VARIABLES, *TLS_VARIABLES, *HAPROXY_VARIABLES, *RUNTIME_VARIABLES)
+VARIABLES: tuple[Variable, ...] = (
+    *ROUTING_VARIABLES,
+    *TLS_VARIABLES,
+    *HAPROXY_VARIABLES,
+    *RUNTIME_VARIABLES,
+    *SIMPLE_VARIABLES,
+)
 
 _OWN_PREFIX = "PROXY_"
 _PREFIXES = (_OWN_PREFIX, "ADDITIONAL_", "EXTRA_", "HTTP_BASIC_", "MONITOR_", "SSL_", "STATS_")

@@ -10,30 +10,37 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from proxy.adapters.certificate_files import CertificateFiles
+from proxy.adapters.connect_prober import ConnectProber
 from proxy.adapters.docker_engine import DockerEngine
 from proxy.adapters.docker_source import DockerSource, find_own_container_id
 from proxy.adapters.file_source import FileSource
 from proxy.adapters.file_watcher import FileWatcher
 from proxy.adapters.haproxy_process import HaproxyControl, HaproxyProgram
 from proxy.adapters.link_source import LinkSource
-from proxy.adapters.runtime_socket import MasterSocket
+from proxy.adapters.runtime_api import RuntimeApi
+from proxy.adapters.runtime_socket import MasterSocket, RuntimeSocket
 from proxy.adapters.state_files import StateFiles, StateLayout
+from proxy.admission import Admission
 from proxy.core.links import parse_link_variables
 from proxy.core.rendering import Paths, Renderer
-from proxy.core.schedule import DuePass, Schedule, ScheduleSettings
-from proxy.daemon import Daemon, TriggerQueue, put_signals
+from proxy.core.schedule import DuePass, Schedule, ScheduleSettings, Trigger, TriggerKind
+from proxy.daemon import Daemon, PassResult, TriggerQueue, put_signals
+from proxy.desired import Desired
 from proxy.engine_socket import docker_socket
 from proxy.errors import ProxyError, SettingsError
 from proxy.ports import ContainerSource
-from proxy.reconciler import Reconciler, World
+from proxy.reconciler import Reconciler
 from proxy.reporting import Reporter
+from proxy.running import Running
 from proxy.settings import Settings, SourceKind
+from proxy.world import World
 
 logger = logging.getLogger(__name__)
 
@@ -44,8 +51,6 @@ class Parts:
 
     reconciler: Reconciler
     renderer: Renderer
-    haproxy: HaproxyControl
-    store: StateFiles
     sources: Sequence[ContainerSource]
 
 
@@ -91,11 +96,13 @@ def find_sources(settings: Settings, environment: Mapping[str, str]) -> tuple[So
     return tuple(kinds)
 
 
-def make_parts(settings: Settings, environment: Mapping[str, str], state_folder: Path) -> Parts:
+def make_parts(
+    settings: Settings, environment: Mapping[str, str], state_folder: Path, put: Callable[[Trigger], None]
+) -> Parts:
     """Build everything a pass needs, on `state_folder`; raise SettingsError or StateError."""
     layout = StateLayout(folder=state_folder)
     program = HaproxyProgram(settings.runtime.haproxy_binary, environment)
-    haproxy = HaproxyControl(program, MasterSocket(layout.master_socket), layout.server_state)
+    haproxy = HaproxyControl(program, MasterSocket(layout.master_socket), layout.server_state, layout.start_mark)
     templates = FileSystemLoader(settings.runtime.templates_folder)
     paths = Paths(runtime_socket=layout.runtime_socket, server_state=layout.server_state)
     renderer = Renderer(
@@ -105,45 +112,61 @@ def make_parts(settings: Settings, environment: Mapping[str, str], state_folder:
     )
     sources = make_sources(settings, environment)
     store = StateFiles(layout)
-    reconciler = Reconciler(
+    desired = Desired(
         world=World(sources),
         read_certificates=CertificateFiles(settings.tls).read,
+        admission=Admission(renderer, store, haproxy),
+        prober=ConnectProber(put),
+        settings=settings,
+        clock=time.monotonic,
+    )
+    running = Running(
         renderer=renderer,
         store=store,
         haproxy=haproxy,
-        settings=settings,
+        runtime=RuntimeApi(RuntimeSocket(layout.runtime_socket)),
+        port_offset=settings.haproxy.port_offset,
     )
-    return Parts(reconciler=reconciler, renderer=renderer, haproxy=haproxy, store=store, sources=sources)
+    reconciler = Reconciler(
+        desired=desired, running=running, renderer=renderer, store=store, haproxy=haproxy, clock=time.monotonic
+    )
+    return Parts(reconciler=reconciler, renderer=renderer, sources=sources)
 
 
 def run_controller(settings: Settings, environment: Mapping[str, str]) -> None:
     """Run passes until SIGTERM. Raises SettingsError, StateError or ConfigCheckError when it cannot even begin."""
     triggers = TriggerQueue()
     put_signals(triggers)
-    parts = make_parts(settings, environment, settings.runtime.state_folder)
+    parts = make_parts(settings, environment, settings.runtime.state_folder, triggers.put)
     parts.reconciler.check_own_settings()
     watched = watched_paths(settings)
-    watchers = [*(source.watch for source in parts.sources), *([FileWatcher(watched).watch] if watched else [])]
-    for watch in watchers:
-        threading.Thread(target=watch, args=(triggers.put,), daemon=True).start()
+    for source in parts.sources:
+        threading.Thread(target=source.watch, args=(triggers.put,), name=source.name, daemon=True).start()
+    if watched:
+        put_file = partial(_put_file, triggers)
+        threading.Thread(target=FileWatcher(watched).watch, args=(put_file,), name="files", daemon=True).start()
     schedule = Schedule(ScheduleSettings(resync_seconds=settings.runtime.resync_seconds))
     reporter = Reporter(settings.runtime.state_folder)
     Daemon(triggers, schedule, make_pass(parts.reconciler, reporter), time.monotonic).run()
 
 
-def make_pass(reconciler: Reconciler, reporter: Reporter) -> Callable[[DuePass], bool]:
+def _put_file(triggers: TriggerQueue, trigger: Trigger) -> None:
+    triggers.put(replace(trigger, kind=TriggerKind.FILES))
+
+
+def make_pass(reconciler: Reconciler, reporter: Reporter) -> Callable[[DuePass], PassResult]:
     """Return the function that the loop calls: one pass and its report."""
 
-    def run_pass(due: DuePass) -> bool:
+    def run_pass(due: DuePass) -> PassResult:
         started = time.monotonic()
         try:
-            outcome = reconciler.run_pass(forced_by=due.forced_by, resync=due.is_resync or bool(due.forced_by))
+            outcome = reconciler.run_pass(due)
         except ProxyError as error:
             reporter.report_failure(str(error), is_forced=bool(due.forced_by))
             raise
         duration_ms = round((time.monotonic() - started) * 1000)
         reporter.report(outcome, due.reasons, duration_ms=duration_ms, is_forced=bool(due.forced_by))
-        return outcome.is_success
+        return PassResult(is_success=outcome.is_success, again_in=outcome.again_in)
 
     return run_pass
 

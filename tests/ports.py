@@ -16,6 +16,11 @@ def free_offset(*ports: int) -> int:
     raise RuntimeError("no free ports")
 
 
+def free_low_port() -> int:
+    """A TCP port, below every offset, that is free on all addresses: for what listens on several of them."""
+    return next(port for port in iter(lambda: random.randrange(2000, 9999), 0) if _is_free(port))
+
+
 def free_port() -> int:
     """A TCP port that is free on the loopback address."""
     with socket.socket() as probe:

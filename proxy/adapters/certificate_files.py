@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from proxy.core.certificates import Certificate, parse_certificate
 from proxy.core.certificate_set import ProxyCertificates
+from proxy.core.certificates import Certificate, parse_certificate
 from proxy.core.syntax import make_name
 from proxy.errors import Problem
 from proxy.settings import TlsSettings

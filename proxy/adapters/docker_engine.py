@@ -81,7 +81,7 @@ class DockerEngine:
 
     def list_containers(self) -> Sequence[Mapping[str, Any]]:
         """Return the entries of `GET /containers/json`; raise `SourceError` when the engine cannot be asked."""
-        with self._question() as client:
+        with self.question() as client:
             return cast(Sequence[Mapping[str, Any]], client.containers())
 
     def inspect_container(self, container: str) -> Mapping[str, Any] | None:
@@ -89,7 +89,7 @@ class DockerEngine:
 
         `SourceError` is raised when the engine cannot be asked.
         """
-        with self._question() as client:
+        with self.question() as client:
             try:
                 return cast(Mapping[str, Any], client.inspect_container(container))
             except NotFound:
@@ -111,7 +111,8 @@ class DockerEngine:
         return EventStream(self.address, response)
 
     @contextlib.contextmanager
-    def _question(self) -> Iterator[docker.APIClient]:
+    def question(self) -> Iterator[docker.APIClient]:
+        """Yield a client to ask with; what goes wrong meanwhile is raised as `SourceError`."""
         try:
             if self._client is None:
                 self._client = self._new_client()

@@ -12,7 +12,7 @@ import logging
 import re
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
 from queue import Empty, SimpleQueue
@@ -93,16 +93,31 @@ class DockerSource:
         self._last_event: int | None = None  # seconds, by the engine's clock
 
     def read(self) -> Snapshot:
-        """Return the containers as they are now; after `SourceError`, the next read makes good what this one missed."""
+        """Return all containers as they are now; after `SourceError`, the next read makes good what this one missed."""
+        self._refresh()
+        return self._view.make_snapshot()
+
+    def read_changes(self) -> Snapshot:
+        """Return what the events have named since the last call; everything where that is not enough.
+
+        Raises `SourceError`; the next read makes good what this one missed.
+        """
+        touched = self._refresh()
+        return self._view.make_snapshot() if touched is None else self._view.make_changes(touched)
+
+    def _refresh(self) -> set[str] | None:
+        """Look at what the hints name and return its ids; None after looking at everything."""
         self._take_hints()
+        touched: set[str] | None = None
         if self._is_stale or len(self._pending) > MAX_INSPECTIONS or self._view.is_proxy_in(self._pending):
             self._view.read_all()
         else:
+            touched = set(self._pending)
             for container_id in sorted(self._pending):
                 self._view.read_one(container_id)
         self._pending.clear()
         self._is_stale = False
-        return self._view.make_snapshot()
+        return touched
 
     def invalidate(self) -> None:
         """Make the next read list everything. May be called from any thread."""
@@ -173,6 +188,7 @@ class _View:
         self._proxy: ProxyContainer | None = None
         self._links: Mapping[str, str] = {}
         self._containers: dict[str, Container] = {}
+        self._borrowers: dict[str, set[str]] = {}
         # By id alone: environment and exposed ports of a container never change.
         self._inspected: dict[str, Container] = {}
 
@@ -186,6 +202,9 @@ class _View:
         links = parse_links(own) if own else {}
         listed = [parse_listed(entry) for entry in self._engine.list_containers()]
         self._containers = {container.id: self._complete(container, links) for container in listed}
+        self._borrowers = {}
+        for container in listed:
+            self._note_owner(container)
         self._inspected = {key: value for key, value in self._inspected.items() if key in self._containers}
         self._links = links
         self._proxy = parse_proxy(own) if own else None
@@ -201,18 +220,32 @@ class _View:
         if has_foreign_network(container) or _alias_of(container, self._links):
             self._inspected[container_id] = container
         self._containers[container_id] = self._complete(container, self._links)
+        self._note_owner(container)
 
     def make_snapshot(self) -> Snapshot:
         """Return all containers but the proxy's own, those that borrow a network with the networks of its owner."""
-        proxy = self._proxy
-        own_id = proxy.id if proxy else None
-        containers = sorted(self._containers.values(), key=lambda container: container.id)
-        if proxy and (owner := self._owner_of(proxy.network_mode)):
-            proxy = replace(proxy, networks=owner.networks, network_mode=owner.network_mode)
+        return Snapshot(containers=self._containers_of(self._containers), proxy=self._make_proxy())
+
+    def make_changes(self, touched: set[str]) -> Snapshot:
+        """Return only these containers, and those that borrow the network of one of them."""
+        borrowers = {key for owner in touched for key in self._borrowers.get(owner, ())}
+        ids = touched | borrowers
         return Snapshot(
-            containers=tuple(self._with_networks(container) for container in containers if container.id != own_id),
-            proxy=proxy,
+            containers=self._containers_of(ids & self._containers.keys()),
+            gone=tuple(sorted(ids - self._containers.keys())),
+            proxy=self._make_proxy(),
+            is_complete=False,
         )
+
+    def _containers_of(self, ids: Iterable[str]) -> tuple[Container, ...]:
+        own_id = self._proxy.id if self._proxy else None
+        return tuple(self._with_networks(self._containers[key]) for key in sorted(ids) if key != own_id)
+
+    def _make_proxy(self) -> ProxyContainer | None:
+        proxy = self._proxy
+        if proxy and (owner := self._owner_of(proxy.network_mode)):
+            return replace(proxy, networks=owner.networks, network_mode=owner.network_mode)
+        return proxy
 
     def _complete(self, container: Container, links: Mapping[str, str]) -> Container:
         """Add what only an inspection tells: the environment of a linked container, the ports of a foreign network."""
@@ -231,6 +264,10 @@ class _View:
     def _with_networks(self, container: Container) -> Container:
         owner = self._owner_of(container.network_mode)
         return replace(container, networks=owner.networks, network_mode=owner.network_mode) if owner else container
+
+    def _note_owner(self, container: Container) -> None:
+        if owner := network_owner(container.network_mode):
+            self._borrowers.setdefault(owner, set()).add(container.id)
 
     def _owner_of(self, network_mode: str) -> Container | None:
         owner = network_owner(network_mode)

@@ -6,7 +6,6 @@ address. A name that cannot be resolved for a while keeps the addresses it had.
 
 from __future__ import annotations
 
-import logging
 import socket
 import time
 from collections.abc import Callable
@@ -24,7 +23,6 @@ from proxy.errors import Problem, SourceError
 RESOLVE_SECONDS = 30.0
 """How long the addresses of a name are taken as known, so that not every pass waits for the DNS."""
 
-_log = logging.getLogger(__name__)
 
 
 class Watcher(Protocol):
@@ -50,7 +48,7 @@ def resolve_host(host: str) -> tuple[str, ...]:
 
 
 class FileSource:
-    """The services that the file at `path` describes. A problem of one is logged when it appears, and costs only it."""
+    """The services that the file at `path` describes. A problem of one costs only it."""
 
     name = "file"
 
@@ -61,7 +59,6 @@ class FileSource:
         self._text: str | None = None
         self._file = ServicesFile()
         self._resolved: dict[str, _Resolved] = {}
-        self._reported: frozenset[str] = frozenset()
 
     def read(self) -> Snapshot:
         """Return the services as the file has them now; raise `SourceError` when it is missing or is no YAML."""
@@ -69,15 +66,19 @@ class FileSource:
         if text != self._text:
             self._file = self._parse(text)
             self._text = text
-        problems = [f"{self._path}: {problem}" for problem in self._file.problems]
+        problems = list(self._file.problems)
         containers: list[Container] = []
         for service in self._file.services:
             addresses = self._addresses_of(service, problems)
             containers += [
                 self._make_container(service, address, number) for number, address in enumerate(addresses, start=1)
             ]
-        self._report(frozenset(problems))
-        return Snapshot(containers=tuple(sorted(containers, key=lambda container: container.id)))
+        in_order = sorted(containers, key=lambda container: container.id)
+        return Snapshot(containers=tuple(in_order), problems=tuple(problems))
+
+    def read_changes(self) -> Snapshot:
+        """Return everything: there is little, and the caller compares."""
+        return self.read()
 
     def invalidate(self) -> None:
         """Nothing to forget: each read compares the file's text, and keeps the addresses of a name that fails."""
@@ -92,13 +93,17 @@ class FileSource:
 
     def _read_text(self) -> str:
         try:
-            return self._path.read_text(encoding="utf-8")
+            text = self._path.read_text(encoding="utf-8")
         except FileNotFoundError as error:
             raise SourceError(f"there is no services file {self._path}; create or mount it") from error
         except OSError as error:
             raise SourceError(f"cannot read the services file {self._path}: {error.strerror}") from error
         except UnicodeDecodeError as error:
             raise SourceError(f"the services file {self._path} is not in UTF-8: {error}") from error
+        if not text.strip():
+            # Who rewrites a file in place empties it first; that must not take every route away.
+            raise SourceError(f"the services file {self._path} is empty; write `services: {{}}` for no services")
+        return text
 
     def _parse(self, text: str) -> ServicesFile:
         try:
@@ -112,7 +117,7 @@ class FileSource:
         except ValueError as error:
             raise SourceError(f"the services file {self._path} {error}") from error
 
-    def _addresses_of(self, service: FileService, problems: list[str]) -> list[str]:
+    def _addresses_of(self, service: FileService, problems: list[Problem]) -> list[str]:
         """Return the addresses of all hosts, each once; a host without any is added to `problems`."""
         addresses: dict[str, None] = {}
         for host in service.hosts:
@@ -120,8 +125,7 @@ class FileSource:
             addresses |= dict.fromkeys(resolved.addresses)
             if not resolved.addresses:
                 reason = f"cannot be resolved ({resolved.fault}); check the name and the DNS"
-                problem = Problem(service=service.name, setting="external.host", value=host, reason=reason)
-                problems.append(f"{self._path}: {problem}")
+                problems.append(Problem(service=service.name, setting="external.host", value=host, reason=reason))
         return list(addresses)
 
     def _resolve_cached(self, host: str) -> _Resolved:
@@ -147,10 +151,3 @@ class FileSource:
             ports=service.ports,
             address=address,
         )
-
-    def _report(self, problems: frozenset[str]) -> None:
-        for problem in sorted(problems - self._reported):
-            _log.warning("%s; the service is left out", problem)
-        for problem in sorted(self._reported - problems):
-            _log.info("resolved: %s", problem)
-        self._reported = problems

@@ -99,7 +99,7 @@ class HaproxyControl:
     """The HAProxy that runs, seen through its master CLI. Whether it runs is the supervisor's care."""
 
     def __init__(
-        self, program: HaproxyProgram, master: CommandSocket, server_state: Path, start_mark: Path | None = None
+        self, program: HaproxyProgram, master: CommandSocket, server_state: Path, start_mark: Path
     ) -> None:
         self._program = program
         self._master = master
@@ -117,8 +117,7 @@ class HaproxyControl:
         """
         deadline = time.monotonic() + START_TIMEOUT_SECONDS
         while not self._answers():
-            is_starting = self._start_mark is not None and self._start_mark.exists()
-            if not is_starting or time.monotonic() > deadline:
+            if not self._start_mark.exists() or time.monotonic() > deadline:
                 return False
             time.sleep(POLL_SECONDS)
         return True
@@ -126,6 +125,14 @@ class HaproxyControl:
     def running_version(self) -> HaproxyVersion:
         """Return the version that runs, which need not be the one on disk; raise RuntimeApiError if none answers."""
         return parse_version(self._master.send("show version"))
+
+    def has_runtime_backends(self) -> bool:
+        """Return whether new backends can be added at runtime; raise RuntimeApiError if no master answers."""
+        return self.running_version().has_runtime_backends
+
+    def find_taken_ports(self, ports: Iterable[int]) -> tuple[int, ...]:
+        """Return those of `ports` that another process listens on: see the function of that name."""
+        return find_taken_ports(ports)
 
     def worker_pids(self) -> tuple[int, ...]:
         """Return the processes of all workers, those that are finishing included; raise RuntimeApiError."""

@@ -25,6 +25,10 @@ class LinkSource:
         """Return the linked containers; always the same."""
         return self._snapshot
 
+    def read_changes(self) -> Snapshot:
+        """Return everything: there is little, and the caller compares."""
+        return self.read()
+
     def invalidate(self) -> None:
         """Nothing to forget: variables do not change while a process runs."""
 

@@ -15,9 +15,10 @@ from dataclasses import dataclass
 from proxy.core.addresses import choose_address
 from proxy.core.containers import Container, Health, ProxyContainer, State
 from proxy.core.labels import BackendSettings, ContainerSpec
-from proxy.core.model import Backend, Profile, Server, ServerState
+from proxy.core.model import WAITING, Backend, Profile, Server, ServerState
 from proxy.core.services import Service, settings_by_label
 from proxy.core.syntax import ServerName, make_name
+from proxy.core.weights import weigh
 from proxy.errors import Problem
 from proxy.settings import ProxyMode, RoutingSettings
 
@@ -88,10 +89,12 @@ def build_servers(
     members: Sequence[ContainerSpec], port: int | None, context: BuildContext, *, has_cookie: bool
 ) -> tuple[tuple[Server, ...], tuple[Problem, ...]]:
     """Build one server per container and port, sorted by name; `port` None means each container's own HTTP ports."""
-    servers: list[Server] = []
+    owned: list[tuple[Server, ContainerSpec]] = []
     problems: list[Problem] = []
     for member in members:
         container = member.container
+        if container.state is State.STOPPED:
+            continue
         try:
             network = member.network or context.settings.network
             address = choose_address(container, context.proxy, network)
@@ -99,15 +102,16 @@ def build_servers(
             problems.append(Problem(service=member.label, container=container.name, reason=str(error)))
             continue
         numbers = member.ports if port is None else (port,)
-        servers += [_server(member, address, number, context, has_cookie=has_cookie) for number in numbers]
+        owned += [(_server(member, address, number, context, has_cookie=has_cookie), member) for number in numbers]
         if not numbers and not member.tcp_ports:
             problems.append(_no_port(member))
+    servers = weigh(owned, is_sticky=has_cookie or any(member.settings.session_lines for member in members))
     return tuple(sorted(servers, key=lambda server: server.name)), tuple(problems)
 
 
 def _server(member: ContainerSpec, address: str, port: int, context: BuildContext, *, has_cookie: bool) -> Server:
     container = member.container
-    state, reason = server_state(container)
+    state, reason = server_state(container, is_waited_for=port in member.waiting_ports)
     health_check = member.settings.health_check or context.settings.health_check
     extra = member.settings.extra_route_settings or context.settings.extra_route_settings
     return Server(
@@ -120,6 +124,8 @@ def _server(member: ContainerSpec, address: str, port: int, context: BuildContex
         state=state,
         reason=reason,
         container=container.name,
+        container_id=container.id,
+        source=container.source,
     )
 
 
@@ -135,7 +141,7 @@ def server_name(container: Container, port: int) -> ServerName:
     return ServerName(make_name(f"{container.name}{unique}:{port}"))
 
 
-def server_state(container: Container) -> tuple[ServerState, str]:
+def server_state(container: Container, *, is_waited_for: bool = False) -> tuple[ServerState, str]:
     """Return whether a container may get traffic, and if not, why."""
     if container.state is State.STOPPING:
         return ServerState.DRAIN, "is stopping"
@@ -145,6 +151,8 @@ def server_state(container: Container) -> tuple[ServerState, str]:
         return ServerState.MAINT, "its health check says unhealthy"
     if container.health is Health.STARTING:
         return ServerState.MAINT, "its health check has not passed yet"
+    if is_waited_for:
+        return ServerState.MAINT, WAITING
     return ServerState.READY, ""
 
 

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 
 from proxy.core.labels import ContainerSpec, free_settings
 from proxy.core.model import RoutingModel
-from proxy.core.rendering import CERTIFICATE_FOLDER, CONFIG_FILE, DesiredState
 from proxy.core.model_index import HTTP_PORT, HTTPS_PORT
+from proxy.core.rendering import CERTIFICATE_FOLDER, CONFIG_FILE, DesiredState
 from proxy.core.syntax import split_list
 
 _LINE = re.compile(rf"{re.escape(CONFIG_FILE)}:(\d+)")

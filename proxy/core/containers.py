@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from proxy.errors import Problem
+
 
 class Health(StrEnum):
     """What the engine's HEALTHCHECK says; `NONE` where the container has none."""
@@ -85,10 +87,15 @@ class ProxyContainer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Snapshot:
-    """Every container that the sources know of, sorted by source and id, and the proxy's own place among them.
+    """What a source knows: its containers, sorted by id, and the proxy's own place among them.
 
-    `proxy` is None when the proxy runs outside of any container.
+    `proxy` is None when the proxy runs outside of any container. When not `is_complete`, it holds only what has changed
+    since the reading before, and `gone` are the ids of containers that are no more. `problems` are those of the source's
+    own input (a file); a container's labels have theirs elsewhere.
     """
 
     containers: tuple[Container, ...] = ()
     proxy: ProxyContainer | None = None
+    is_complete: bool = True
+    gone: tuple[str, ...] = ()
+    problems: tuple[Problem, ...] = ()

@@ -13,6 +13,8 @@ BALANCE_ALGORITHMS = frozenset(
     ["roundrobin", "static-rr", "leastconn", "first", "source", "uri", "url_param", "hdr", "random", "rdp-cookie", "hash", "log-hash", "log-sticky", "sticky"]
 )
 
+MAX_WEIGHT = 1_000_000
+
 
 def parse_integer(text: str) -> int:
     """An integer, negative ones included."""
@@ -20,6 +22,13 @@ def parse_integer(text: str) -> int:
         return int(text)
     except ValueError:
         raise ValueError("is not an integer") from None
+
+
+def parse_weight(text: str) -> int:
+    """The weight of a service, 0 or more."""
+    if not text.isascii() or not text.isdigit() or int(text) > MAX_WEIGHT:
+        raise ValueError(f"is not a whole number from 0 to {MAX_WEIGHT}")
+    return int(text)
 
 
 def parse_seconds(text: str) -> int:

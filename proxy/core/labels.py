@@ -52,15 +52,21 @@ class BackendSettings:
     extra_lines: tuple[str, ...] = ()
     exclude_basic_auth: bool = False
     is_backup: bool = False
+    weight: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ContainerSpec:
-    """What one container asks for. `ports` are those that get HTTP traffic, in numeric order."""
+    """What one container asks for. `ports` are those that get HTTP traffic, in numeric order.
+
+    In simple routing each routed port is a service of its own, told by `part`; `redirected_domains` are those of its
+    virtual hosts whose visitors are sent to https where the balancer in front says that they came over http.
+    """
 
     container: Container
     project: str
     service: str
+    part: str = ""
     virtual_hosts: tuple[VirtualHost, ...] = ()
     virtual_host_text: str = ""
     weight: int = 0
@@ -68,11 +74,14 @@ class ContainerSpec:
     tcp_ports: tuple[TcpPort, ...] = ()
     network: str = ""
     settings: BackendSettings = dataclasses.field(default_factory=BackendSettings)
+    waiting_ports: frozenset[int] = frozenset()
+    """Ports on which the container has not accepted a connection since it started (see `readiness`)."""
+    redirected_domains: frozenset[str] = frozenset()
 
     @property
     def label(self) -> str:
-        """`project:service`, or the service alone where there is no project; no two services share it."""
-        return f"{self.project}:{self.service}" if self.project else self.service
+        """`project:service[:part]`, without the project where there is none; no two services share it."""
+        return ":".join(filter(None, (self.project, self.service, self.part)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -232,6 +241,14 @@ LABELS: tuple[Label, ...] = (
         help_zh="任意值：仅当同一虚拟主机的其他服务器都不可用时才使用",
     ),
     Label(
+        name="WEIGHT",
+        parse=values.parse_weight,
+        help="share of the visitors where several services have the same virtual hosts; 0: none; see `proxy weight`",
+        help_zh="多个服务的虚拟主机相同时，各自所占的访问比重；0 表示不分配；参见 `proxy weight`",
+        example="10",
+        default="100",
+    ),
+    Label(
         name="NETWORK",
         parse=values.parse_words,
         help="network over which the proxy reaches the container, where several are shared",
@@ -355,6 +372,7 @@ def _build_settings(parsed: Mapping[str, Any]) -> BackendSettings:
         extra_lines=parsed.get("EXTRA_SETTINGS", ()),
         exclude_basic_auth=parsed.get("EXCLUDE_BASIC_AUTH", False),
         is_backup=parsed.get("FAILOVER", False),
+        weight=parsed.get("WEIGHT"),
     )
 
 

@@ -6,7 +6,7 @@ equal containers give equal models whatever order they came in.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from proxy.core.certificates import Certificate
@@ -24,6 +24,10 @@ class ServerState(StrEnum):
     MAINT = "maint"
 
 
+WAITING = "does not accept connections yet"
+"""The reason of a server that is waited for (see `readiness`)."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Server:
     """One port of one container, at the address where the proxy reaches it. `name` is the key of the diff.
@@ -37,11 +41,15 @@ class Server:
     port: int
     cookie: str = ""
     weight: int | None = None
+    service_weight: int | None = field(default=None, compare=False)
+    """The weight of its service as the user set it, for people; `weight` is what HAProxy is told."""
     options: str = ""
     is_backup: bool = False
     state: ServerState = ServerState.READY
     reason: str = ""
     container: str = ""
+    container_id: str = ""
+    source: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

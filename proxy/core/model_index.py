@@ -6,23 +6,25 @@ In: the specs of the service labels that changed. Out: a `ModelChange`, which te
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from proxy.core.backends import BuildContext, build_backend
 from proxy.core.certificate_set import ProxyCertificates, brings_certificates, collect_certificates
-from proxy.core.containers import ProxyContainer
+from proxy.core.containers import ProxyContainer, State
 from proxy.core.labels import ContainerSpec
 from proxy.core.matching import Route
 from proxy.core.model import Backend, Frontend, RoutingModel, StoredCertificate, TcpListener
 from proxy.core.port_routes import Claim, PortRoutes, RowChanges
 from proxy.core.service_table import ServiceTable, Specs
 from proxy.core.services import Service, group_services, join_keys
+from proxy.core.shared_addresses import address_keys, group_addresses
 from proxy.core.syntax import BackendName
 from proxy.core.tcp_listeners import build_listener
 from proxy.core.virtual_host import Scheme, VirtualHost
 from proxy.errors import Problem
-from proxy.settings import ProxyMode, Settings
+from proxy.settings import ProxyMode, RoutingMode, Settings
 
 HTTP_PORT = 80
 HTTPS_PORT = 443
@@ -53,6 +55,26 @@ class ModelChange:
     certificates: tuple[tuple[StoredCertificate, ...], tuple[StoredCertificate, ...]] = ((), ())
     is_everything: bool = False
 
+    def backend_pairs(self) -> Iterable[tuple[Backend | None, Backend | None]]:
+        """Every backend that differs, those of TCP listeners included, as (before, after)."""
+        yield from self.backends.values()
+        for before, after in self.listeners.values():
+            yield before.backend if before else None, after.backend if after else None
+
+    def then(self, later: ModelChange) -> ModelChange:
+        """Return what this change and a later one come to together."""
+        return ModelChange(
+            backends=_compose(self.backends, later.backends),
+            listeners=_compose(self.listeners, later.listeners),
+            rows={
+                port: self.rows.get(port, RowChanges()).then(later.rows.get(port, RowChanges()))
+                for port in {**self.rows, **later.rows}
+            },
+            shapes=(self.shapes[0], later.shapes[1]),
+            certificates=(self.certificates[0], later.certificates[1]),
+            is_everything=self.is_everything or later.is_everything,
+        )
+
     def __bool__(self) -> bool:
         return bool(
             self.is_everything
@@ -81,27 +103,51 @@ class ModelIndex:
         self._settings = settings
         self._proxy = proxy
         self._own_certificates = certificates
-        self._table = ServiceTable(group_services, join_keys)
+        self._table = _make_table(settings.routing.routing_mode)
         self._shares: dict[BackendName, _Share] = {}
+        self._share_problems: dict[BackendName, tuple[Problem, ...]] = {}
         self._defaults: set[BackendName] = set()
         self._ports: dict[int, PortRoutes] = {}
         self._tcp_services: dict[int, set[BackendName]] = {}
         self._listeners: dict[int, TcpListener] = {}
         self._listener_problems: dict[int, tuple[Problem, ...]] = {}
-        self._certificates = collect_certificates((), certificates)
+        self._certificates: tuple[StoredCertificate, ...] = ()
         self._shapes: tuple[FrontendShape, ...] = ()
         self._context = self._make_context()
 
     def update(self, changes: Mapping[str, Specs]) -> ModelChange:
         """Set the specs of each service label, none to remove it; return what that changes in the model."""
-        removed, added = self._table.apply(changes)
-        old_certificates, old_shapes = self._certificates, self._shapes
-        if any(brings_certificates(service) for service in (*removed, *added)):
+        return self._exchange(*self._table.apply(changes))
+
+    def set_surroundings(self, proxy: ProxyContainer | None, certificates: ProxyCertificates) -> ModelChange:
+        """Set what every service depends on; return what that changes in the model."""
+        if (proxy, certificates) == (self._proxy, self._own_certificates):
+            return self._nothing()
+        self._proxy, self._own_certificates = proxy, certificates
+        self._context = self._make_context()
+        services = self._table.services()
+        return self._exchange(services, services, recollect=True)
+
+    def count_services(self) -> int:
+        """Return how many services take part."""
+        return len(self._shares)
+
+    def _nothing(self) -> ModelChange:
+        return ModelChange(
+            shapes=(self._shapes, self._shapes), certificates=(self._certificates, self._certificates)
+        )
+
+    def groups(self) -> Mapping[str, Specs]:
+        """Return the specs of every service label."""
+        return label_specs(self._table.specs())
+
+    def _exchange(self, removed: Sequence[Service], added: Sequence[Service], *, recollect: bool = False) -> ModelChange:
+        old_certificates, old_shapes, http_ports = self._certificates, self._shapes, self._http_ports()
+        if recollect or not self._shapes or any(map(brings_certificates, (*removed, *added))):
             self._certificates = collect_certificates(self._table.services(), self._own_certificates)
         if bool(old_certificates) != bool(self._certificates):
             return self._start_over()
         change = ModelChange(certificates=(old_certificates, self._certificates))
-        http_ports = self._http_ports()
         old: dict[BackendName, _Share | None] = {service.name: self._unlink(service) for service in removed}
         for service in added:
             old.setdefault(service.name, None)
@@ -128,8 +174,8 @@ class ModelIndex:
     def problems(self) -> tuple[Problem, ...]:
         """Return what costs services or parts of them their routes."""
         found = {*self._own_certificates.problems}
-        for share in self._shares.values():
-            found.update(share.problems)
+        for problems in self._share_problems.values():
+            found.update(problems)
         for routes in self._ports.values():
             for problems in routes.problems.values():
                 found.update(problems)
@@ -160,7 +206,7 @@ class ModelIndex:
     def _start_over(self) -> ModelChange:
         """Build everything anew: whether TLS is terminated at all decides on every route and backend."""
         self._context = self._make_context()
-        self._shares, self._defaults, self._ports = {}, set(), {}
+        self._shares, self._share_problems, self._defaults, self._ports = {}, {}, set(), {}
         self._tcp_services, self._listeners, self._listener_problems = {}, {}, {}
         for service in self._table.services():
             self._link(service)
@@ -174,7 +220,9 @@ class ModelIndex:
     def _link(self, service: Service) -> None:
         share = self._make_share(service)
         self._shares[service.name] = share
-        if share.backend and not service.virtual_hosts:
+        if share.problems:
+            self._share_problems[service.name] = share.problems
+        if share.backend and service.may_be_default and not service.virtual_hosts:
             self._defaults.add(service.name)
         for claim in share.claims:
             port = claim.route.entry.port
@@ -184,6 +232,7 @@ class ModelIndex:
 
     def _unlink(self, service: Service) -> _Share:
         share = self._shares.pop(service.name)
+        self._share_problems.pop(service.name, None)
         self._defaults.discard(service.name)
         for claim in share.claims:
             self._ports[claim.route.entry.port].change((claim,), ())
@@ -206,7 +255,7 @@ class ModelIndex:
                 continue
             claims.append(_claim(service, entry))
             redirected = _redirected_entry(entry)
-            if redirected and service.settings.force_ssl:
+            if redirected and service.settings.force_ssl and not self._fault_of(redirected):
                 claims.append(_claim(service, redirected, is_implied=True))
         return _Share(service=service, backend=backend, claims=tuple(claims), problems=problems)
 
@@ -244,7 +293,7 @@ class ModelIndex:
             ports.add(HTTPS_PORT)
         if self._settings.routing.monitor_uri and self._settings.routing.monitor_port:
             ports.add(self._settings.routing.monitor_port)
-        return ports - self._listeners.keys()
+        return ports - self._listeners.keys() - {self._settings.haproxy.stats_port}
 
     def _make_shape(self, port: int) -> FrontendShape:
         routes, mode = self._ports[port], self._settings.routing.mode
@@ -289,6 +338,21 @@ class ModelIndex:
         return f"port {port} is used by a virtual host" if port in self._ports else ""
 
 
+_K = TypeVar("_K")
+_V = TypeVar("_V")
+
+
+def _compose(first: Mapping[_K, tuple[_V, _V]], second: Mapping[_K, tuple[_V, _V]]) -> dict[_K, tuple[_V, _V]]:
+    composed = {key: ((first.get(key) or second[key])[0], (second.get(key) or first[key])[1]) for key in {**first, **second}}
+    return {key: (before, after) for key, (before, after) in composed.items() if before != after}
+
+
+def _make_table(mode: RoutingMode) -> ServiceTable:
+    if mode is RoutingMode.SIMPLE:
+        return ServiceTable(group_addresses, address_keys)
+    return ServiceTable(group_services, join_keys)
+
+
 def label_specs(specs: Iterable[ContainerSpec]) -> dict[str, Specs]:
     """Group specs by the label of their service, as `ModelIndex.update` takes them."""
     groups: dict[str, list[ContainerSpec]] = {}
@@ -299,7 +363,8 @@ def label_specs(specs: Iterable[ContainerSpec]) -> dict[str, Specs]:
 
 def _claim(service: Service, entry: VirtualHost, *, is_implied: bool = False) -> Claim:
     route = Route(entry=entry, backend=service.name, weight=service.weight)
-    return Claim(route=route, labels=service.labels, is_implied=is_implied)
+    is_lingering = all(member.container.state is State.STOPPED for member in service.members)
+    return Claim(route=route, labels=service.labels, is_implied=is_implied or is_lingering)
 
 
 def _redirected_entry(entry: VirtualHost) -> VirtualHost | None:

@@ -17,13 +17,15 @@ class Unchanged:
 class RuntimeUpdate:
     """The running HAProxy can be brought to the desired state by `commands`, in order, without a reload.
 
-    Servers (as backend, server) and backends that leave are deleted once their connections have ended.
+    Servers (as backend, server) and backends that leave are deleted once their connections have ended; those that return before that are deleted no more.
     """
 
     commands: tuple[Action, ...]
     changes: tuple[str, ...]
     servers_leaving: tuple[tuple[str, str], ...] = ()
     backends_leaving: tuple[Backend, ...] = ()
+    servers_returning: tuple[tuple[str, str], ...] = ()
+    backends_returning: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,7 +33,8 @@ RowChange = tuple[str | None, str | None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claim:
-    """An entry that a service wants. `is_implied` by another setting (FORCE_SSL): it gives way without a word."""
+    """An entry that a service wants. One that `is_implied`, by FORCE_SSL or by a service that was there a moment ago, gives
+    way without a word."""
 
     route: Route
     labels: tuple[str, ...]
@@ -51,6 +52,18 @@ class RowChanges:
 
     rows: dict[str, dict[str, RowChange]] = field(default_factory=dict)
     ordered: dict[str, tuple[Row, ...]] = field(default_factory=dict)
+
+
+    def then(self, later: RowChanges) -> RowChanges:
+        """Return what these changes and later ones come to together."""
+        rows: dict[str, dict[str, RowChange]] = {}
+        for kind in {**self.rows, **later.rows}:
+            first, second = self.rows.get(kind, {}), later.rows.get(kind, {})
+            composed = {
+                key: ((first.get(key) or second[key])[0], (second.get(key) or first[key])[1]) for key in {**first, **second}
+            }
+            rows[kind] = {key: change for key, change in composed.items() if change[0] != change[1]}
+        return RowChanges(rows={kind: changes for kind, changes in rows.items() if changes}, ordered={**self.ordered, **later.ordered})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -29,6 +29,9 @@ MAP_KINDS = ("hosts", "paths", "prefixes", "patterns", "wildcards")
 LOCAL_PEER = "this"
 """The name of this HAProxy among its peers; without one it would be the name of the host, which need not be fit."""
 
+WEBSOCKET_TIMEOUT = "1h"
+"""How long a WebSocket may be silent where TIMEOUT does not tell (`tunnel`)."""
+
 MAX_RELOADS_OF_A_WORKER = 50
 """How many reloads an old worker may outlive: bounds their number where `hard-stop-after` bounds their time."""
 
@@ -135,6 +138,9 @@ class Renderer:
         haproxy = self._settings.haproxy
         own = ["log global", *(f"option {option}" for option in haproxy.options)]
         own += [f"timeout {timeout}" for timeout in haproxy.timeouts]
+        # Not in TCP mode, where it would outrank `client` and `server` (manual, `timeout tunnel`).
+        if mode is ProxyMode.HTTP and not any(timeout.startswith("tunnel ") for timeout in haproxy.timeouts):
+            own.append(f"timeout tunnel {WEBSOCKET_TIMEOUT}")
         lines = list(dict.fromkeys([*own, *haproxy.extra_default_settings]))
         return lines if mode is ProxyMode.HTTP else [line for line in map(_for_tcp, lines) if line]
 

@@ -6,7 +6,7 @@ matters: what is to answer is there before any map row leads to it, and rows are
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from proxy.core import runtime_commands as runtime
@@ -37,6 +37,8 @@ class _Draft:
     retire: list[Action] = field(default_factory=list)
     servers: list[tuple[str, str]] = field(default_factory=list)
     backends: list[Backend] = field(default_factory=list)
+    servers_returning: list[tuple[str, str]] = field(default_factory=list)
+    backends_returning: list[str] = field(default_factory=list)
 
 
 def make_runtime_plan(
@@ -69,6 +71,8 @@ def make_runtime_plan(
         changes=tuple(draft.changes or ["routes"]),
         servers_leaving=tuple(draft.servers),
         backends_leaving=tuple(draft.backends),
+        servers_returning=tuple(draft.servers_returning),
+        backends_returning=tuple(draft.backends_returning),
     )
 
 
@@ -145,10 +149,12 @@ def _plan_new_backend(
         draft.reasons.append(f"backend {name} comes back with other settings before it is gone")
     else:
         draft.changes.append(f"new backend {name}")
-        if not leftover:
+        if leftover:
+            draft.backends_returning.append(name)
+        else:
             draft.prepare.append(runtime.add_backend(name, backend.profile.name))
         for server in backend.servers:
-            draft.prepare += _add_server(name, server, leaving)
+            _add_server(draft, name, server, leaving)
         draft.prepare.append(runtime.publish_backend(name))
 
 
@@ -160,7 +166,7 @@ def _plan_servers(draft: _Draft, before: Backend, after: Backend, leaving: froze
         known = old.get(server.name)
         if known is None:
             draft.changes.append(f"new server {name}/{server.name}")
-            draft.prepare += _add_server(name, server, leaving)
+            _add_server(draft, name, server, leaving)
         elif _fixed(known) != _fixed(server):
             draft.reasons.append(f"server {name}/{server.name} changes its settings")
         else:
@@ -172,14 +178,16 @@ def _plan_servers(draft: _Draft, before: Backend, after: Backend, leaving: froze
     _retire_servers(draft, name, gone)
 
 
-def _add_server(backend: str, server: Server, leaving: frozenset[tuple[str, str]]) -> Iterable[Action]:
+def _add_server(draft: _Draft, backend: str, server: Server, leaving: frozenset[tuple[str, str]]) -> None:
     if (backend, server.name) not in leaving:
-        return runtime.add_server(backend, server)
-    return (
+        draft.prepare += runtime.add_server(backend, server)
+        return
+    draft.servers_returning.append((backend, server.name))
+    draft.prepare += [
         runtime.set_server_address(backend, server),
         runtime.set_server_weight(backend, server),
         runtime.set_server_state(backend, server),
-    )
+    ]
 
 
 def _change_server(backend: str, before: Server, after: Server) -> Iterator[Action]:

@@ -17,6 +17,8 @@ class TriggerKind(StrEnum):
 
     LOOK = "look"
     """Something may have changed: look again."""
+    FILES = "files"
+    """A file besides the sources' own may have changed: look at files, too."""
     RELOAD = "reload"
     """The user asked for a reload, whether or not anything changed."""
     STOP = "stop"
@@ -52,6 +54,7 @@ class DuePass:
     reasons: tuple[str, ...]
     forced_by: str = ""
     is_resync: bool = False
+    is_about_files: bool = False
 
 
 MAX_REASONS = 8
@@ -71,6 +74,8 @@ class Schedule:
         self._last_resync: float | None = None
         self._failures = 0
         self._taken: DuePass | None = None
+        self._is_about_files = False
+        self._again_at: float | None = None
 
     def add(self, trigger: Trigger, now: float) -> None:
         """Take a trigger into account. `STOP` is the loop's own business and counts as any other here."""
@@ -78,6 +83,7 @@ class Schedule:
             self._pending_since = now
         if trigger.kind is TriggerKind.RELOAD:
             self._forced_by = self._forced_by or trigger.reason
+        self._is_about_files |= trigger.kind is TriggerKind.FILES
         self._keep_reason(trigger.reason)
 
     def due_time(self) -> float:
@@ -88,7 +94,8 @@ class Schedule:
             return self._retry_time()
         if self._pending_since is not None:
             return max(self._pending_since, self._last_end + self._settings.holdoff_seconds)
-        return self._last_resync + self._settings.resync_seconds
+        resync = self._last_resync + self._settings.resync_seconds
+        return resync if self._again_at is None else min(resync, self._again_at)
 
     def take(self, now: float) -> DuePass:
         """Return the pass to run at `now`; what it covers is no longer pending."""
@@ -97,13 +104,20 @@ class Schedule:
         if self._dropped_reasons:
             reasons.append(f"{self._dropped_reasons} more")
         if not reasons:
-            reasons.append("retry" if self._failures else "resync" if self._last_end is not None else "start")
-        self._taken = DuePass(reasons=tuple(reasons), forced_by=self._forced_by, is_resync=is_resync)
+            reasons.append(self._own_reason(is_resync=is_resync))
+        self._taken = DuePass(
+            reasons=tuple(reasons),
+            forced_by=self._forced_by,
+            is_resync=is_resync or bool(self._forced_by),
+            is_about_files=self._is_about_files,
+        )
         self._pending_since, self._reasons, self._dropped_reasons, self._forced_by = None, {}, 0, ""
+        self._is_about_files, self._again_at = False, None
         return self._taken
 
-    def record_success(self, now: float) -> None:
-        """The pass that was taken last has brought HAProxy up to date."""
+    def record_success(self, now: float, again_in: float | None = None) -> None:
+        """The pass that was taken last has brought HAProxy up to date; it asks for another `again_in` seconds from now."""
+        self._again_at = None if again_in is None else now + again_in
         if self._taken and self._taken.is_resync:
             self._last_resync = now
         self._last_end, self._failures, self._taken = now, 0, None
@@ -112,8 +126,16 @@ class Schedule:
         """The pass that was taken last has not; a reload that it was asked for is still wanted."""
         if self._taken:
             self._forced_by = self._forced_by or self._taken.forced_by
+            self._is_about_files |= self._taken.is_about_files
         self._last_end, self._taken = now, None
         self._failures += 1
+
+    def _own_reason(self, *, is_resync: bool) -> str:
+        if self._failures:
+            return "retry"
+        if self._last_end is None:
+            return "start"
+        return "resync" if is_resync else "follow-up"
 
     def _retry_time(self) -> float:
         """When to try again after a failure.

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from proxy.core.containers import Container, ProxyContainer
 from proxy.core.labels import BackendSettings, ContainerSpec, TcpPort
-from proxy.core.syntax import BackendName, make_name
+from proxy.core.syntax import BackendName, make_backend_name
 from proxy.core.virtual_host import VirtualHost
 from proxy.settings import Scope
 
@@ -29,6 +29,8 @@ class Service:
     settings: BackendSettings
     tcp_ports: tuple[TcpPort, ...]
     members: tuple[ContainerSpec, ...]
+    may_be_default: bool = True
+    """Whether, without virtual hosts, it answers what no virtual host matches."""
 
 
 def is_in_scope(container: Container, proxy: ProxyContainer | None, scope: Scope) -> bool:
@@ -66,7 +68,7 @@ def build_service(label: str, specs: Sequence[ContainerSpec]) -> Service:
     newest = _newest(specs)
     members = sorted(specs, key=lambda spec: (spec.container.name, spec.container.id))
     return Service(
-        name=BackendName(make_name(label)),
+        name=make_backend_name(label),
         labels=(label,),
         virtual_hosts=newest.virtual_hosts,
         weight=newest.weight,

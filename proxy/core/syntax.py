@@ -13,6 +13,8 @@ BackendName = NewType("BackendName", str)
 ServerName = NewType("ServerName", str)
 
 _NAME_UNSAFE = re.compile(r"[^A-Za-z0-9_.:-]")
+_OWN_SECTION = re.compile(r"stats|http|tcp|workers|(port|tcp)_\d+|profile_[0-9a-f]+")
+"""Names of sections in templates/haproxy.cfg.j2: since 3.3 no two sections may share one, of whatever kind."""
 _CONTROL = re.compile(r"[\x00-\x1f\x7f\x85\u2028\u2029\ud800-\udfff]")
 _SECTION_KEYWORD = re.compile(
     r"global|defaults|frontend|backend|listen|userlist|peers|mailers|resolvers|program|ring|cache|http-errors|log-forward"
@@ -107,6 +109,11 @@ def safe_word(text: str) -> str:
 def make_name(text: str) -> str:
     """Return a name HAProxy accepts (manual, section 2.2: letters, digits and `-_.:`) that resembles `text`."""
     return _NAME_UNSAFE.sub("-", text) or "-"
+
+
+def make_backend_name(label: str) -> BackendName:
+    """Return the backend's name for `project:service`; a lone service called like one of our sections is `:service`."""
+    return BackendName(make_name(f":{label}" if _OWN_SECTION.fullmatch(label) else label))
 
 
 def quote(text: str) -> str:

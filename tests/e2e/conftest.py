@@ -18,6 +18,7 @@ ROOT = Path(__file__).parent.parent.parent
 EXAMPLES = ROOT / "examples"
 PREFIX = pytest.StashKey[str]()
 LOG_LINES = 120
+ACCESS_LINE_END = 'HTTP/1.1"'
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -98,7 +99,8 @@ def pytest_runtest_makereport(
             return report
         for name in names:
             proxy = Container(name)
-            report.sections.append((f"{name}: log", "\n".join(proxy.logs().splitlines()[-LOG_LINES:])))
+            log = [line for line in proxy.logs().splitlines() if not line.endswith(ACCESS_LINE_END)]
+            report.sections.append((f"{name}: log without visits", "\n".join(log[-LOG_LINES:])))
             rendered = proxy.exec("proxy", "render")
             report.sections.append((f"{name}: proxy render", rendered.output + rendered.errors))
     return report

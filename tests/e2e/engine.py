@@ -112,6 +112,10 @@ class Container:
         docker("stop", "--time", str(seconds), self.name)
         return time.monotonic() - before
 
+    def restart(self) -> None:
+        """Stop the container and start it again, with the same files."""
+        docker("restart", self.name)
+
     def processes(self) -> dict[int, tuple[int, str]]:
         """Return, by process id inside the container, the effective user and the command line of each process."""
         script = r'for p in /proc/[0-9]*; do echo "${p#/proc/} $(sed -n "s/^Uid:\t[0-9]*\t\([0-9]*\).*/\1/p" $p/status)'

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from tests.e2e.visitor import ADDRESS, TIMEOUT_SECONDS, exchange, fetch
+from tests.eventually import eventually
 
 MOST_REQUESTS = 20_000
 """Per visitor: the load ends by itself even when the test does not."""
@@ -22,10 +23,10 @@ class Load:
         self._is_over = threading.Event()
 
     def visit_on_new_connections(self, port: int, host: str) -> None:
-        self._repeat(lambda: fetch(port, host=host).status)
+        self._repeat("new connection", lambda: fetch(port, host=host).status)
 
     def visit_on_one_connection(self, port: int, host: str) -> None:
-        """Keep the connection as long as the proxy does: where it answers with `Connection: close`, open another one."""
+        """Keep the connection as long as the proxy does; open another one when an answer says `Connection: close`."""
         connection = http.client.HTTPConnection(ADDRESS, port, timeout=TIMEOUT_SECONDS)
 
         def visit() -> int:
@@ -36,21 +37,26 @@ class Load:
                 raise
 
         try:
-            self._repeat(visit)
+            self._repeat("kept connection", visit)
         finally:
             connection.close()
+
+    def wait_for(self, answers: int) -> None:
+        """Wait until this many more requests have been answered."""
+        wanted = len(self.statuses) + answers
+        eventually(lambda: len(self.statuses) >= wanted)
 
     def end(self) -> None:
         self._is_over.set()
 
-    def _repeat(self, visit: Callable[[], int]) -> None:
+    def _repeat(self, kind: str, visit: Callable[[], int]) -> None:
         for number in range(MOST_REQUESTS):
             if self._is_over.is_set():
                 return
             try:
                 self.statuses.append(visit())
             except (OSError, http.client.HTTPException) as error:
-                self.failures.append(f"request {number}: {error!r}")
+                self.failures.append(f"request {number}, {kind}: {error!r}")
 
 
 @contextmanager

@@ -33,19 +33,17 @@ def test_reload_under_load(stack: Stack) -> None:
 
     with under_load(stack.port, host=HOST) as load:
         for _ in range(RELOADS):
-            before = len(load.statuses)
             assert proxy.call("/reload.sh") == "reload: signal SIGUSR1"
-            eventually(lambda before=before: len(load.statuses) > before + 20)
+            load.wait_for(20)
 
     expect_all_served(load)
 
 
 def test_scaling_under_load(stack: Stack) -> None:
-    """Up by as many, then down again, each time while visitors ask."""
+    """Two more, two fewer, three more, three fewer, each time while visitors ask."""
     with under_load(stack.port, host=HOST) as load:
         for count in (3, 1, 4, 1):
-            before = len(load.statuses)
             stack.scale("appone", count)
-            eventually(lambda before=before: len(load.statuses) > before + 100)
+            load.wait_for(100)
 
     expect_all_served(load)

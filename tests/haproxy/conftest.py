@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+
+from tests.haproxy.product import Product
 
 ENVIRONMENT_FILE = Path(__file__).parent.parent.parent / ".cache" / "real.env"
 
@@ -21,3 +25,10 @@ def find_binary(variable: str) -> str | None:
 def haproxy_binary(request: pytest.FixtureRequest) -> str:
     """The path of an HAProxy; the test runs once for each version."""
     return find_binary(request.param) or pytest.fail(f"{request.param} is unknown: run `python3 -m tests.real up` first")
+
+
+@pytest.fixture
+def product(haproxy_binary: str, tmp_path: Path) -> Iterator[Product]:
+    """Runs what a test asks for, on each HAProxy, until the test ends."""
+    with ExitStack() as stack:
+        yield Product(haproxy_binary, tmp_path, stack)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from proxy.core.schedule import DuePass, Schedule, ScheduleSettings, Trigger, TriggerKind
-from proxy.daemon import Daemon, TriggerQueue, put_signals
+from proxy.daemon import Daemon, PassResult, TriggerQueue, put_signals
 from proxy.errors import SourceError
 from tests.eventually import eventually
 
@@ -41,7 +41,7 @@ def run_passes(*outcomes: bool | Exception) -> list[DuePass]:
     triggers, clock, passes = TriggerQueue(), Clock(), list[DuePass]()
     left = list(outcomes)
 
-    def run_pass(due: DuePass) -> bool:
+    def run_pass(due: DuePass) -> PassResult:
         passes.append(due)
         clock.now += 3600
         outcome = left.pop(0)
@@ -49,13 +49,13 @@ def run_passes(*outcomes: bool | Exception) -> list[DuePass]:
             triggers.put(STOP)
         if isinstance(outcome, Exception):
             raise outcome
-        return outcome
+        return PassResult(is_success=outcome)
 
     Daemon(triggers, Schedule(QUICK), run_pass, clock).run()
     return passes
 
 
-def run_with(triggers: TriggerQueue, run_pass: Callable[[DuePass], bool]) -> None:
+def run_with(triggers: TriggerQueue, run_pass: Callable[[DuePass], PassResult]) -> None:
     Daemon(triggers, Schedule(QUICK), run_pass, Clock()).run()
 
 
@@ -70,10 +70,10 @@ def test_triggers_that_wait_are_one_pass() -> None:
     for reason in ("container a: start", "container b: start"):
         triggers.put(Trigger(reason=reason))
 
-    def run_pass(due: DuePass) -> bool:
+    def run_pass(due: DuePass) -> PassResult:
         passes.append(due)
         triggers.put(STOP)
-        return True
+        return PassResult(is_success=True)
 
     run_with(triggers, run_pass)
 
@@ -110,12 +110,12 @@ def test_failed_pass_keeps_the_reload_that_was_asked_for() -> None:
     triggers.put(Trigger(reason="signal SIGUSR1", kind=TriggerKind.RELOAD))
     clock = Clock()
 
-    def run_pass(due: DuePass) -> bool:
+    def run_pass(due: DuePass) -> PassResult:
         forced.append(due.forced_by)
         clock.now += 3600
         if len(forced) == 2:
             triggers.put(STOP)
-        return False
+        return PassResult(is_success=False)
 
     Daemon(triggers, Schedule(QUICK), run_pass, clock).run()
 
@@ -152,7 +152,7 @@ def test_signal_wakes_a_loop_that_waits(restored_signals: None) -> None:
 
     def run_pass(_due: DuePass) -> bool:
         has_run.set()
-        return True
+        return PassResult(is_success=True)
 
     thread = threading.Thread(target=interrupt)
     thread.start()

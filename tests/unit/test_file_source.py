@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 from pathlib import Path
 
@@ -123,30 +122,28 @@ def test_every_address_of_a_name_is_a_container(tmp_path: Path) -> None:
         pytest.param("{image: nginx}", "service bad: has no address", id="no address"),
     ],
 )
-def test_faulty_service_costs_only_itself_and_is_told_once(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture, service: str, reason: str
-) -> None:
+def test_faulty_service_costs_only_itself(tmp_path: Path, service: str, reason: str) -> None:
     source = make_source(tmp_path, f"{SHOP}  bad: {service}\n")
 
-    names = [container.name for container in source.read().containers]
-    source.read()
+    snapshot = source.read()
 
-    assert names == ["web-1", "web-2"]
-    assert len(caplog.messages) == 1
-    assert reason in caplog.messages[0]
+    assert ["web-1", "web-2"] == [container.name for container in snapshot.containers]
+    (problem,) = snapshot.problems
+    assert reason in str(problem)
 
 
-def test_corrected_service_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.INFO)
+def test_problem_of_a_corrected_service_is_gone(tmp_path: Path) -> None:
     source = make_source(tmp_path, "services: {web: {image: nginx}}")
-    source.read()
+    assert source.read().problems
     (tmp_path / "services.yml").write_text(SHOP, encoding="utf-8")
 
-    assert len(source.read().containers) == 2
-    assert caplog.messages[-1].startswith("resolved: ")
+    snapshot = source.read()
+
+    assert () == snapshot.problems
+    assert 2 == len(snapshot.containers)
 
 
-def test_name_that_cannot_be_resolved_costs_only_that_host(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_name_that_cannot_be_resolved_costs_only_that_host(tmp_path: Path) -> None:
     def resolve(host: str) -> tuple[str, ...]:
         if host == "away.example.com":
             raise OSError(-2, "Name or service not known")
@@ -155,10 +152,11 @@ def test_name_that_cannot_be_resolved_costs_only_that_host(tmp_path: Path, caplo
     path = tmp_path / "services.yml"
     path.write_text("services: {web: {external: {host: [away.example.com, 10.0.0.5], ports: [80]}}}", encoding="utf-8")
 
-    (container,) = FileSource(path, FileWatcher([path]), resolve).read().containers
+    snapshot = FileSource(path, FileWatcher([path]), resolve).read()
 
-    assert container.address == "10.0.0.5"
-    assert "external.host='away.example.com': cannot be resolved (Name or service not known)" in caplog.messages[0]
+    assert ["10.0.0.5"] == [container.address for container in snapshot.containers]
+    (problem,) = snapshot.problems
+    assert "external.host='away.example.com': cannot be resolved (Name or service not known)" in str(problem)
 
 
 def test_missing_file_is_an_error_and_not_an_empty_snapshot(tmp_path: Path) -> None:
@@ -179,8 +177,15 @@ def test_file_without_a_mapping_of_services_is_an_error(tmp_path: Path, text: st
         read(tmp_path, text)
 
 
-def test_empty_file_has_no_services(tmp_path: Path) -> None:
-    assert read(tmp_path, "") == ()
+def test_empty_file_is_an_error_since_it_may_be_half_written(tmp_path: Path) -> None:
+    source = make_source(tmp_path, "")
+
+    with pytest.raises(SourceError, match="is empty"):
+        source.read()
+
+
+def test_file_with_no_services_has_none(tmp_path: Path) -> None:
+    assert () == make_source(tmp_path, "services: {}").read().containers
 
 
 def test_replaced_file_is_a_trigger(tmp_path: Path) -> None:

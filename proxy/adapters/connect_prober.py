@@ -1,0 +1,72 @@
+"""Finds out when a new server first accepts connections: tries to connect every few milliseconds.
+
+In: which servers are waited for. Out: those that have answered, and a trigger for each. One thread with one event loop
+does all the waiting; it has nothing to do when nobody waits.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable
+from queue import Empty, SimpleQueue
+
+from proxy.core.readiness import Target
+from proxy.core.schedule import Trigger
+
+FIRST_PAUSE_SECONDS = 0.005
+LONGEST_PAUSE_SECONDS = 0.05
+PATIENCE_SECONDS = 60.0
+"""Who has not answered after this long is asked once a second only."""
+SLOW_PAUSE_SECONDS = 1.0
+CONNECT_TIMEOUT_SECONDS = 2.0
+
+
+class ConnectProber:
+    """Waits for servers. `wait_for` and `take_answers` are called by the deciding thread."""
+
+    def __init__(self, put: Callable[[Trigger], None]) -> None:
+        self._put = put
+        self._answers: SimpleQueue[Target] = SimpleQueue()
+        self._tasks: dict[Target, asyncio.Task[None]] = {}
+        self._loop = asyncio.new_event_loop()
+        threading.Thread(target=self._loop.run_forever, name="connect prober", daemon=True).start()
+
+    def wait_for(self, targets: frozenset[Target]) -> None:
+        """Wait for exactly these from now on; whom nobody waits for any more is forgotten."""
+        self._loop.call_soon_threadsafe(self._follow, targets)
+
+    def take_answers(self) -> set[Target]:
+        """Return who has answered since the last call."""
+        answers: set[Target] = set()
+        while True:
+            try:
+                answers.add(self._answers.get_nowait())
+            except Empty:
+                return answers
+
+    def _follow(self, targets: frozenset[Target]) -> None:
+        for target in self._tasks.keys() - targets:
+            self._tasks.pop(target).cancel()
+        for target in targets - self._tasks.keys():
+            self._tasks[target] = self._loop.create_task(self._ask(target))
+
+    async def _ask(self, target: Target) -> None:
+        pause = FIRST_PAUSE_SECONDS
+        started = self._loop.time()
+        while not await _accepts(target):
+            await asyncio.sleep(pause)
+            is_patient = self._loop.time() - started < PATIENCE_SECONDS
+            pause = min(2 * pause, LONGEST_PAUSE_SECONDS) if is_patient else SLOW_PAUSE_SECONDS
+        self._answers.put(target)
+        self._put(Trigger(reason=f"{target.name} accepts connections on port {target.port}"))
+
+
+async def _accepts(target: Target) -> bool:
+    try:
+        async with asyncio.timeout(CONNECT_TIMEOUT_SECONDS):
+            _, writer = await asyncio.open_connection(target.address, target.port)
+    except (OSError, TimeoutError):
+        return False
+    writer.close()
+    return True

@@ -1,0 +1,46 @@
+"""Stickiness of simple routing: the cookie CONTAINERID, and how long a visitor stays with a container.
+
+In: the limits. Out: lines of a backend. The cookie's value is the container's id and nothing else, so HAProxy's own
+limits (`maxidle`, `maxlife`), which put dates into the value, are of no use. The dates are in a second cookie instead, as
+`first-last` in seconds since the epoch: the proxy itself keeps nothing, and another node or a restart makes no difference.
+When a limit is over, CONTAINERID is taken out of the request before HAProxy looks at it, and a container is chosen anew.
+"""
+
+from __future__ import annotations
+
+COOKIE = "CONTAINERID"
+TIMES_COOKIE = "ROUTING_TIMES"
+COOKIE_DIRECTIVE = f"{COOKIE} insert indirect nocache"
+"""Only an answer that brings the cookie says `Cache-Control: private`: a cache must not hand it to others."""
+
+_RENEWALS = 30
+"""How often the second cookie is renewed at most while the limit of idleness lasts, so that few answers carry it."""
+
+
+def stickiness_lines(*, idle_seconds: int, life_seconds: int) -> tuple[str, ...]:
+    """Return the rules that hold stickiness to its limits. A visitor without dates starts now."""
+    renew_seconds = idle_seconds // _RENEWALS
+    return (
+        # `add(0)` makes a number of a text, and nothing of what is no number.
+        f"http-request set-var(txn.first) req.cook({TIMES_COOKIE}),field(1,-),add(0)",
+        f"http-request set-var(txn.last) req.cook({TIMES_COOKIE}),field(2,-),add(0)",
+        "http-request set-var(txn.age) date(),sub(txn.first)",
+        "http-request set-var(txn.idle) date(),sub(txn.last)",
+        f"http-request set-var(txn.is_over) bool(true) if {{ var(txn.age) -m int gt {life_seconds} }}",
+        f"http-request set-var(txn.is_over) bool(true) if {{ var(txn.idle) -m int gt {idle_seconds} }}",
+        "http-request set-var(txn.is_over) bool(true) if { var(txn.idle) -m int lt 0 }",
+        "http-request unset-var(txn.first) if { var(txn.is_over) -m bool }",
+        f"http-request {_remove(COOKIE)} if {{ var(txn.is_over) -m bool }}",
+        f"http-request {_remove(TIMES_COOKIE)} if {{ req.cook({TIMES_COOKIE}) -m found }}",
+        "http-request del-header Cookie if { req.hdr(Cookie) -m len 0 }",
+        "http-request set-var(txn.renews) bool(true) unless { var(txn.first) -m found } { var(txn.idle) -m found }",
+        f"http-request set-var(txn.renews) bool(true) if {{ var(txn.idle) -m int ge {renew_seconds} }}",
+        "http-request set-var(txn.first) date() unless { var(txn.first) -m found }",
+        f"http-after-response add-header Set-Cookie {TIMES_COOKIE}=%[var(txn.first)]-%[date];\\ path=/"
+        " if { var(txn.renews) -m bool }",
+    )
+
+
+def _remove(cookie: str) -> str:
+    """The action that takes one cookie out of the request's Cookie header and leaves the others as they are."""
+    return f"replace-header Cookie '^((?:.*; *)?){cookie}=[^;]*(?:; *)?(.*)$' '\\1\\2'"

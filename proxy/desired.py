@@ -1,0 +1,162 @@
+"""What HAProxy is to do, kept up to date: from the sources to the routing model, at the cost of what changed.
+
+In: why a look is due. Out: a `ModelChange`, and on demand the whole model with its problems. Nothing of HAProxy's running
+state is known here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+from proxy.admission import Admission
+from proxy.core.blame import Accusation, blame
+from proxy.core.certificate_set import ProxyCertificates
+from proxy.core.containers import Container, ProxyContainer
+from proxy.core.labels import ContainerSpec, parse_container
+from proxy.core.model import Backend, RoutingModel, Server
+from proxy.core.model_index import ModelChange, ModelIndex
+from proxy.core.readiness import Readiness, targets_of
+from proxy.core.rendering import DesiredState
+from proxy.core.routing import build_routing_model, out_of_scope
+from proxy.core.schedule import DuePass
+from proxy.core.service_table import Specs
+from proxy.core.services import is_in_scope
+from proxy.core.spec_index import Key, Parsed, SpecIndex
+from proxy.errors import ConfigCheckError, Problem
+from proxy.ports import Prober
+from proxy.settings import Settings
+from proxy.world import World
+
+
+class Desired:
+    """The desired model. `clock` is monotonic, in seconds."""
+
+    def __init__(
+        self,
+        *,
+        world: World,
+        read_certificates: Callable[[], ProxyCertificates],
+        admission: Admission,
+        prober: Prober,
+        settings: Settings,
+        clock: Callable[[], float],
+    ) -> None:
+        self._world = world
+        self._read_certificates = read_certificates
+        self._admission = admission
+        self._prober = prober
+        self._settings = settings
+        self._clock = clock
+        self._specs = SpecIndex(self._parse, keep_seconds=settings.routing.linger_seconds)
+        self._readiness = Readiness()
+        self._certificates = ProxyCertificates()
+        self._index = ModelIndex(settings, None, self._certificates)
+        self._waited_for: dict[tuple[str, str], Server] = {}
+        self._notes: dict[str, Problem] = {}
+        self._proxy: ProxyContainer | None = None
+        self._is_first = True
+
+    def update(self, due: DuePass) -> ModelChange:
+        """Take in what has changed since the last call; raises SourceError while no source has answered yet."""
+        now = self._clock()
+        changed = self._world.observe(is_resync=due.is_resync)
+        touched = self._specs.update(changed, now) | self._specs.expire(now)
+        self._forget_gone(changed)
+        touched |= self._specs.labels_of(self._readiness.accept(self._prober.take_answers()))
+        if due.is_resync or due.is_about_files:
+            self._certificates = self._read_certificates()
+        proxy = self._world.proxy()
+        if proxy != self._proxy:
+            self._proxy = proxy
+            touched |= {*self._specs.labels()}  # another project is another scope
+        surroundings = self._index.set_surroundings(proxy, self._certificates)
+        change = surroundings.then(self._index.update({label: self._review(label) for label in sorted(touched)}))
+        self._readiness.end_start()
+        self._is_first = False
+        self._wait_for_servers(change)
+        return change
+
+    def model(self) -> RoutingModel:
+        """Return the whole model, without its problems."""
+        return self._index.model()
+
+    def count_services(self) -> int:
+        """Return how many services take part."""
+        return self._index.count_services()
+
+    def problems(self) -> tuple[Problem, ...]:
+        """Return everything that costs somebody a route."""
+        found = {*self._world.problems(), *self._specs.problems(), *self._index.problems(), *self._admission.problems()}
+        return tuple(sorted(found))
+
+    def notes(self) -> tuple[Problem, ...]:
+        """Return who is left out on purpose, and why."""
+        return tuple(sorted(self._notes.values()))
+
+    def next_expiry(self) -> float | None:
+        """Return when a route that has outlived its containers is to go."""
+        return self._specs.next_expiry()
+
+    def exclude_refused(self, error: ConfigCheckError, desired: DesiredState) -> None:
+        """Leave out whom HAProxy refuses; raises `error` when no service is at fault."""
+        groups = self._index.groups()
+        self._exclude(self._admission.find_culprits(error, desired, groups, self.build), groups)
+
+    def exclude_accused(self, messages: Sequence[str], desired: DesiredState) -> bool:
+        """Leave out whom the messages of a failed reload lead to; False when they lead to nobody."""
+        groups = self._index.groups()
+        culprits = {label: why for label, why in blame(messages, desired).items() if label in groups}
+        self._exclude(culprits, groups)
+        return bool(culprits)
+
+    def accept_all(self) -> None:
+        """Remember that HAProxy takes the settings of everybody in the model."""
+        for specs in self._index.groups().values():
+            self._admission.accept(specs)
+
+    def build(self, specs: Sequence[ContainerSpec]) -> RoutingModel:
+        """Return the model of just these specs, in the present surroundings."""
+        return build_routing_model(specs, self._world.proxy(), self._certificates, self._settings)
+
+    def _parse(self, container: Container) -> Parsed:
+        spec, problems = parse_container(container, allow_free_form=self._settings.routing.allow_extra_settings)
+        return ((spec,) if spec else ()), problems
+
+    def _forget_gone(self, changed: Mapping[Key, Container | None]) -> None:
+        for (_, container_id), container in changed.items():
+            if container is None:
+                self._readiness.forget(container_id)
+
+    def _review(self, label: str) -> Specs:
+        """Return the specs of a service as they take part in the model.
+
+        On the first pass nothing is checked service by service: the whole is, at once.
+        """
+        scope, proxy = self._settings.routing.scope, self._world.proxy()
+        self._notes.pop(label, None)
+        specs = []
+        for spec in self._specs.specs(label):
+            if is_in_scope(spec.container, proxy, scope):
+                specs.append(self._readiness.mark(spec))
+            else:
+                self._notes[label] = out_of_scope(spec, proxy)
+        return self._admission.review(label, tuple(specs), None if self._is_first else self.build)
+
+    def _exclude(self, culprits: Mapping[str, Accusation], groups: Mapping[str, Specs]) -> None:
+        self._admission.reject(culprits, groups)
+        self._index.update(dict.fromkeys(culprits, ()))
+
+    def _wait_for_servers(self, change: ModelChange) -> None:
+        pairs: list[tuple[Backend | None, Backend | None]] = list(change.backend_pairs())
+        if change.is_everything:
+            self._waited_for = {}
+            model = self._index.model()
+            pairs = [(None, backend) for backend in (*model.backends, *(entry.backend for entry in model.listeners))]
+        for before, after in pairs:
+            if before:
+                for server in before.servers:
+                    self._waited_for.pop((before.name, server.name), None)
+            if after:
+                self._waited_for |= {(after.name, server.name): server for server in after.servers if targets_of([server])}
+        if pairs:
+            self._prober.wait_for(targets_of(self._waited_for.values()))

@@ -1,0 +1,169 @@
+"""The HAProxy that runs, as far as this program has brought it: plans against it, changes it, keeps the disk equal to it.
+
+In: changes of the model. Out: HAProxy's new state, and files that a restart would start from. After every change the files
+on disk are brought up to date, a little later, so that a storm of changes is written once.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Callable
+from pathlib import Path
+
+from proxy.core.model import RoutingModel
+from proxy.core.model_index import ModelChange
+from proxy.core.plans import Plan, RuntimeUpdate
+from proxy.core.removals import Removals
+from proxy.core.rendering import CONFIG_FILE, DesiredState, Renderer
+from proxy.core.runtime_plan import Loaded, make_runtime_plan, profiles_of
+from proxy.errors import ConfigCheckError, ReloadError, RuntimeApiError
+from proxy.ports import HaproxyControl, Runtime, StateStore
+
+logger = logging.getLogger(__name__)
+
+DISK_LAG_SECONDS = 1.0
+"""How long files may lag behind what runs."""
+START_POLL_SECONDS = 0.1
+"""How soon to look again for an HAProxy that is being started."""
+REMOVAL_RETRY_SECONDS = 0.5
+REMOVAL_LIMIT_SECONDS = 300.0
+"""How long connections may keep alive a server whose container has gone; what they still say nobody answers."""
+
+
+class Running:
+    """What runs. While not `is_synchronised`, what HAProxy has is not known well enough to change it piece by piece."""
+
+    def __init__(
+        self,
+        *,
+        renderer: Renderer,
+        store: StateStore,
+        haproxy: HaproxyControl,
+        runtime: Runtime,
+        port_offset: int,
+    ) -> None:
+        self._port_offset = port_offset
+        self._renderer = renderer
+        self._store = store
+        self._haproxy = haproxy
+        self._runtime = runtime
+        self._loaded = Loaded()
+        self._removals = Removals(REMOVAL_LIMIT_SECONDS)
+        self._ports: frozenset[int] = frozenset()
+        self._dirty_since: float | None = None
+        self._is_untouched = True
+        self.is_synchronised = False
+
+    def plan(self, change: ModelChange) -> Plan:
+        """Return how to bring HAProxy from the model before `change` to the one after it."""
+        return make_runtime_plan(
+            change,
+            self._loaded,
+            leaving=self._removals.servers(),
+            leaving_backends=self._removals.backends(),
+        )
+
+    def adopt(self, desired: DesiredState) -> bool:
+        """Take over an HAProxy that runs from exactly the desired files; return whether it does.
+
+        Only one that has not been changed since it started can be known by its files.
+        """
+        if not self._is_untouched or not self._haproxy.is_running() or self._store.read_current() != desired.files:
+            return False
+        self._note_loaded(desired.model)
+        return True
+
+    def update(self, plan: RuntimeUpdate, now: float) -> None:
+        """Carry out a plan; raises RuntimeApiError at the first command that is refused, and a reload is due then."""
+        self.is_synchronised = self._is_untouched = False
+        self._runtime.execute(plan.commands)
+        self._removals.take_back(plan.servers_returning, plan.backends_returning)
+        self._removals.add(plan.servers_leaving, plan.backends_leaving, now)
+        self.is_synchronised = True
+        if self._dirty_since is None:
+            self._dirty_since = now
+
+    def reload(self, desired: DesiredState, folder: Path) -> None:
+        """Have HAProxy take over a checked candidate; raises ReloadError, and what ran before goes on."""
+        self.is_synchronised = False
+        self._refuse_taken_ports(desired, folder)
+        self._store.promote(folder)
+        if self._haproxy.is_running():
+            self._is_untouched = False
+            try:
+                self._haproxy.reload()
+            except ReloadError:
+                self._go_back()
+                raise
+        self._dirty_since = None
+        self._note_loaded(desired.model)
+
+    def tend(self, model: Callable[[], RoutingModel], now: float) -> float | None:
+        """Delete what can be deleted, bring the disk up to date when that is due; return in how many seconds to come back."""
+        if self._removals and self.is_synchronised:
+            self._try_removals(now)
+        if self._dirty_since is not None and now >= self._dirty_since + DISK_LAG_SECONDS:
+            self._dirty_since = None
+            self._write(self._renderer.render(model()))
+        waits = [REMOVAL_RETRY_SECONDS] if self._removals else []
+        if not self.is_synchronised:
+            waits.append(START_POLL_SECONDS)
+        if self._dirty_since is not None:
+            waits.append(self._dirty_since + DISK_LAG_SECONDS - now)
+        return min(waits, default=None)
+
+    def _go_back(self) -> None:
+        """Load the files from before the failed reload: 3.4's runtime socket is dead until a reload has succeeded [tried]."""
+        self._store.rollback()
+        with contextlib.suppress(ReloadError):
+            self._haproxy.reload()
+
+    def _note_loaded(self, model: RoutingModel) -> None:
+        """A worker has started from the files of `model`: it has these profiles, and nothing that is being removed."""
+        self._removals.clear()
+        self._ports = _ports_of(model)
+        self._loaded = Loaded(profiles=profiles_of(model))
+        try:
+            has_backends = self._haproxy.has_runtime_backends()
+        except RuntimeApiError:
+            return  # it is still starting; until it answers nothing can be changed at runtime
+        self._loaded = Loaded(profiles=profiles_of(model), has_runtime_backends=has_backends)
+        self.is_synchronised = True
+
+    def _refuse_taken_ports(self, desired: DesiredState, folder: Path) -> None:
+        """A port that another process has makes a reload fail only after it has hurt all others for seconds."""
+        new = _ports_of(desired.model) - self._ports if self._ports else frozenset()
+        taken = self._haproxy.find_taken_ports(port + self._port_offset for port in sorted(new))
+        if taken:
+            self._store.discard(folder)
+            phrase = "'{0}': another process listens on port {1}"
+            names = [(kind + str(port - self._port_offset), port) for port in taken for kind in ("port_", "tcp_")]
+            raise ReloadError("\n".join("proxy " + phrase.format(*name) for name in names))
+
+    def _try_removals(self, now: float) -> None:
+        try:
+            for removal in self._removals.due(now):
+                if not removal.server and self._removals.has_servers(removal.backend):
+                    continue
+                if removal.close:
+                    self._runtime.is_done(removal.close)
+                if self._runtime.is_done(removal.command):
+                    self._removals.done(removal)
+        except RuntimeApiError as error:
+            logger.debug("removals are put off: %s", error)
+
+    def _write(self, desired: DesiredState) -> None:
+        """Make the files on disk those of what runs, unless HAProxy would not start from them."""
+        folder = self._store.write_candidate(desired.files)
+        try:
+            self._haproxy.check(folder / CONFIG_FILE)
+        except ConfigCheckError as error:
+            self._store.discard(folder)
+            logger.error("the files on disk stay as they are, HAProxy would not start from the present ones: %s", error)
+        else:
+            self._store.promote(folder)
+
+
+def _ports_of(model: RoutingModel) -> frozenset[int]:
+    return frozenset({frontend.port for frontend in model.frontends} | {entry.port for entry in model.listeners})

@@ -1,0 +1,78 @@
+"""What the sources say, merged: which containers have changed since the last look.
+
+In: sources. Out: changed containers by key. A source that cannot be read keeps its last word; an error is never read as
+"no containers".
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+
+from proxy.core.containers import Container, ProxyContainer, Snapshot
+from proxy.core.spec_index import Key
+from proxy.errors import Problem, SourceError
+from proxy.ports import ContainerSource
+
+logger = logging.getLogger(__name__)
+
+
+class World:
+    """All containers of all sources."""
+
+    def __init__(self, sources: Sequence[ContainerSource]) -> None:
+        self._sources = sources
+        self._containers: dict[str, dict[str, Container]] = {}
+        self._proxies: dict[str, ProxyContainer] = {}
+        self._problems: dict[str, tuple[Problem, ...]] = {}
+        self._failed: dict[str, str] = {}
+
+    def observe(self, *, is_resync: bool) -> Mapping[Key, Container | None]:
+        """Read every source and return what has changed, None for what is gone.
+
+        Raises SourceError while no source has ever answered: an empty world is never published.
+        """
+        changed: dict[Key, Container | None] = {}
+        for source in self._sources:
+            if is_resync:
+                source.invalidate()
+            try:
+                snapshot = source.read_changes()
+            except SourceError as error:
+                self._note_failure(source.name, str(error))
+            else:
+                if self._failed.pop(source.name, None):
+                    logger.info("source %s: answers again", source.name)
+                self._merge(source.name, snapshot, changed)
+        if self._sources and not self._containers:
+            raise SourceError("; ".join(self._failed.values()))
+        return changed
+
+    def proxy(self) -> ProxyContainer | None:
+        """The proxy's own container, if a source knows it."""
+        return next(iter(self._proxies.values()), None)
+
+    def problems(self) -> Sequence[Problem]:
+        """What is wrong with the sources' own input."""
+        return [problem for problems in self._problems.values() for problem in problems]
+
+    def _note_failure(self, name: str, reason: str) -> None:
+        if self._failed.get(name) != reason:
+            logger.warning("source %s: %s; what is known stays in force", name, reason)
+        self._failed[name] = reason
+
+    def _merge(self, name: str, snapshot: Snapshot, changed: dict[Key, Container | None]) -> None:
+        known = self._containers.setdefault(name, {})
+        gone = set(snapshot.gone)
+        if snapshot.is_complete:
+            gone = known.keys() - {container.id for container in snapshot.containers}
+        for container in snapshot.containers:
+            if known.get(container.id) != container:
+                known[container.id] = container
+                changed[name, container.id] = container
+        for container_id in gone:
+            if known.pop(container_id, None):
+                changed[name, container_id] = None
+        if snapshot.proxy:
+            self._proxies[name] = snapshot.proxy
+        self._problems[name] = snapshot.problems

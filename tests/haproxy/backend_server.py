@@ -1,0 +1,114 @@
+"""Small backends for tests: each tells its own name and what reached it, so that a test sees what HAProxy did.
+
+They read and write HTTP by hand, over plain TCP: what is in front of a request (the PROXY protocol) is seen too, and the
+same server stands behind HTTP and TCP ports.
+"""
+
+from __future__ import annotations
+
+import json
+import socketserver
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from proxy.core.containers import Container
+from tests.builders import make_container, with_labels
+
+SESSION_COOKIE = "JSESSIONID"
+TEXT = "All work and no play makes Jack a dull boy. " * 50
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seen:
+    """One request as it reached a backend. `proxied` is the line of the PROXY protocol in front of it, if any."""
+
+    method: str
+    target: str
+    headers: dict[str, str]
+    proxied: str = ""
+
+
+@dataclass(slots=True, kw_only=True)
+class BackendServer:
+    """A running backend. `/login` starts a session, `/text` is long, `/broken` fails, `/slow` waits for `release`."""
+
+    name: str
+    port: int
+    address: str = "127.0.0.1"
+    seen: list[Seen] = field(default_factory=list)
+    release: threading.Event = field(default_factory=threading.Event)
+
+    def container(self, *, ports: tuple[int, ...] = (), project: str = "shop", **labels: str) -> Container:
+        """The container that this backend plays, under the labels of custom routing given by their short names."""
+        return make_container(
+            self.name, ports=ports or (self.port,), project=project, address=self.address, labels=with_labels(**labels)
+        )
+
+    def targets(self) -> set[tuple[str, str]]:
+        """(method, target) of all requests so far, health checks included."""
+        return {(seen.method, seen.target) for seen in self.seen}
+
+
+class _Server(socketserver.ThreadingTCPServer):
+    allow_reuse_address = True
+    daemon_threads = True
+    backend: BackendServer
+
+
+class _Conversation(socketserver.StreamRequestHandler):
+    server: _Server
+
+    def handle(self) -> None:
+        """Answer one request; a connection without any (a check that only connects) is left alone."""
+        backend = self.server.backend
+        seen = self._read()
+        if seen is None:
+            return
+        backend.seen.append(seen)
+        if seen.target == "/slow":
+            backend.release.wait(timeout=30)
+        status = "503 Service Unavailable" if seen.target == "/broken" else "200 OK"
+        content = TEXT if seen.target == "/text" else json.dumps({"headers": seen.headers, "proxied": seen.proxied})
+        kind = "text/plain" if seen.target == "/text" else "application/json"
+        cookie = f"Set-Cookie: {SESSION_COOKIE}=of-{backend.name}; Path=/\r\n" if seen.target == "/login" else ""
+        head = f"HTTP/1.1 {status}\r\nServer-Name: {backend.name}\r\nContent-Type: {kind}\r\n{cookie}"
+        self._write(f"{head}Content-Length: {len(content)}\r\nConnection: close\r\n\r\n{content}")
+
+    def _read(self) -> Seen | None:
+        lines = []
+        try:
+            for line in self.rfile:
+                if not line.strip():
+                    break
+                lines.append(line.decode().rstrip("\r\n"))
+        except OSError:
+            return None
+        proxied = lines.pop(0) if lines and lines[0].startswith("PROXY ") else ""
+        if not lines:
+            return None
+        method, target, *_ = lines[0].split()
+        headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines[1:])}
+        return Seen(method=method, target=target, headers=headers, proxied=proxied)
+
+    def _write(self, text: str) -> None:
+        try:
+            self.wfile.write(text.encode())
+        except OSError:
+            return  # whoever asked does not wait for the answer: a health check, or a timeout that a test is about
+
+
+@contextmanager
+def run_backend(name: str, address: str = "127.0.0.1", port: int = 0) -> Iterator[BackendServer]:
+    """A backend until the block ends, on a free port if none is given."""
+    with _Server((address, port), _Conversation) as server:
+        server.backend = BackendServer(name=name, address=address, port=server.server_address[1])
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+        thread.start()
+        try:
+            yield server.backend
+        finally:
+            server.backend.release.set()
+            server.shutdown()
+            thread.join()

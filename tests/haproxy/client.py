@@ -1,0 +1,95 @@
+"""A visitor for tests: one request over a connection of its own, and what came back."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import http.client
+import json
+import socket
+import ssl
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+HOST = "shop.example"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What came back; `headers` by their names in lower case. `server` is the backend that answered, empty where HAProxy itself did."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: str
+
+    @property
+    def server(self) -> str:
+        return self.headers.get("server-name", "")
+
+    @property
+    def forwarded(self) -> Mapping[str, str]:
+        """The headers as the backend got them, by their names in lower case."""
+        found: dict[str, str] = self._told()["headers"]
+        return found
+
+    @property
+    def proxied(self) -> str:
+        """The line of the PROXY protocol that the backend got."""
+        return str(self._told()["proxied"])
+
+    @property
+    def cookie(self) -> str:
+        """`name=value` of the cookie that is set."""
+        return self.headers.get("set-cookie", "").partition(";")[0]
+
+    def _told(self) -> dict[str, Any]:
+        told: dict[str, Any] = json.loads(self.body)
+        return told
+
+
+def ask(
+    port: int,
+    path: str = "/",
+    *,
+    host: str = HOST,
+    headers: Mapping[str, str] | None = None,
+    tls: ssl.SSLContext | None = None,
+    preamble: bytes = b"",
+) -> Answer:
+    """Send one GET to this machine. `preamble` goes in front of everything (PROXY protocol), the host is also the SNI.
+
+    Raises OSError when there is no answer.
+    """
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+    try:
+        plain = socket.create_connection(("127.0.0.1", port), timeout=20)
+        plain.sendall(preamble)
+        connection.sock = tls.wrap_socket(plain, server_hostname=host.partition(":")[0]) if tls else plain
+        connection.request("GET", path, headers={"Host": host, **(headers or {})})
+        response = connection.getresponse()
+        body = response.read()
+    except http.client.HTTPException as error:
+        raise ConnectionError(f"no answer that can be read: {error!r}") from error
+    finally:
+        connection.close()
+    if response.headers.get("Content-Encoding") == "gzip":
+        body = gzip.decompress(body)
+    return Answer(status=response.status, headers=_lower(response.headers), body=body.decode())
+
+
+def _lower(headers: http.client.HTTPMessage) -> Mapping[str, str]:
+    return {name.lower(): value for name, value in headers.items()}
+
+
+def any_tls() -> ssl.SSLContext:
+    """TLS with whatever certificate the server shows."""
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+def basic_auth(user: str, password: str) -> Mapping[str, str]:
+    """The header of HTTP basic authentication."""
+    return {"Authorization": "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()}

@@ -1,0 +1,72 @@
+"""What a user has, without engine and controller: variables and labelled containers in, a running HAProxy out."""
+
+from __future__ import annotations
+
+import csv
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+from proxy.adapters.certificate_files import CertificateFiles
+from proxy.core.containers import Container
+from proxy.core.labels import parse_container
+from proxy.core.model import RoutingModel
+from tests.builders import make_model, make_settings
+from tests.haproxy.backend_server import BackendServer, run_backend
+from tests.haproxy.client import Answer, ask
+from tests.haproxy.running import RunningHaproxy, run_haproxy
+from tests.ports import free_low_port, free_offset
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Serving:
+    """A running HAProxy with the model that it runs."""
+
+    haproxy: RunningHaproxy
+    model: RoutingModel
+    problems: tuple[str, ...]
+    """The problems that users are told of, those of labels included."""
+
+    def ask(self, path: str = "/", *, port: int = 80, **options: object) -> Answer:
+        """One request to a port as users name it; options as those of `client.ask`."""
+        return ask(self.haproxy.port(port), path, **options)  # type: ignore[arg-type]
+
+    def servers(self, count: int = 6, **options: object) -> list[str]:
+        """Which backends answer `count` requests, one after the other."""
+        return [self.ask(**options).server for _ in range(count)]  # type: ignore[arg-type]
+
+    def info(self, field: str) -> str:
+        """A field of `show info`."""
+        lines = (line.partition(": ") for line in self.haproxy.runtime("show info").splitlines())
+        return next(value for name, _, value in lines if name == field)
+
+    def stat(self, column: str, server: str) -> str:
+        """A column of `show stat`, of the first server whose name begins with `server`."""
+        header, *rows = csv.reader(self.haproxy.runtime("show stat").lstrip("# ").splitlines())
+        row = next(row for row in rows if row and row[1].startswith(server))
+        return row[header.index(column)]
+
+
+class Product:
+    """Starts backends and HAProxies for one test, and stops them at its end."""
+
+    def __init__(self, binary: str, folder: Path, stack: ExitStack) -> None:
+        self._binary = binary
+        self._folder = folder
+        self._stack = stack
+        self.tcp_port = free_low_port()
+        """A port that backends at different addresses may listen on, and HAProxy in front of them."""
+        self.port_offset = free_offset(80, 81, 443, 444, 1936, 9000, self.tcp_port)
+
+    def backend(self, name: str = "web-1", address: str = "127.0.0.1", port: int = 0) -> BackendServer:
+        """A running backend that plays the container `name`, on a port of its own if none is given."""
+        return self._stack.enter_context(run_backend(name, address, port))
+
+    def serve(self, *containers: Container, **variables: str) -> Serving:
+        """Run HAProxy with what `containers` and `variables` ask for."""
+        settings = make_settings(PROXY_PORT_OFFSET=str(self.port_offset), **variables)
+        model = make_model(*containers, settings=settings, certificates=CertificateFiles(settings.tls).read())
+        of_labels = [problem for container in containers for problem in parse_container(container)[1]]
+        haproxy = self._stack.enter_context(run_haproxy(self._binary, self._folder, model, settings))
+        problems = tuple(str(problem) for problem in (*of_labels, *model.problems))
+        return Serving(haproxy=haproxy, model=model, problems=problems)

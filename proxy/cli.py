@@ -25,6 +25,7 @@ COMMANDS = (
     ("check", "proxy.inspection:check", "would the configuration load? list every problem by container; change nothing"),
     ("render", "proxy.inspection:render", "print the configuration and the maps, passwords hidden; change nothing"),
     ("routes", "proxy.inspection:routes", "print which host and path leads to which service and servers, and their state"),
+    ("weight", "proxy.weighing:weight", "set a service's share of the visitors: SERVICE N, or SERVICE default; without, list"),
     ("reload", "proxy.operation:reload", "look at everything again, reload HAProxy, wait until the new worker serves"),
     ("health", "proxy.operation:health", "does HAProxy run, and did the last pass succeed? (for HEALTHCHECK)"),
 )
@@ -85,6 +86,9 @@ def _make_parser() -> argparse.ArgumentParser:
         command_parser.add_argument(
             "--mode", choices=("custom", "acsrouting"), help="which labels are read (default: PROXY_MODE, else custom)"
         )
+        if name == "weight":
+            command_parser.add_argument("service", nargs="?", help="a service as `proxy routes` prints it")
+            command_parser.add_argument("weight", nargs="?", help="0 or more, or `default`: what its label says")
         if name == "run":
             command_parser.add_argument(
                 "--drop-root", action="store_true", help="when started as root, go on as HAPROXY_USER"

@@ -9,12 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from proxy.admission import Admission
+from proxy.core import simple_routing
 from proxy.core.blame import Accusation, blame
 from proxy.core.certificate_set import ProxyCertificates
 from proxy.core.containers import Container, ProxyContainer
 from proxy.core.labels import ContainerSpec, parse_container
 from proxy.core.model import Backend, RoutingModel, Server
-from proxy.core.model_index import ModelChange, ModelIndex
+from proxy.core.model_change import ModelChange
+from proxy.core.model_index import ModelIndex
 from proxy.core.readiness import Readiness, targets_of
 from proxy.core.rendering import DesiredState
 from proxy.core.routing import build_routing_model, out_of_scope
@@ -24,7 +26,7 @@ from proxy.core.services import is_in_scope
 from proxy.core.spec_index import Key, Parsed, SpecIndex
 from proxy.errors import ConfigCheckError, Problem
 from proxy.ports import Prober
-from proxy.settings import Settings
+from proxy.settings import RoutingMode, Settings
 from proxy.world import World
 
 
@@ -119,6 +121,8 @@ class Desired:
         return build_routing_model(specs, self._world.proxy(), self._certificates, self._settings)
 
     def _parse(self, container: Container) -> Parsed:
+        if self._settings.routing.routing_mode is RoutingMode.SIMPLE:
+            return simple_routing.parse_container(container, self._settings.routing.simple)
         spec, problems = parse_container(container, allow_free_form=self._settings.routing.allow_extra_settings)
         return ((spec,) if spec else ()), problems
 

@@ -24,7 +24,7 @@ from proxy.errors import Problem, RuntimeApiError
 from proxy.exit_codes import OK, PROBLEMS
 from proxy.reporting import count
 from proxy.settings import ProxyMode, Settings
-from proxy.wiring import make_parts
+from proxy.wiring import make_parts, make_weight_file
 
 
 def check(options: argparse.Namespace, settings: Settings, environment: Mapping[str, str]) -> int:
@@ -60,7 +60,7 @@ def routes(options: argparse.Namespace, settings: Settings, environment: Mapping
     del options
     with _inspection(settings, environment) as found:
         rows = _rows(found.state.model, _read_states(settings))
-        print(tabulate(rows, headers=["host", "path", "service", "servers", "state"], tablefmt="plain"))
+        print(tabulate(rows, headers=["host", "path", "service", "servers", "weight", "state"], tablefmt="plain"))
         for problem in (*found.problems, *found.notes):
             print(f"\nnot routed: {problem}")
     return OK
@@ -77,12 +77,13 @@ class _Inspection:
 @contextmanager
 def _inspection(settings: Settings, environment: Mapping[str, str]) -> Iterator[_Inspection]:
     with tempfile.TemporaryDirectory(prefix="proxy-") as folder:
-        parts = make_parts(settings, environment, Path(folder), lambda trigger: None)
+        overlays = [make_weight_file(settings)]
+        parts = make_parts(settings, environment, Path(folder), overlays, lambda trigger: None)
         state, problems, notes = parts.reconciler.inspect()
         yield _Inspection(renderer=parts.renderer, state=state, problems=problems, notes=notes)
 
 
-def _rows(model: RoutingModel, states: Mapping[tuple[str, str], str]) -> Iterable[tuple[str, str, str, str, str]]:
+def _rows(model: RoutingModel, states: Mapping[tuple[str, str], str]) -> Iterable[tuple[str, str, str, str, str, str]]:
     backends = {backend.name: backend for backend in model.backends}
     for frontend in model.frontends:
         for route in frontend.routes:
@@ -97,13 +98,15 @@ def _rows(model: RoutingModel, states: Mapping[tuple[str, str], str]) -> Iterabl
 
 def _server_rows(
     host: str, path: str, backend: Backend, states: Mapping[tuple[str, str], str]
-) -> Iterable[tuple[str, str, str, str, str]]:
+) -> Iterable[tuple[str, str, str, str, str, str]]:
     service = ", ".join(backend.services)
     for server in backend.servers or (None,):
         if server is None:
-            yield host, path, service, "none", "503 to all"
+            yield host, path, service, "none", "", "503 to all"
         else:
-            yield host, path, service, server.name, _state(server, states.get((backend.name, server.name)))
+            weight = "" if server.service_weight is None else str(server.service_weight)
+            state = _state(server, states.get((backend.name, server.name)))
+            yield host, path, service, server.name, weight, state
         host, path, service = "", "", ""
 
 

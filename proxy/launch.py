@@ -29,7 +29,7 @@ def run(options: argparse.Namespace, settings: Settings, environment: Mapping[st
             settings.haproxy.group,
             socket=docker_socket(environment),
             state_folder=folder,
-            argv=[sys.executable, "-m", "proxy", "run"],
+            argv=[sys.executable, "-m", "proxy", "run", *(("--mode", options.mode) if options.mode else ())],
         )
     for warning in unknown_variables(environment):
         logger.warning("%s", warning)

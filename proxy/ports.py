@@ -6,10 +6,11 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Protocol
 
-from proxy.core.containers import Snapshot
+from proxy.core.containers import Container, ProxyContainer, Snapshot
 from proxy.core.readiness import Target
 from proxy.core.runtime_commands import Action, Command
 from proxy.core.schedule import Trigger
+from proxy.core.spec_index import Key
 
 
 class ContainerSource(Protocol):
@@ -28,6 +29,18 @@ class ContainerSource(Protocol):
 
     def stop(self) -> None:
         """End `watch`, from another thread."""
+
+
+class Overlay(Protocol):
+    """What the proxy itself knows of containers, laid over what the sources say."""
+
+    def changed(self) -> set[Key]:
+        """Return the containers for which it has changed since the last call."""
+
+    def lay_over(
+        self, containers: Mapping[Key, Container | None], proxy: ProxyContainer | None, new_sources: frozenset[str]
+    ) -> Mapping[Key, Container | None]:
+        """Return `containers` with it; `new_sources` are those that are read for the first time."""
 
 
 class HaproxyControl(Protocol):

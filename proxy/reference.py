@@ -1,7 +1,7 @@
 """Writes the reference tables of the READMEs from the tables that the program itself reads by.
 
-In: `VARIABLES`, `LABELS`. Out: Markdown between the marks `<!-- variables:begin -->` and `<!-- variables:end -->` (the
-same with `labels`) in README.md and README.zh-CN.md. `python -m proxy.reference` writes; with `--check` it compares.
+In: `VARIABLES`, `LABELS`, `ROUTING_LABELS`. Out: Markdown between the marks `<!-- variables:begin -->` and `<!-- variables:end -->` (the
+same with `labels` and `routing-labels`) in README.md and README.zh-CN.md. `python -m proxy.reference` writes; with `--check` it compares.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Protocol
 
 from proxy.core.labels import LABELS, PREFIX
+from proxy.core.simple_routing import ROUTING_LABELS
 from proxy.variables import VARIABLES
 
 
@@ -55,6 +56,7 @@ def render_blocks(language: Language) -> Mapping[str, str]:
     return {
         "variables": render_table(VARIABLES, language, first_column=language.variable),
         "labels": render_table(LABELS, language, first_column=language.label, prefix=PREFIX),
+        "routing-labels": render_table(ROUTING_LABELS, language, first_column=language.label),
     }
 
 

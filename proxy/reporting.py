@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +25,10 @@ STATUS_FILE = "status.json"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Status:
-    """What the controller last wrote. `passes` counts them, `forced` those that a user asked for."""
+    """What the controller last wrote. `passes` counts them, `forced` those that a user asked for.
+
+    `began` is when the last one began to look, in seconds since the epoch: what was there before, it has seen.
+    """
 
     pid: int
     passes: int
@@ -32,6 +36,7 @@ class Status:
     sentence: str
     is_success: bool
     problems: tuple[str, ...] = ()
+    began: float = 0.0
 
 
 class Reporter:
@@ -41,7 +46,12 @@ class Reporter:
         self._path = state_folder / STATUS_FILE
         self._known: frozenset[Problem] = frozenset()
         self._passes = 0
+        self._began = 0.0
         self._forced = 0
+
+    def begin(self) -> None:
+        """Note that a pass begins."""
+        self._began = time.time()
 
     def report(self, outcome: Outcome, reasons: Sequence[str], *, duration_ms: int, is_forced: bool) -> None:
         """Log what a pass did and which problems came and went, and bring the status file up to date."""
@@ -71,6 +81,7 @@ class Reporter:
             "sentence": sentence,
             "is_success": is_success,
             "problems": [str(problem) for problem in problems],
+            "began": self._began,
         }
         temporary = self._path.with_suffix(".new")
         try:

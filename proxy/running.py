@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from proxy.core.model import RoutingModel
-from proxy.core.model_index import ModelChange
+from proxy.core.model_change import ModelChange
 from proxy.core.plans import Plan, RuntimeUpdate
 from proxy.core.removals import Removals
 from proxy.core.rendering import CONFIG_FILE, DesiredState, Renderer

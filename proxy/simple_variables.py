@@ -9,7 +9,8 @@ SIMPLE_VARIABLES: tuple[Variable, ...] = (
         name="PROXY_ROOT_DOMAIN",
         help="acsrouting: domain that prefixes are completed with; without it `<cluster id>.<region id>.alicontainer.com`, "
         "and without these `localhost`",
-        help_zh="acsrouting：用于补全域名前缀的根域名；未设置时为 `<集群 ID>.<地域 ID>.alicontainer.com`，再无则为 `localhost`",
+        help_zh="acsrouting：用于补全域名前缀的根域名；未设置时为 `<集群 ID>.<地域 ID>.alicontainer.com`，"
+        "再无则为 `localhost`",
         example="example.com",
     ),
     Variable(

@@ -24,22 +24,26 @@ from proxy.adapters.file_source import FileSource
 from proxy.adapters.file_watcher import FileWatcher
 from proxy.adapters.haproxy_process import HaproxyControl, HaproxyProgram
 from proxy.adapters.link_source import LinkSource
+from proxy.adapters.probes import Probes
 from proxy.adapters.runtime_api import RuntimeApi
 from proxy.adapters.runtime_socket import MasterSocket, RuntimeSocket
 from proxy.adapters.state_files import StateFiles, StateLayout
+from proxy.adapters.weight_file import WEIGHT_FILE, WeightFile
 from proxy.admission import Admission
+from proxy.core.labels import PREFIX
 from proxy.core.links import parse_link_variables
 from proxy.core.rendering import Paths, Renderer
 from proxy.core.schedule import DuePass, Schedule, ScheduleSettings, Trigger, TriggerKind
+from proxy.core.simple_routing import ROUTING_PREFIX
 from proxy.daemon import Daemon, PassResult, TriggerQueue, put_signals
 from proxy.desired import Desired
 from proxy.engine_socket import docker_socket
 from proxy.errors import ProxyError, SettingsError
-from proxy.ports import ContainerSource
+from proxy.ports import ContainerSource, Overlay
 from proxy.reconciler import Reconciler
 from proxy.reporting import Reporter
 from proxy.running import Running
-from proxy.settings import Settings, SourceKind
+from proxy.settings import RoutingMode, Settings, SourceKind
 from proxy.world import World
 
 logger = logging.getLogger(__name__)
@@ -96,8 +100,28 @@ def find_sources(settings: Settings, environment: Mapping[str, str]) -> tuple[So
     return tuple(kinds)
 
 
+def make_weight_file(settings: Settings) -> WeightFile:
+    """Return the weights that `proxy weight` has set, laid over the label that the mode has for them."""
+    is_simple = settings.routing.routing_mode is RoutingMode.SIMPLE
+    label = f"{ROUTING_PREFIX}weight" if is_simple else f"{PREFIX}WEIGHT"
+    return WeightFile(settings.runtime.state_folder / WEIGHT_FILE, label)
+
+
+def make_overlays(
+    settings: Settings, environment: Mapping[str, str], put: Callable[[Trigger], None]
+) -> Sequence[Overlay]:
+    """Return what is laid over the sources' containers while the controller runs."""
+    if settings.routing.routing_mode is not RoutingMode.SIMPLE:
+        return [make_weight_file(settings)]
+    return [make_weight_file(settings), Probes(DockerEngine(environment), settings.routing.network, put)]
+
+
 def make_parts(
-    settings: Settings, environment: Mapping[str, str], state_folder: Path, put: Callable[[Trigger], None]
+    settings: Settings,
+    environment: Mapping[str, str],
+    state_folder: Path,
+    overlays: Sequence[Overlay],
+    put: Callable[[Trigger], None],
 ) -> Parts:
     """Build everything a pass needs, on `state_folder`; raise SettingsError or StateError."""
     layout = StateLayout(folder=state_folder)
@@ -113,7 +137,7 @@ def make_parts(
     sources = make_sources(settings, environment)
     store = StateFiles(layout)
     desired = Desired(
-        world=World(sources),
+        world=World(sources, overlays),
         read_certificates=CertificateFiles(settings.tls).read,
         admission=Admission(renderer, store, haproxy),
         prober=ConnectProber(put),
@@ -137,7 +161,8 @@ def run_controller(settings: Settings, environment: Mapping[str, str]) -> None:
     """Run passes until SIGTERM. Raises SettingsError, StateError or ConfigCheckError when it cannot even begin."""
     triggers = TriggerQueue()
     put_signals(triggers)
-    parts = make_parts(settings, environment, settings.runtime.state_folder, triggers.put)
+    overlays = make_overlays(settings, environment, triggers.put)
+    parts = make_parts(settings, environment, settings.runtime.state_folder, overlays, triggers.put)
     parts.reconciler.check_own_settings()
     watched = watched_paths(settings)
     for source in parts.sources:
@@ -145,6 +170,9 @@ def run_controller(settings: Settings, environment: Mapping[str, str]) -> None:
     if watched:
         put_file = partial(_put_file, triggers)
         threading.Thread(target=FileWatcher(watched).watch, args=(put_file,), name="files", daemon=True).start()
+    if settings.routing.routing_mode is RoutingMode.SIMPLE:
+        put_page, page = partial(_put_page, triggers), settings.routing.simple.error_page
+        threading.Thread(target=FileWatcher([page]).watch, args=(put_page,), name="error page", daemon=True).start()
     schedule = Schedule(ScheduleSettings(resync_seconds=settings.runtime.resync_seconds))
     reporter = Reporter(settings.runtime.state_folder)
     Daemon(triggers, schedule, make_pass(parts.reconciler, reporter), time.monotonic).run()
@@ -154,11 +182,17 @@ def _put_file(triggers: TriggerQueue, trigger: Trigger) -> None:
     triggers.put(replace(trigger, kind=TriggerKind.FILES))
 
 
+def _put_page(triggers: TriggerQueue, trigger: Trigger) -> None:
+    """HAProxy reads an `errorfile` when it starts or reloads, and the configuration stays the same."""
+    triggers.put(replace(trigger, kind=TriggerKind.RELOAD))
+
+
 def make_pass(reconciler: Reconciler, reporter: Reporter) -> Callable[[DuePass], PassResult]:
     """Return the function that the loop calls: one pass and its report."""
 
     def run_pass(due: DuePass) -> PassResult:
         started = time.monotonic()
+        reporter.begin()
         try:
             outcome = reconciler.run_pass(due)
         except ProxyError as error:
@@ -174,4 +208,6 @@ def make_pass(reconciler: Reconciler, reporter: Reporter) -> Callable[[DuePass],
 def watched_paths(settings: Settings) -> tuple[Path, ...]:
     """Files besides the sources' own whose change calls for a pass."""
     tls = settings.tls
-    return tuple(path for path in (tls.certificate_folder, tls.ca_file, settings.runtime.templates_folder) if path)
+    weights = settings.runtime.state_folder / WEIGHT_FILE
+    paths = (tls.certificate_folder, tls.ca_file, settings.runtime.templates_folder, weights)
+    return tuple(path for path in paths if path)

@@ -1,6 +1,6 @@
 """What the sources say, merged: which containers have changed since the last look.
 
-In: sources. Out: changed containers by key. A source that cannot be read keeps its last word; an error is never read as
+In: sources, and overlays of what the proxy itself knows. Out: changed containers by key. A source that cannot be read keeps its last word; an error is never read as
 "no containers".
 """
 
@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from proxy.core.containers import Container, ProxyContainer, Snapshot
 from proxy.core.spec_index import Key
 from proxy.errors import Problem, SourceError
-from proxy.ports import ContainerSource
+from proxy.ports import ContainerSource, Overlay
 
 logger = logging.getLogger(__name__)
 
@@ -20,8 +20,9 @@ logger = logging.getLogger(__name__)
 class World:
     """All containers of all sources."""
 
-    def __init__(self, sources: Sequence[ContainerSource]) -> None:
+    def __init__(self, sources: Sequence[ContainerSource], overlays: Sequence[Overlay] = ()) -> None:
         self._sources = sources
+        self._overlays = overlays
         self._containers: dict[str, dict[str, Container]] = {}
         self._proxies: dict[str, ProxyContainer] = {}
         self._problems: dict[str, tuple[Problem, ...]] = {}
@@ -33,6 +34,7 @@ class World:
         Raises SourceError while no source has ever answered: an empty world is never published.
         """
         changed: dict[Key, Container | None] = {}
+        known_sources = frozenset(self._containers)
         for source in self._sources:
             if is_resync:
                 source.invalidate()
@@ -46,7 +48,7 @@ class World:
                 self._merge(source.name, snapshot, changed)
         if self._sources and not self._containers:
             raise SourceError("; ".join(self._failed.values()))
-        return changed
+        return self._lay_over(changed, frozenset(self._containers) - known_sources)
 
     def proxy(self) -> ProxyContainer | None:
         """The proxy's own container, if a source knows it."""
@@ -55,6 +57,18 @@ class World:
     def problems(self) -> Sequence[Problem]:
         """What is wrong with the sources' own input."""
         return [problem for problems in self._problems.values() for problem in problems]
+
+    def _lay_over(
+        self, changed: dict[Key, Container | None], new_sources: frozenset[str]
+    ) -> Mapping[Key, Container | None]:
+        """Return what has changed, and what an overlay says anew of, with all overlays."""
+        for name, container_id in {key for overlay in self._overlays for key in overlay.changed()}:
+            if container := self._containers.get(name, {}).get(container_id):
+                changed[name, container_id] = container
+        laid_over: Mapping[Key, Container | None] = changed
+        for overlay in self._overlays:
+            laid_over = overlay.lay_over(laid_over, self.proxy(), new_sources)
+        return laid_over
 
     def _note_failure(self, name: str, reason: str) -> None:
         if self._failed.get(name) != reason:

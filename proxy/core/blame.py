@@ -21,7 +21,7 @@ _LINE = re.compile(rf"{re.escape(CONFIG_FILE)}:(\d+)")
 _PROXY = re.compile(r"(?:[Pp]roxy|[Bb]ackend|[Ff]rontend|[Ll]istener|[Ss]erver) '?([A-Za-z0-9_.:-]+?)(?:/[^']*)?'", re.ASCII)
 _CERTIFICATE = re.compile(rf"{CERTIFICATE_FOLDER}/([^\s':]+\.pem)")
 _PLACE = re.compile(rf"^(?:config : )?(?:parsing )?\[\S*{re.escape(CONFIG_FILE)}:\d+\] : ")
-_SECTION = re.compile(r"(backend|listen|defaults) (\S+)")
+_SECTION = re.compile(r"(backend|defaults|frontend|listen) (\S+)")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

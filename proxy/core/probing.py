@@ -19,6 +19,7 @@ SUCCESSES_UNTIL_UP = 2
 """Two answers in a row count: traffic is gone after two intervals, and one slow answer costs nobody anything."""
 DEFAULT_TIMEOUT_SECONDS = 2.0
 
+_GRAVITY = (Health.NONE, Health.HEALTHY, Health.STARTING, Health.UNHEALTHY)
 _URL = re.compile(r"(?P<scheme>[a-z]+)://(?P<host>[^/:?#]+)(?::(?P<port>[^/?#]*))?(?P<path>[/?].*)?", re.IGNORECASE)
 _SECONDS = re.compile(r"\d{1,5}(?:\.\d{1,3})?")
 
@@ -29,6 +30,11 @@ class Target:
 
     port: int
     path: str = ""
+
+    @property
+    def host(self) -> str:
+        """The Host header of the question."""
+        return "container" if self.port == 80 else f"container:{self.port}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,10 +59,9 @@ class Probe:
             return ()
         lines = [f"timeout check {round(self.timeout_seconds * 1000)}ms"]
         if self.target.path:
-            host = "container" if self.target.port == 80 else f"container:{self.target.port}"
             lines += [
                 "option httpchk",
-                f"http-check send meth GET uri {quote(self.target.path)} ver HTTP/1.1 hdr Host {host}",
+                f"http-check send meth GET uri {quote(self.target.path)} ver HTTP/1.1 hdr Host {self.target.host}",
                 "http-check expect status 200-399",
             ]
         return tuple(lines)
@@ -83,6 +88,11 @@ class ProbeRecord:
                 self._streak = 0
                 self.health = Health.HEALTHY if is_good else Health.UNHEALTHY
         return self.health
+
+
+def combine(engine: Health, probe: Health) -> Health:
+    """The health that the engine's HEALTHCHECK and the probe come to together: each has to be content."""
+    return max(engine, probe, key=_GRAVITY.index)
 
 
 def parse_target(text: str) -> Target:

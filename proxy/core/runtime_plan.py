@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from proxy.core import runtime_commands as runtime
 from proxy.core.model import Backend, RoutingModel, Server, StoredCertificate, TcpListener
-from proxy.core.model_index import ModelChange
+from proxy.core.model_change import ModelChange
 from proxy.core.plans import Plan, Reload, RuntimeUpdate, Unchanged
 from proxy.core.rendering import CERTIFICATE_FOLDER, CERTIFICATE_LIST, map_file
 from proxy.core.runtime_commands import Action, ReplaceMap

@@ -14,7 +14,7 @@ from collections.abc import Hashable, Iterable, Mapping, Sequence
 from proxy.core.backends import server_name
 from proxy.core.labels import BackendSettings, ContainerSpec
 from proxy.core.services import Service, build_service
-from proxy.core.syntax import BackendName, make_name
+from proxy.core.syntax import BackendName
 from proxy.core.virtual_host import VirtualHost
 
 SHARED_PREFIX = "shared:"
@@ -58,11 +58,9 @@ def _labels_by_host(parts: Iterable[Service]) -> Mapping[VirtualHost, tuple[str,
 def _own_service(part: Service, hosts: Sequence[VirtualHost]) -> Service:
     """The service with the addresses that it has alone; without any, its backend is there to be probed.
 
-    Its servers have no weight: in maintenance for a weight of 0 they would not be probed.
+    A weight of 0 is left out: it would put the servers in maintenance, and there they are not probed.
     """
-    members = tuple(
-        dataclasses.replace(spec, settings=dataclasses.replace(spec.settings, weight=None)) for spec in part.members
-    )
+    members = tuple(_without_zero_weight(spec) for spec in part.members)
     lines = _redirect_lines(members, hosts) + part.settings.extra_lines
     return dataclasses.replace(
         part,
@@ -92,6 +90,11 @@ def _shared_service(parts: Sequence[Service], hosts: Sequence[VirtualHost]) -> S
         members=members,
         may_be_default=False,
     )
+
+
+def _without_zero_weight(spec: ContainerSpec) -> ContainerSpec:
+    weight = spec.settings.weight or None
+    return dataclasses.replace(spec, settings=dataclasses.replace(spec.settings, weight=weight))
 
 
 def _tracking(spec: ContainerSpec, backend: BackendName) -> ContainerSpec:

@@ -22,7 +22,7 @@ from proxy.core.stickiness import COOKIE_DIRECTIVE, stickiness_lines
 from proxy.core.virtual_host import Scheme, VirtualHost, parse_domain, parse_path, parse_port
 from proxy.core.weights import DEFAULT_WEIGHT
 from proxy.errors import Problem, shorten
-from proxy.settings import SimpleSettings
+from proxy.settings import SimpleSettings, SourceKind
 
 ROUTING_PREFIX = "aliyun.routing."
 PROBE_PREFIX = "aliyun.probe."
@@ -83,8 +83,8 @@ ROUTING_LABELS: tuple[Label, ...] = (
         help="what container port N answers: `;` list of `[scheme://]domain[/context_path]`; scheme `http`, `https`, `ws` "
         "or `wss`, all served alike; a domain without a dot is a prefix of the cluster's domain; `domain:context_path` "
         "means the same",
-        help_zh="容器端口 N 的访问地址，以 `;` 分隔的 `[scheme://]domain[/context_path]`；协议可为 `http`、`https`、`ws`、`wss`，"
-        "效果相同；不含点号的域名是集群域名的前缀；也可写作 `domain:context_path`",
+        help_zh="容器端口 N 的访问地址，以 `;` 分隔的 `[scheme://]domain[/context_path]`；协议可为 `http`、`https`、"
+        "`ws`、`wss`，效果相同；不含点号的域名是集群域名的前缀；也可写作 `domain:context_path`",
         example="wordpress;http://wp.sample.com/context",
     ),
     Label(
@@ -148,6 +148,8 @@ def parse_container(
 ) -> tuple[tuple[ContainerSpec, ...], tuple[Problem, ...]]:
     """Return what each port of `container` asks for, and every label that is outside the grammar."""
     reading = _Reading(container.labels)
+    if reading.probe and reading.probe.command and container.source != SourceKind.DOCKER:
+        reading.faults[f"{PROBE_PREFIX}cmd"] = f"needs an engine to run it, and this container comes from a {container.source}"
     specs = tuple(_build_specs(container, reading, settings)) if reading.ports else ()
     problems = [
         Problem(
@@ -203,7 +205,7 @@ class _Reading:
         row = self._table.get(name)
         if row is None:
             similar = difflib.get_close_matches(name, self._table, n=1)
-            self.faults[name] = f"is no label of simple routing; {similar[0]} is" if similar else "is no label of simple routing"
+            self.faults[name] = "is no label of simple routing" + (f"; {similar[0]} is" if similar else "")
             return
         try:
             self._settings[name] = row.parse(text)

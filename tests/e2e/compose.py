@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tests.e2e.engine import Container, docker, engine_socket
-from tests.ports import free_port
+from tests.ports import free_low_port
 
 PORT_VARIABLES = ("HTTP_PORT", "HTTPS_PORT", "STATS_PAGE_PORT", "REDIS_PORT")
 
@@ -18,7 +18,7 @@ class Stack:
     def __init__(self, file: Path, project: str, variables: Mapping[str, str] | None = None) -> None:
         self.project = project
         self._file = file
-        self.ports = {name: free_port() for name in PORT_VARIABLES}
+        self.ports = {name: free_low_port() for name in PORT_VARIABLES}
         self._variables = {
             "DOCKER_SOCKET": engine_socket(),
             **{name: str(port) for name, port in self.ports.items()},

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.e2e.engine import CommandError, Container, mount_socket, run
-from tests.ports import free_port
+from tests.ports import free_low_port
 
 _SECTION = re.compile(r"^## (?P<title>.+?)\n.*?```sh\n(?P<commands>.*?)```", re.MULTILINE | re.DOTALL)
 
@@ -39,7 +39,7 @@ class Running:
 
 def run_scenario(commands: str, *, prefix: str, with_socket: bool, folder: Path) -> Running:
     """Run the commands in `folder`; `prefix` goes before the names of containers."""
-    ports = {int(port): free_port() for port in re.findall(r" -p (\d+):", commands)}
+    ports = {int(port): free_low_port() for port in re.findall(r" -p (\d+):", commands)}
     names = re.findall(r" --name (\S+)", commands)
     proxy = Container(f"{prefix}proxy")
     text = re.sub(r" --name (\S+)", rf" --name {prefix}\1", commands)

@@ -16,7 +16,7 @@ from tests.e2e.load import under_load
 from tests.e2e.relay import relayed_engine
 from tests.e2e.visitor import Answer, basic_auth, fetch, server_name
 from tests.eventually import eventually
-from tests.ports import free_port
+from tests.ports import free_low_port
 
 pytestmark = pytest.mark.docker
 
@@ -29,7 +29,7 @@ class Served:
 
     def __init__(self, run_container: RunContainer, options: Sequence[str] = (), image: str = "hello") -> None:
         image = {"hello": "nginxdemos/hello:plain-text", "backend": "proxy-test/backend"}[image]
-        self.port, self._stats_port = free_port(), free_port()
+        self.port, self._stats_port = free_low_port(), free_low_port()
         self.application = run_container("application", "--label", "aliyun.proxy.required=true", image)
         ports = ("-p", f"{self.port}:80", "-p", f"{self._stats_port}:1936")
         self.proxy: Container = run_container("proxy", *ports, *(options or mount_socket()), "proxy")

@@ -191,10 +191,10 @@ def test_file_with_no_services_has_none(tmp_path: Path) -> None:
 def test_replaced_file_is_a_trigger(tmp_path: Path) -> None:
     source = make_source(tmp_path, SHOP)
     triggers: list[Trigger] = []
-    thread = threading.Thread(target=source.watch, args=(triggers.append,))
+    thread = threading.Thread(target=source.watch, args=(triggers.append,), daemon=True)
     thread.start()
 
-    (tmp_path / "services.new").write_text("", encoding="utf-8")
+    (tmp_path / "services.new").write_text("services: {}", encoding="utf-8")
     (tmp_path / "services.new").replace(tmp_path / "services.yml")
 
     eventually(lambda: Trigger(reason=f"file {tmp_path / 'services.yml'} changed") in triggers)

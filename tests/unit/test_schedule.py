@@ -161,7 +161,7 @@ def test_reload_that_was_asked_for_says_by_whom() -> None:
 
     schedule.add(Trigger(reason="signal SIGUSR1", kind=TriggerKind.RELOAD), 101.0)
 
-    assert DuePass(reasons=("signal SIGUSR1",), forced_by="signal SIGUSR1") == schedule.take(101.0)
+    assert DuePass(reasons=("signal SIGUSR1",), forced_by="signal SIGUSR1", is_resync=True) == schedule.take(101.0)
 
 
 def test_reload_that_was_asked_for_survives_a_failed_pass_but_not_a_good_one() -> None:

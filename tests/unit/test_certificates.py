@@ -1,0 +1,73 @@
+"""Certificates: what is accepted, what is refused and with which words; no word holds any of the PEM."""
+
+import pytest
+
+from proxy.core.certificates import Certificate, normalise_pem, parse_certificate
+from tests.builders import make_pem, one_line
+
+PEM, OTHER = make_pem("shop.example", "www.shop.example"), make_pem("other.example")
+END_OF_KEY = "-----END PRIVATE KEY-----\n"
+KEY, CHAIN = PEM.split(END_OF_KEY)[0] + END_OF_KEY, PEM.split(END_OF_KEY)[1]
+OTHER_CHAIN = OTHER.split(END_OF_KEY)[1]
+
+SAME = {
+    "many-lines": PEM,
+    "one-line": one_line(PEM),
+    "windows": PEM.replace("\n", "\r\n"),
+    "indented": "  " + PEM.replace("\n", "\n  "),
+    "quoted-line-breaks-of-windows": PEM.replace("\n", "\\r\\n"),
+}
+REFUSED = {
+    "nothing": ("", "holds no certificate"),
+    "key-alone": (KEY, "holds no certificate"),
+    "certificate-alone": (CHAIN, "holds no private key"),
+    "another-s-key": (KEY + OTHER_CHAIN, "does not belong to the first certificate"),
+    "cut-off": (KEY + CHAIN.replace("\n", "\nAAAA", 1), "a certificate of the PEM cannot be read"),
+    "broken-key": (KEY.replace("\nM", "\nA", 1) + CHAIN, "the private key of the PEM cannot be read"),
+    "encrypted": (
+        "-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----\n" + CHAIN,
+        "is encrypted with a password",
+    ),
+}
+
+
+@pytest.mark.parametrize("text", SAME.values(), ids=SAME)
+def test_pem_may_be_written_in_many_ways(text: str) -> None:
+    certificate = parse_certificate(text)
+
+    assert parse_certificate(PEM) == certificate
+    assert PEM == certificate.pem.reveal()
+
+
+def test_names_are_those_of_the_certificate() -> None:
+    assert ("shop.example", "www.shop.example") == parse_certificate(PEM).names
+
+
+def test_certificates_of_a_chain_stay_in_their_order() -> None:
+    certificate = parse_certificate(PEM + OTHER_CHAIN)
+
+    assert PEM + OTHER_CHAIN == certificate.pem.reveal()
+    assert "other.example" not in certificate.names
+
+
+def test_another_certificate_has_another_fingerprint() -> None:
+    assert parse_certificate(PEM).fingerprint != parse_certificate(OTHER).fingerprint
+
+
+@pytest.mark.parametrize(("text", "reason"), REFUSED.values(), ids=REFUSED)
+def test_what_haproxy_would_refuse_is_refused_without_showing_it(text: str, reason: str) -> None:
+    with pytest.raises(ValueError, match=reason) as caught:
+        parse_certificate(text)
+
+    secrets = [line for line in text.splitlines() if line and not line.startswith("-----")]
+    assert not [line for line in secrets if line in str(caught.value)]
+
+
+def test_certificate_shows_nothing_of_its_key() -> None:
+    certificate: Certificate = parse_certificate(PEM)
+
+    assert "PRIVATE" not in repr(certificate) + str(certificate)
+
+
+def test_blank_lines_are_left_out() -> None:
+    assert "a\nb\n" == normalise_pem("\n a\\n\\nb \n\n")

@@ -1,0 +1,178 @@
+"""What a container asks for: which containers take part, which ports, what wins, and what is told of faults."""
+
+import pytest
+
+from proxy.core.containers import Container, ContainerPort
+from proxy.core.labels import LABELS, ContainerSpec, TcpPort, parse_container
+from tests.builders import make_container, make_pem, one_line, with_labels
+
+
+def spec_of(container: Container) -> ContainerSpec:
+    """The spec of a container without faults."""
+    spec, problems = parse_container(container)
+    assert () == problems
+    assert spec is not None
+    return spec
+
+
+@pytest.mark.parametrize(
+    ("labels", "takes_part"),
+    [
+        pytest.param({"VIRTUAL_HOST": "a.com"}, True, id="virtual-host"),
+        pytest.param({"required": "true"}, True, id="required"),
+        pytest.param({"required": "TRUE"}, True, id="required-in-capitals"),
+        pytest.param({"TCP_PORTS": "9000"}, True, id="tcp-ports"),
+        pytest.param({"required": "false"}, False, id="not-required"),
+        pytest.param({"VIRTUAL_HOST": " "}, False, id="empty"),
+        pytest.param({"BALANCE": "source"}, False, id="settings-alone"),
+        pytest.param({}, False, id="nothing"),
+    ],
+)
+def test_container_takes_part_when_a_label_says_so(labels: dict[str, str], takes_part: bool) -> None:
+    spec, problems = parse_container(make_container(labels=with_labels(**labels)))
+
+    assert (takes_part, ()) == (spec is not None, problems)
+
+
+def test_labels_of_orchestrators_are_left_alone() -> None:
+    labels = {"aliyun.scale": "x", "aliyun.proxy.unknown": "x", "com.docker.compose.project": "shop"}
+
+    assert (None, ()) == parse_container(make_container(labels=labels))
+
+
+PUBLISHED = tuple(ContainerPort(number=number, published=number > 8000) for number in (80, 8080, 9090))
+EXPOSED = tuple(ContainerPort(number=number) for number in (80, 443))
+
+
+@pytest.mark.parametrize(
+    ("ports", "overrides", "labels", "expected"),
+    [
+        pytest.param(EXPOSED, {}, {}, (80, 443), id="exposed"),
+        pytest.param(PUBLISHED, {}, {}, (8080, 9090), id="published-if-any-is"),
+        pytest.param(PUBLISHED, {"alias": "web"}, {}, (80, 8080, 9090), id="all-exposed-of-a-link"),
+        pytest.param(EXPOSED, {}, {"EXCLUDE_PORTS": "443, 3306"}, (80,), id="excluded"),
+        pytest.param(PUBLISHED, {}, {"EXCLUDE_PORTS": "8080,9090"}, (), id="all-excluded"),
+        pytest.param(EXPOSED, {}, {"TCP_PORTS": "443/ssl"}, (80,), id="tcp"),
+        pytest.param(EXPOSED, {}, {"TCP_PORTS": "9000"}, (80, 443), id="tcp-not-exposed"),
+    ],
+)
+def test_routed_ports(
+    ports: tuple[ContainerPort, ...], overrides: dict[str, str], labels: dict[str, str], expected: tuple[int, ...]
+) -> None:
+    given = with_labels(VIRTUAL_HOST="a.com", **labels)
+    container = Container(id="1", name="web-1", ports=ports, labels=given, **overrides)  # type: ignore[arg-type]
+
+    assert expected == spec_of(container).ports
+
+
+def test_tcp_ports_are_those_named_exposed_or_not() -> None:
+    spec = spec_of(make_container(labels=with_labels(TCP_PORTS="9001, 9000/ssl, 9002/tcp")))
+
+    expected = (TcpPort(number=9000, tls=True), TcpPort(number=9001), TcpPort(number=9002))
+    assert expected == spec.tcp_ports
+
+
+def test_linked_container_is_configured_by_its_variables() -> None:
+    environment = {"VIRTUAL_HOST": "a.com", "BALANCE": "source", "PATH": "/bin", "FORCE_SSL": "yes"}
+
+    spec = spec_of(make_container(alias="web", environment=environment))
+
+    assert ("a.com", "source", True) == (spec.virtual_host_text, spec.settings.balance, spec.settings.force_ssl)
+
+
+def test_linked_container_takes_part_without_any_setting() -> None:
+    assert () == spec_of(make_container(alias="web")).virtual_hosts
+
+
+def test_variables_of_other_containers_mean_nothing() -> None:
+    container = make_container(virtual_host="a.com", environment={"BALANCE": "source", "VIRTUAL_HOST": "b.com"})
+
+    assert ("a.com", None) == (spec_of(container).virtual_host_text, spec_of(container).settings.balance)
+
+
+def test_label_wins_over_variable() -> None:
+    container = make_container(
+        alias="web", labels=with_labels(BALANCE="source"), environment={"BALANCE": "leastconn", "COOKIE": "SRV insert"}
+    )
+
+    settings = spec_of(container).settings
+
+    assert ("source", "SRV insert") == (settings.balance, settings.cookie)
+
+
+@pytest.mark.parametrize(
+    ("alias", "expected"), [("web", "web"), ("web-1", "web"), ("web_2", "web"), ("web-1-b", "web-1-b")]
+)
+def test_aliases_that_differ_in_their_number_are_one_service(alias: str, expected: str) -> None:
+    container = make_container(alias=alias, project="", service="")
+
+    assert expected == spec_of(container).service
+
+
+FAULTS = {
+    "VIRTUAL_HOST": ("ftp://a.com", "is none of http, https, ws, wss"),
+    "VIRTUAL_HOST_WEIGHT": ("high", "is not an integer"),
+    "required": ("perhaps", "is neither true nor false"),
+    "TCP_PORTS": ("9000/udp", "only /ssl may follow a port"),
+    "EXCLUDE_PORTS": ("80-90", "is not a number from 1 to 65535"),
+    "BALANCE": ("fastest", "is no balancing algorithm"),
+    "COOKIE": ("'SRV'\ninsert", "is a single line"),
+    "APPSESSION": ("JSESSIONID", "is not 'COOKIE len LENGTH timeout TIME'"),
+    "HSTS_MAX_AGE": ("1 year", "is not a number of seconds"),
+    "GZIP_COMPRESSION_TYPE": ("text/html 'x'", "must be a single word"),
+    "HEALTH_CHECK": ('check port "$PORT"', "refers to an environment variable"),
+    "HTTP_CHECK": ("what?", "is no HTTP check"),
+    "OPTION": ("httpchk 'x", "ends inside quotes"),
+    "EXTRA_ROUTE_SETTINGS": ("check\nserver x", "is a single line"),
+    "EXTRA_SETTINGS": ("defaults", "starts a new section"),
+    "WEIGHT": ("-1", "is not a whole number from 0"),
+}
+
+
+@pytest.mark.parametrize(("name", "value", "reason"), [(name, *fault) for name, fault in FAULTS.items()], ids=FAULTS)
+def test_fault_is_told_with_container_label_and_value(name: str, value: str, reason: str) -> None:
+    labels = {**with_labels(required="true"), **with_labels(**{name: value})}
+
+    spec, problems = parse_container(make_container(labels=labels))
+
+    assert spec is None
+    (problem,) = problems
+    assert ("shop:web", "web-1", f"aliyun.proxy.{name}", value) == (
+        problem.service,
+        problem.container,
+        problem.setting,
+        problem.value,
+    )
+    assert reason in problem.reason
+
+
+def test_every_fault_of_a_container_is_told() -> None:
+    labels = with_labels(VIRTUAL_HOST="a.com:x", BALANCE="fastest", HSTS_MAX_AGE="soon")
+
+    _, problems = parse_container(make_container(labels=labels))
+
+    assert ["BALANCE", "HSTS_MAX_AGE", "VIRTUAL_HOST"] == sorted(p.setting.removeprefix("aliyun.proxy.") for p in problems)
+
+
+@pytest.mark.parametrize("name", ["SSL_CERT", "DEFAULT_SSL_CERT"])
+def test_fault_in_a_secret_does_not_show_it(name: str) -> None:
+    labels = {**with_labels(VIRTUAL_HOST="a.com"), **with_labels(**{name: one_line(make_pem("a.com"))[:300]})}
+
+    _, problems = parse_container(make_container(labels=labels))
+
+    (problem,) = problems
+    assert "" == problem.value
+    assert "PRIVATE KEY-----" not in str(problem)
+
+
+def test_free_form_labels_can_be_forbidden() -> None:
+    labels = with_labels(VIRTUAL_HOST="a.com", EXTRA_SETTINGS="balance source")
+
+    spec, problems = parse_container(make_container(labels=labels), allow_free_form=False)
+
+    assert spec is None
+    assert ["aliyun.proxy.EXTRA_SETTINGS"] == [problem.setting for problem in problems]
+
+
+def test_every_label_is_explained_in_both_languages() -> None:
+    assert [] == [label.name for label in LABELS if not (label.help and label.help_zh)]

@@ -1,0 +1,65 @@
+"""Routes as map rows, in typical cases. That the rows choose right is tested against real HAProxies."""
+
+import pytest
+
+from proxy.core.matching import Route, RouteTables, build_tables
+from proxy.core.syntax import BackendName
+from proxy.core.virtual_host import parse_virtual_host, precedence
+
+
+def tables_of(*entries: tuple[str, str]) -> RouteTables:
+    """The tables of (entry, backend), sorted as the model does."""
+    routes = [Route(entry=parse_virtual_host(entry), backend=BackendName(backend)) for entry, backend in entries]
+    return build_tables(sorted(routes, key=lambda route: precedence(route.entry, route.weight)))
+
+
+CASES = {
+    "nothing": ((), RouteTables()),
+    "host-alone": ((("a.com", "a"),), RouteTables(hosts=(("ha.com", "a"),))),
+    "two-hosts-sorted": (
+        (("b.com", "b"), ("a.com", "a")),
+        RouteTables(hosts=(("ha.com", "a"), ("hb.com", "b"))),
+    ),
+    "paths-of-a-host": (
+        (("a.com", "rest"), ("a.com/x", "x"), ("a.com/x/*", "below")),
+        RouteTables(
+            hosts=(("ha.com", "/"),),
+            paths=(("ha.com/x", "x"),),
+            prefixes=(("ha.com/", "rest"), ("ha.com/x/", "below")),
+        ),
+    ),
+    "path-with-wildcard-inside": (
+        (("a.com/*.js", "js"),),
+        RouteTables(hosts=(("ha.com", "~"),), patterns=((r"^ha\.com/.*\.js$", "js"),)),
+    ),
+    "wildcard-host": (
+        (("*.a.com", "any"),),
+        RouteTables(wildcards=((r"^.[^/]*\.a\.com(?:[/*]|$)", "any"),)),
+    ),
+    "websocket-beside-http": (
+        (("a.com", "page"), ("ws://a.com", "socket")),
+        RouteTables(hosts=(("ha.com", "page"), ("wa.com", "socket"))),
+    ),
+}
+
+
+@pytest.mark.parametrize(("entries", "expected"), CASES.values(), ids=CASES)
+def test_routes_come_to_these_rows(entries: tuple[tuple[str, str], ...], expected: RouteTables) -> None:
+    assert expected == tables_of(*entries)
+
+
+def test_wildcard_that_outranks_an_exact_host_stands_in_its_list() -> None:
+    routes = [
+        Route(entry=parse_virtual_host("*.a.com"), backend=BackendName("any"), weight=5),
+        Route(entry=parse_virtual_host("www.a.com"), backend=BackendName("www")),
+    ]
+
+    tables = build_tables(routes)
+
+    assert (("hwww.a.com", "any"),) == tables.hosts
+
+
+def test_signs_of_regular_expressions_mean_themselves() -> None:
+    tables = tables_of(("*/a.b+(c)*", "x"))
+
+    assert ((r"^.[^/]*/a\.b\+\(c\).*$", "x"),) == tables.wildcards

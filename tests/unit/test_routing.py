@@ -1,0 +1,181 @@
+"""The routing model as a whole: order leaves no trace, conflicts are told, settings come to backends and frontends."""
+
+import random
+from pathlib import Path
+
+import pytest
+
+from proxy.core.certificate_set import ProxyCertificates
+from proxy.core.certificates import parse_certificate
+from proxy.core.containers import Container, Health, ProxyContainer, State
+from proxy.core.labels import parse_container
+from proxy.core.model import RoutingModel, Server
+from proxy.core.routing import build_routing_model
+from tests.builders import make_container, make_model, make_pem, make_renderer, make_settings, one_line, with_labels
+
+CERTIFICATES = ProxyCertificates(default=parse_certificate(make_pem("default.example")))
+
+SHOP = (
+    make_container("web-1", created=1, labels=with_labels(VIRTUAL_HOST="shop.com, *.shop.com/*.js", COOKIE="SRV insert")),
+    make_container("web-2", created=2, labels=with_labels(VIRTUAL_HOST="shop.com, *.shop.com/*.js", BALANCE="source")),
+    make_container("api-1", labels=with_labels(VIRTUAL_HOST="https://shop.com/api/*", SSL_CERT=one_line(make_pem("shop.com")))),
+    make_container("old-1", labels=with_labels(VIRTUAL_HOST="x.com", FAILOVER="yes")),
+    make_container("new-1", labels=with_labels(VIRTUAL_HOST="x.com")),
+    make_container("clash-1", labels=with_labels(VIRTUAL_HOST="shop.com, y.com")),
+    make_container("db-1", labels=with_labels(TCP_PORTS="9000"), ports=(9000,)),
+    make_container("db2-1", labels=with_labels(TCP_PORTS="9000/ssl, 9001"), ports=(9000, 9001)),
+    make_container("rest-1", labels=with_labels(required="true")),
+    make_container("off-1", labels=with_labels(VIRTUAL_HOST="off.com"), ports=()),
+)
+
+
+def make_model_of_project(project: str, *containers: Container) -> RoutingModel:
+    """The model as a proxy of `project` builds it."""
+    specs = [spec for spec, _ in map(parse_container, containers) if spec]
+    return build_routing_model(specs, ProxyContainer(id="0" * 64, project=project), ProxyCertificates(), make_settings())
+
+
+def files_of(model: RoutingModel) -> dict[str, str]:
+    return dict(make_renderer(make_settings(), Path("/state")).render(model).files)
+
+
+@pytest.mark.parametrize("seed", range(10), ids=lambda seed: f"shuffle-{seed}")
+def test_order_of_containers_leaves_no_trace(seed: int) -> None:
+    shuffled = random.Random(seed).sample(SHOP, len(SHOP))
+
+    model, reference = make_model(*shuffled), make_model(*SHOP)
+
+    assert reference == model
+    assert files_of(reference) == files_of(model)
+
+
+def test_two_services_that_want_one_entry_are_told_of() -> None:
+    model = make_model(make_container("a-1", virtual_host="x.com"), make_container("b-1", virtual_host="x.com, y.com"))
+
+    (frontend,) = model.frontends
+    assert [("x.com", "shop:a"), ("y.com", "shop:b")] == [(r.entry.domain, r.backend) for r in frontend.routes]
+    assert [
+        "service shop:b: VIRTUAL_HOST: http://x.com is already served by shop:a; change one of them, "
+        "or give both the same VIRTUAL_HOST to make them one service"
+    ] == [str(problem) for problem in model.problems]
+
+
+def test_service_of_the_higher_weight_has_the_entry() -> None:
+    model = make_model(
+        make_container("a-1", virtual_host="x.com"),
+        make_container("b-1", labels=with_labels(VIRTUAL_HOST="x.com, y.com", VIRTUAL_HOST_WEIGHT="1")),
+    )
+
+    (frontend,) = model.frontends
+    assert {"shop:b"} == {route.backend for route in frontend.routes}
+
+
+def test_port_with_and_without_tls_is_a_conflict() -> None:
+    model = make_model(
+        make_container("a-1", virtual_host="x.com:8443"),
+        make_container("b-1", virtual_host="https://y.com:8443"),
+        certificates=CERTIFICATES,
+    )
+
+    frontend = next(frontend for frontend in model.frontends if frontend.port == 8443)
+    assert (True, ["shop:b"]) == (frontend.is_tls, [route.backend for route in frontend.routes])
+    assert ["shop:a"] == [problem.service for problem in model.problems]
+
+
+def test_entry_with_tls_needs_a_certificate() -> None:
+    model = make_model(make_container(virtual_host="https://x.com"))
+
+    assert ["https://x.com needs a certificate and none is known; give SSL_CERT"] == [p.reason for p in model.problems]
+
+
+def test_port_of_the_statistics_is_not_for_virtual_hosts() -> None:
+    model = make_model(make_container(virtual_host="x.com:1936"))
+
+    assert [80] == [frontend.port for frontend in model.frontends]
+    assert ["http://x.com:1936: the port is taken by the statistics page (STATS_PORT)"] == [p.reason for p in model.problems]
+
+
+def test_force_ssl_gives_way_to_a_service_that_has_the_plain_entry() -> None:
+    model = make_model(
+        make_container("a-1", labels=with_labels(VIRTUAL_HOST="https://x.com", FORCE_SSL="yes")),
+        make_container("b-1", virtual_host="x.com"),
+        certificates=CERTIFICATES,
+    )
+
+    plain = next(frontend for frontend in model.frontends if frontend.port == 80)
+    assert ["shop:b"] == [route.backend for route in plain.routes]
+    assert () == model.problems
+
+
+def test_container_without_a_port_is_told_of_and_its_service_is_there() -> None:
+    model = make_model(make_container(virtual_host="x.com", ports=()))
+
+    assert [()] == [backend.servers for backend in model.backends]
+    assert ["has no TCP port to route to; tell which with `expose` or `ports` (or EXPOSE in its image)"] == [
+        problem.reason for problem in model.problems
+    ]
+
+
+def test_services_with_equal_settings_share_a_profile() -> None:
+    model = make_model(
+        make_container("a-1", labels=with_labels(VIRTUAL_HOST="a.com", BALANCE="source")),
+        make_container("b-1", labels=with_labels(VIRTUAL_HOST="b.com", BALANCE="source")),
+        make_container("c-1", labels=with_labels(VIRTUAL_HOST="c.com")),
+    )
+
+    first, second, third = (backend.profile.name for backend in model.backends)
+    assert first == second != third
+
+
+def server_of(container: Container) -> Server:
+    (backend,) = make_model(container).backends
+    (server,) = backend.servers
+    return server
+
+
+@pytest.mark.parametrize(
+    ("overrides", "expected"),
+    [
+        pytest.param({}, ("ready", ""), id="running"),
+        pytest.param({"health": Health.HEALTHY}, ("ready", ""), id="healthy"),
+        pytest.param({"health": Health.UNHEALTHY}, ("maint", "its health check says unhealthy"), id="unhealthy"),
+        pytest.param({"health": Health.STARTING}, ("maint", "its health check has not passed yet"), id="starting"),
+        pytest.param({"state": State.PAUSED}, ("maint", "is paused"), id="paused"),
+        pytest.param({"state": State.STOPPING}, ("drain", "is stopping"), id="stopping"),
+    ],
+)
+def test_server_gets_traffic_only_when_its_container_can_answer(
+    overrides: dict[str, object], expected: tuple[str, str]
+) -> None:
+    server = server_of(make_container(virtual_host="x.com", **overrides))
+
+    assert expected == (server.state, server.reason)
+
+
+def test_recreated_container_is_another_server() -> None:
+    first, second = (server_of(make_container(virtual_host="x.com", id=number * 64)) for number in "12")
+
+    assert first.name != second.name
+
+
+def test_default_certificate_comes_first() -> None:
+    model = make_model(*SHOP, certificates=CERTIFICATES)
+
+    assert ["cert0.pem", "shop~api.pem"] == [stored.name for stored in model.certificates]
+
+
+def test_certificates_of_services_are_not_served_beside_those_of_a_folder() -> None:
+    exclusive = ProxyCertificates(default=CERTIFICATES.default, exclusive=True)
+
+    assert ["cert0.pem"] == [stored.name for stored in make_model(*SHOP, certificates=exclusive).certificates]
+
+
+def test_container_outside_the_scope_is_told_of_without_a_problem() -> None:
+    container = make_container(project="blog", virtual_host="x.com")
+
+    model = make_model_of_project("shop", container)
+
+    assert ((), ()) == (model.backends, model.problems)
+    assert ["is outside the scope of project 'shop'; add blog:web to ADDITIONAL_SERVICES, or set it to *"] == [
+        note.reason for note in model.notes
+    ]

@@ -86,13 +86,12 @@ def _read_services(settings: Settings, environment: Mapping[str, str]) -> _Servi
 
 
 def _rows(services: _Services, kept: Mapping[str, int]) -> list[tuple[str, int, str]]:
-    rows = []
-    for service, of_label in sorted(services.weights.items()):
+    def row(service: str, of_label: int | None) -> tuple[str, int, str]:
         if service in kept:
-            rows.append((service, kept[service], "proxy weight"))
-        else:
-            rows.append((service, DEFAULT_WEIGHT if of_label is None else of_label, "label" if of_label is not None else DEFAULT))
-    return rows
+            return service, kept[service], "proxy weight"
+        return (service, DEFAULT_WEIGHT, DEFAULT) if of_label is None else (service, of_label, "label")
+
+    return [row(service, of_label) for service, of_label in sorted(services.weights.items())]
 
 
 def _unknown(name: str, services: _Services) -> str:

@@ -10,15 +10,16 @@ from __future__ import annotations
 
 import logging
 import re
+import signal
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from queue import Empty, SimpleQueue
 from typing import Any, Protocol
 
-from proxy.core.containers import Container, ProxyContainer, Snapshot
+from proxy.core.containers import Container, ProxyContainer, Snapshot, State
 from proxy.core.docker_json import (
     EngineEvent,
     has_foreign_network,
@@ -29,9 +30,13 @@ from proxy.core.docker_json import (
     parse_links,
     parse_listed,
     parse_proxy,
+    parse_stop,
 )
 from proxy.core.schedule import Trigger
 from proxy.errors import SourceError
+
+STOP_GRACE_SECONDS = 2.0
+"""How long after the engine's own patience a container that was told to stop, and still runs, is taken back."""
 
 MAX_INSPECTIONS = 32
 """With more containers to look at again than this, one list call is cheaper than inspecting each."""
@@ -85,11 +90,12 @@ class DockerSource:
     def __init__(self, engine: Engine, own_container_id: str | None) -> None:
         self._engine = engine
         self._view = _View(engine, own_container_id)
-        self._hints: SimpleQueue[str | None] = SimpleQueue()  # container ids; None: look at everything
-        self._pending: set[str] = set()
+        self._hints: SimpleQueue[_Hint | None] = SimpleQueue()  # None: look at everything
+        self._pending: dict[str, int] = {}  # container id: the signal it was sent, or 0
         self._is_stale = True
         self._stopped = threading.Event()
         self._events: EventStream | None = None
+        self._put: Callable[[Trigger], None] | None = None
         self._last_event: int | None = None  # seconds, by the engine's clock
 
     def read(self) -> Snapshot:
@@ -111,10 +117,13 @@ class DockerSource:
         touched: set[str] | None = None
         if self._is_stale or len(self._pending) > MAX_INSPECTIONS or self._view.is_proxy_in(self._pending):
             self._view.read_all()
+            looked_at = {key for key, number in self._pending.items() if number}
         else:
-            touched = set(self._pending)
-            for container_id in sorted(self._pending):
-                self._view.read_one(container_id)
+            looked_at = touched = set(self._pending)
+        for container_id in sorted(looked_at):
+            patience = self._view.read_one(container_id, self._pending[container_id])
+            if patience:
+                self._look_again(container_id, patience)
         self._pending.clear()
         self._is_stale = False
         return touched
@@ -125,6 +134,7 @@ class DockerSource:
 
     def watch(self, put: Callable[[Trigger], None]) -> None:
         """Put a trigger for each event that may matter, until `stop`; a lost engine is tried again for ever."""
+        self._put = put
         delay_seconds, is_lost = FIRST_DELAY_SECONDS, False
         while not self._stopped.is_set():
             started = time.monotonic()
@@ -163,9 +173,24 @@ class DockerSource:
             if event is None:
                 continue
             self._last_event = max(self._last_event or 0, event.time)
+            if not event.has_labels_of_ours and not self._view.is_of_interest(event):
+                continue
             if not _repeats_health(event, healths):
-                self._hints.put(None if event.action == "rename" else event.container_id)
+                hint = _Hint(container_id=event.container_id, signal=event.signal)
+                self._hints.put(None if event.action == "rename" else hint)
                 put(Trigger(reason=str(event), container_id=event.container_id))
+
+    def _look_again(self, container_id: str, seconds: float) -> None:
+        """Have a container that was told to stop looked at once more: one that lives on is taken back."""
+
+        def hint() -> None:
+            self._hints.put(_Hint(container_id=container_id))
+            if self._put:
+                self._put(Trigger(reason=f"container {container_id[:12]} was told to stop", container_id=container_id))
+
+        timer = threading.Timer(seconds, hint)
+        timer.daemon = True
+        timer.start()
 
     def _take_hints(self) -> None:
         while True:
@@ -176,7 +201,15 @@ class DockerSource:
             if hint is None:
                 self._is_stale = True
             else:
-                self._pending.add(hint)
+                self._pending[hint.container_id] = hint.signal or self._pending.get(hint.container_id, 0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Hint:
+    """A container to look at again, and the signal that it was sent, 0 for none."""
+
+    container_id: str
+    signal: int = 0
 
 
 class _View:
@@ -191,17 +224,28 @@ class _View:
         self._borrowers: dict[str, set[str]] = {}
         # By id alone: environment and exposed ports of a container never change.
         self._inspected: dict[str, Container] = {}
+        self._stopping: dict[str, float] = {}  # container id: when it is taken back, if it still runs
 
-    def is_proxy_in(self, container_ids: set[str]) -> bool:
+    def is_of_interest(self, event: EngineEvent) -> bool:
+        """Say whether a container matters though it has no label of ours. May be called from any thread."""
+        own_id = self._proxy.id if self._proxy else None
+        return (
+            event.container_id == own_id
+            or event.container_id in self._borrowers
+            or any(target in self._links for target in (event.name, event.container_id, event.container_id[:12]))
+        )
+
+    def is_proxy_in(self, container_ids: Iterable[str]) -> bool:
         """Say whether the proxy's own container is among them; a change of its networks or links concerns all."""
-        return self._proxy is not None and self._proxy.id in container_ids
+        return self._proxy is not None and self._proxy.id in set(container_ids)
 
     def read_all(self) -> None:
         """List every container, and inspect those of which the list does not say enough."""
         own = self._engine.inspect_container(self._own_container_id) if self._own_container_id else None
         links = parse_links(own) if own else {}
         listed = [parse_listed(entry) for entry in self._engine.list_containers()]
-        self._containers = {container.id: self._complete(container, links) for container in listed}
+        self._containers = {container.id: self._mark_stopping(self._complete(container, links)) for container in listed}
+        self._stopping = {key: until for key, until in self._stopping.items() if key in self._containers}
         self._borrowers = {}
         for container in listed:
             self._note_owner(container)
@@ -209,18 +253,35 @@ class _View:
         self._links = links
         self._proxy = parse_proxy(own) if own else None
 
-    def read_one(self, container_id: str) -> None:
-        """Inspect one container; forget it when it has ended."""
+    def read_one(self, container_id: str, signal_sent: int = 0) -> float:
+        """Inspect one container; forget it when it has ended.
+
+        Returns, for one that was just sent the signal that stops it, in how many seconds it should have ended; else 0.
+        """
         document = self._engine.inspect_container(container_id)
         if document is None or not is_listed(document):
-            self._containers.pop(container_id, None)
-            self._inspected.pop(container_id, None)
-            return
+            for known in (self._containers, self._inspected, self._stopping):
+                known.pop(container_id, None)
+            return 0.0
+        stop_signal, stop_seconds = parse_stop(document)
+        patience = stop_seconds + STOP_GRACE_SECONDS if signal_sent in (stop_signal, signal.SIGKILL) else 0.0
+        if patience:
+            self._stopping[container_id] = time.monotonic() + patience
         container = parse_inspected(document)
         if has_foreign_network(container) or _alias_of(container, self._links):
             self._inspected[container_id] = container
-        self._containers[container_id] = self._complete(container, self._links)
+        self._containers[container_id] = self._mark_stopping(self._complete(container, self._links))
         self._note_owner(container)
+        return patience
+
+    def _mark_stopping(self, container: Container) -> Container:
+        until = self._stopping.get(container.id)
+        if until is None or container.state is not State.RUNNING:
+            return container
+        if time.monotonic() >= until:
+            del self._stopping[container.id]
+            return container
+        return replace(container, state=State.STOPPING)
 
     def make_snapshot(self) -> Snapshot:
         """Return all containers but the proxy's own, those that borrow a network with the networks of its owner."""

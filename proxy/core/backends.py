@@ -144,7 +144,8 @@ def server_name(container: Container, port: int) -> ServerName:
 def server_state(container: Container, *, is_waited_for: bool = False) -> tuple[ServerState, str]:
     """Return whether a container may get traffic, and if not, why."""
     if container.state is State.STOPPING:
-        return ServerState.DRAIN, "is stopping"
+        # Not `drain`, which still sends those whose cookie names the server: it may have closed its port by now.
+        return ServerState.MAINT, "is stopping"
     if container.state is not State.RUNNING:
         return ServerState.MAINT, f"is {container.state}"
     if container.health is Health.UNHEALTHY:

@@ -10,6 +10,7 @@ say: the environment, and the ports of a container that has no network of its ow
 from __future__ import annotations
 
 import re
+import signal
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -17,6 +18,7 @@ from typing import Any
 
 from proxy.core.containers import Attachment, Container, ContainerPort, Health, ProxyContainer, State
 
+LABEL_PREFIX = "aliyun."
 COMPOSE_PROJECT = "com.docker.compose.project"
 COMPOSE_SERVICE = "com.docker.compose.service"
 STACK_NAMESPACE = "com.docker.stack.namespace"
@@ -31,7 +33,8 @@ _HEALTH_IN_STATUS = re.compile(r"\((?:health: )?(starting|healthy|unhealthy)\)$"
 class EngineEvent:
     """One event about one container. `detail` is what follows the action's colon ("health_status: healthy").
 
-    `time` is in seconds since the epoch, by the engine's clock.
+    `time` is in seconds since the epoch, by the engine's clock; `signal` is the number that a `kill` has sent.
+    `has_labels_of_ours` is false where the event shows that the container has none of the labels that routes are made of.
     """
 
     action: str
@@ -39,6 +42,8 @@ class EngineEvent:
     container_id: str
     name: str
     time: int = 0
+    signal: int = 0
+    has_labels_of_ours: bool = True
 
     def __str__(self) -> str:
         return f"container {self.name}: {self.action}" + (f" {self.detail}" if self.detail else "")
@@ -122,12 +127,27 @@ def parse_event(document: Mapping[str, Any]) -> EngineEvent | None:
     seen = int(document.get("time") or 0)
     if document.get("Type") == "container" and actor.get("ID"):
         name = attributes.get("name") or actor["ID"][:12]
-        return EngineEvent(action=action, detail=detail.strip(), container_id=actor["ID"], name=name, time=seen)
+        return EngineEvent(
+            action=action,
+            detail=detail.strip(),
+            container_id=actor["ID"],
+            name=name,
+            time=seen,
+            signal=_parse_signal(attributes.get("signal") or "0"),
+            has_labels_of_ours=any(key.startswith(LABEL_PREFIX) for key in attributes),
+        )
     if document.get("Type") == "network" and attributes.get("container"):
         container_id = attributes["container"]
         network = f"network {attributes.get('name', '')}".strip()
         return EngineEvent(action=action, detail=network, container_id=container_id, name=container_id[:12], time=seen)
     return None
+
+
+def parse_stop(document: Mapping[str, Any]) -> tuple[int, int]:
+    """Return the signal that stops the inspected container, and for how many seconds the engine then waits."""
+    config = document.get("Config") or {}
+    timeout = config.get("StopTimeout")
+    return _parse_signal(config.get("StopSignal") or "SIGTERM"), 10 if timeout is None else int(timeout)
 
 
 def is_listed(document: Mapping[str, Any]) -> bool:
@@ -159,6 +179,14 @@ def _add_common(document: Mapping[str, Any], container: Container) -> Container:
         networks=_parse_networks(document),
         network_mode=(document.get("HostConfig") or {}).get("NetworkMode") or "",
     )
+
+
+def _parse_signal(word: str) -> int:
+    """Return the number of a signal, written as number or name, 0 where it is neither."""
+    if word.isdigit():
+        return int(word)
+    name = word.upper()
+    return int(getattr(signal, name if name.startswith("SIG") else f"SIG{name}", 0))
 
 
 def _parse_state(word: str | None) -> State:

@@ -17,14 +17,14 @@ from proxy.core.matching import Route
 from proxy.core.model import Backend, Frontend, RoutingModel, StoredCertificate, TcpListener
 from proxy.core.model_change import FrontendShape, ModelChange
 from proxy.core.port_routes import Claim, PortRoutes
-from proxy.core.service_table import ServiceTable, Specs
-from proxy.core.services import Service, group_services, join_keys
-from proxy.core.shared_addresses import address_keys, group_addresses
+from proxy.core.service_table import Specs
+from proxy.core.services import Service
+from proxy.core.shared_addresses import make_table
 from proxy.core.syntax import BackendName
 from proxy.core.tcp_listeners import build_listener
 from proxy.core.virtual_host import Scheme, VirtualHost
 from proxy.errors import Problem
-from proxy.settings import ProxyMode, RoutingMode, Settings
+from proxy.settings import ProxyMode, Settings
 
 HTTP_PORT = 80
 HTTPS_PORT = 443
@@ -47,7 +47,7 @@ class ModelIndex:
         self._settings = settings
         self._proxy = proxy
         self._own_certificates = certificates
-        self._table = _make_table(settings.routing.routing_mode)
+        self._table = make_table(settings.routing.routing_mode)
         self._shares: dict[BackendName, _Share] = {}
         self._share_problems: dict[BackendName, tuple[Problem, ...]] = {}
         self._defaults: set[BackendName] = set()
@@ -280,12 +280,6 @@ class ModelIndex:
         if port == self._settings.routing.monitor_port:
             return f"port {port} is taken by the health probe of the proxy (MONITOR_PORT)"
         return f"port {port} is used by a virtual host" if port in self._http_ports() else ""
-
-
-def _make_table(mode: RoutingMode) -> ServiceTable:
-    if mode is RoutingMode.SIMPLE:
-        return ServiceTable(group_addresses, address_keys)
-    return ServiceTable(group_services, join_keys)
 
 
 def label_specs(specs: Iterable[ContainerSpec]) -> dict[str, Specs]:

@@ -136,7 +136,7 @@ class Renderer:
 
     def _default_lines(self, mode: ProxyMode) -> Sequence[str]:
         haproxy = self._settings.haproxy
-        own = ["log global", *(f"option {option}" for option in haproxy.options)]
+        own = ["log global", *(f"option {_eager(option)}" for option in haproxy.options)]
         own += [f"timeout {timeout}" for timeout in haproxy.timeouts]
         # Not in TCP mode, where it would outrank `client` and `server` (manual, `timeout tunnel`).
         if mode is ProxyMode.HTTP and not any(timeout.startswith("tunnel ") for timeout in haproxy.timeouts):
@@ -191,6 +191,11 @@ def _log_targets(target: str) -> Sequence[str]:
     if target == "stdout":
         return ["stdout format raw local0"]
     return [f"{target} local0", f"{target} local1 notice"]
+
+
+def _eager(option: str) -> str:
+    """A refused connection tries another server at once; by default HAProxy asks the same one for seconds first."""
+    return "redispatch 1" if option == "redispatch" else option
 
 
 def _for_tcp(line: str) -> str:

@@ -13,14 +13,23 @@ from collections.abc import Hashable, Iterable, Mapping, Sequence
 
 from proxy.core.backends import server_name
 from proxy.core.labels import BackendSettings, ContainerSpec
-from proxy.core.services import Service, build_service
+from proxy.core.service_table import ServiceTable
+from proxy.core.services import Service, build_service, group_services, join_keys
 from proxy.core.syntax import BackendName
 from proxy.core.virtual_host import VirtualHost
+from proxy.settings import RoutingMode
 
 SHARED_PREFIX = "shared:"
 _SEPARATOR = ".."
 _DOMAINS_PER_LINE = 40
 """HAProxy takes 64 words a line."""
+
+
+def make_table(mode: RoutingMode) -> ServiceTable:
+    """Return the empty table of services of a mode, which knows what brings services together."""
+    if mode is RoutingMode.SIMPLE:
+        return ServiceTable(group_addresses, address_keys)
+    return ServiceTable(group_services, join_keys)
 
 
 def group_addresses(specs: Iterable[ContainerSpec]) -> tuple[Service, ...]:

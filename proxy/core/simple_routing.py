@@ -149,7 +149,7 @@ def parse_container(
     """Return what each port of `container` asks for, and every label that is outside the grammar."""
     reading = _Reading(container.labels)
     if reading.probe and reading.probe.command and container.source != SourceKind.DOCKER:
-        reading.faults[f"{PROBE_PREFIX}cmd"] = f"needs an engine to run it, and this container comes from a {container.source}"
+        reading.faults[f"{PROBE_PREFIX}cmd"] = "needs an engine to run it, and this container comes from elsewhere"
     specs = tuple(_build_specs(container, reading, settings)) if reading.ports else ()
     problems = [
         Problem(

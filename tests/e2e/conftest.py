@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.compose import Stack, running_stack
-from tests.e2e.engine import CommandError, Container, container_names, docker, remove_containers, run
+from tests.e2e.engine import CommandError, Container, container_names, docker, in_project, remove_containers, run
 
 ROOT = Path(__file__).parent.parent.parent
 EXAMPLES = ROOT / "examples"
@@ -73,12 +73,12 @@ RunContainer = Callable[..., Container]
 
 @pytest.fixture
 def run_container(prefix: str, proxy_image: None) -> Iterator[RunContainer]:
-    """Start a container with `docker run` and return it; all of them are removed at the end of the test."""
+    """Start a container with `docker run`; all of a test are one Compose project, and are removed at its end."""
     own = f"{prefix}{uuid.uuid4().hex[:4]}-"
 
     def start(role: str, *arguments: str) -> Container:
         container = Container(own + role)
-        docker("run", "--detach", "--name", container.name, *arguments)
+        docker("run", "--detach", "--name", container.name, *in_project(own, role), *arguments)
         return container
 
     yield start

@@ -66,6 +66,15 @@ def mount_socket() -> tuple[str, str]:
     return "-v", f"{engine_socket()}:{DEFAULT_SOCKET}:ro"
 
 
+def in_project(project: str, service: str) -> tuple[str, ...]:
+    """Return the options of `docker run` that put a container into a Compose project.
+
+    A proxy in a project routes that project only, so that what others run on the same engine does not matter.
+    """
+    labels = (f"com.docker.compose.project={project}", f"com.docker.compose.service={service}")
+    return tuple(word for label in labels for word in ("--label", label))
+
+
 def gateway() -> str:
     """Return this machine's address on the engine's default bridge."""
     return docker("network", "inspect", "bridge", "--format", "{{(index .IPAM.Config 0).Gateway}}")

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.e2e.engine import CommandError, Container, mount_socket, run
+from tests.e2e.engine import CommandError, Container, in_project, mount_socket, run
 from tests.ports import free_low_port
 
 _SECTION = re.compile(r"^## (?P<title>.+?)\n.*?```sh\n(?P<commands>.*?)```", re.MULTILINE | re.DOTALL)
@@ -45,7 +45,7 @@ def run_scenario(commands: str, *, prefix: str, with_socket: bool, folder: Path)
     text = re.sub(r" --name (\S+)", rf" --name {prefix}\1", commands)
     text = re.sub(r" --link (\S+):", rf" --link {prefix}\1:", text)
     text = re.sub(r" -p (\d+):", lambda match: f" -p {ports[int(match[1])]}:", text)
-    options = " ".join(mount_socket()) if with_socket else ""
+    options = " ".join([*in_project(prefix, "proxy"), *(mount_socket() if with_socket else ())])
     text = re.sub(r" proxy$", f" --name {proxy.name} {options} proxy", text, flags=re.MULTILINE)
     result = run("sh", "-e", "-c", text, folder=folder)
     if result.code:

@@ -189,7 +189,7 @@ def test_event_of_a_container_names_it() -> None:
     document = {
         "Type": "container",
         "Action": "health_status: unhealthy",
-        "Actor": {"ID": ID, "Attributes": {"name": "shop-web-1"}},
+        "Actor": {"ID": ID, "Attributes": {"name": "shop-web-1", "aliyun.proxy.VIRTUAL_HOST": "a.com"}},
         "time": 1700000000,
     }
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from proxy.adapters.docker_source import MAX_INSPECTIONS, DockerSource, find_own_container_id
-from proxy.core.containers import Attachment, ContainerPort, Snapshot
+from proxy.core.containers import Attachment, ContainerPort, Snapshot, State
 from proxy.core.schedule import Trigger
 from proxy.errors import SourceError
 from tests.eventually import eventually
@@ -83,7 +83,7 @@ class Watched:
     def __init__(self, engine: FakeEngine, own_container_id: str | None = None) -> None:
         self.source = DockerSource(engine, own_container_id)
         self.triggers: list[Trigger] = []
-        self.thread = threading.Thread(target=self.source.watch, args=(self.triggers.append,))
+        self.thread = threading.Thread(target=self.source.watch, args=(self.triggers.append,), daemon=True)
         self._engine = engine
 
     def send(self, event: Document) -> None:
@@ -119,8 +119,9 @@ def make_document(container_id: str, **keys: Any) -> dict[str, Any]:
     } | keys
 
 
-def make_event(container_id: str, action: str = "start", seen: int = 1) -> Document:
-    actor = {"ID": container_id, "Attributes": {"name": container_id}}
+def make_event(container_id: str, action: str = "start", seen: int = 1, **attributes: str) -> Document:
+    labels = {"aliyun.proxy.VIRTUAL_HOST": f"{container_id}.example.com"}
+    actor = {"ID": container_id, "Attributes": {"name": container_id, **labels, **attributes}}
     return {"Type": "container", "Action": action, "Actor": actor, "time": seen}
 
 
@@ -371,3 +372,48 @@ CONTAINER_ID = "4d764b29e905ec90183d1b7c3ea3121caab60fcc680cd81afa20b3e5ca613130
 )
 def test_own_container_is_found(mountinfo: str, hostname: str, expected: str | None) -> None:
     assert find_own_container_id(mountinfo, hostname) == expected
+
+
+def test_stop_signal_marks_a_container_as_stopping_before_it_dies() -> None:
+    engine = FakeEngine(make_document("a", Config={"StopSignal": "SIGQUIT"}))
+    with watched(engine) as running:
+        running.source.read()
+
+        running.send(make_event("a", "kill", signal="3"))
+
+        assert [State.STOPPING] == [container.state for container in running.source.read().containers]
+
+
+def test_signal_that_does_not_stop_a_container_changes_nothing() -> None:
+    engine = FakeEngine(make_document("a"))
+    with watched(engine) as running:
+        running.source.read()
+
+        running.send(make_event("a", "kill", signal="1"))
+
+        assert [State.RUNNING] == [container.state for container in running.source.read().containers]
+
+
+def test_container_that_lives_on_after_its_stop_signal_is_taken_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("proxy.adapters.docker_source.STOP_GRACE_SECONDS", 0.1)
+    engine = FakeEngine(make_document("a", Config={"StopTimeout": 0}))
+    with watched(engine) as running:
+        running.source.read()
+        running.send(make_event("a", "kill", signal="15"))
+        running.source.read()
+
+        eventually(lambda: [State.RUNNING] == [container.state for container in running.source.read().containers])
+
+
+def test_event_of_a_container_without_our_labels_costs_nothing() -> None:
+    engine = FakeEngine(make_document("a"))
+    with watched(engine) as running:
+        running.source.read()
+        engine.calls.clear()
+        unlabelled = {"Type": "container", "Action": "start", "Actor": {"ID": "x", "Attributes": {"name": "x"}}, "time": 2}
+
+        engine.streams[-1].items.put(unlabelled)
+        running.send(make_event("a"))
+        running.source.read()
+
+        assert ["inspect a"] == engine.calls

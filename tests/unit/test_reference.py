@@ -9,7 +9,8 @@ from proxy.variable import Variable
 
 MARKS = (
     "# Title\n\n<!-- variables:begin -->\nold\n<!-- variables:end -->\n\n"
-    "<!-- labels:begin -->\n<!-- labels:end -->\nlast line\n"
+    "<!-- labels:begin -->\n<!-- labels:end -->\n"
+    "<!-- routing-labels:begin -->\n<!-- routing-labels:end -->\nlast line\n"
 )
 ROW = Variable(name="MODE", default="a|b", help="which one", help_zh="哪一个", example="a")
 

@@ -141,7 +141,7 @@ def server_of(container: Container) -> Server:
         pytest.param({"health": Health.UNHEALTHY}, ("maint", "its health check says unhealthy"), id="unhealthy"),
         pytest.param({"health": Health.STARTING}, ("maint", "its health check has not passed yet"), id="starting"),
         pytest.param({"state": State.PAUSED}, ("maint", "is paused"), id="paused"),
-        pytest.param({"state": State.STOPPING}, ("drain", "is stopping"), id="stopping"),
+        pytest.param({"state": State.STOPPING}, ("maint", "is stopping"), id="stopping"),
     ],
 )
 def test_server_gets_traffic_only_when_its_container_can_answer(

@@ -1,0 +1,189 @@
+"""A stub of a Docker engine: speaks the part of the engine's HTTP API that the proxy asks for, on a Unix socket.
+
+It runs nothing. Its containers are entries whose address is one of this machine, where a test or a benchmark has a real
+server; what "starts" or "stops" is told by the stub's methods and comes out as events. For ten thousand services, which
+no machine of CI can run as containers, and for times that are measured from the moment of the event.
+"""
+
+from __future__ import annotations
+
+import http.server
+import json
+import re
+import socketserver
+import threading
+import time
+import urllib.parse
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from queue import SimpleQueue
+from typing import Any
+
+API_VERSION = "1.44"
+NETWORK = "stub"
+_INSPECTION = re.compile(r"(?:/v[\d.]+)?/containers/([^/]+)/json")
+_LIST = re.compile(r"(?:/v[\d.]+)?/containers/json")
+_EVENTS = re.compile(r"(?:/v[\d.]+)?/events")
+_VERSION = re.compile(r"(?:/v[\d.]+)?/version")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StubContainer:
+    """A container that is said to run, with its one port at an address of this machine."""
+
+    name: str
+    service: str
+    labels: Mapping[str, str]
+    port: int
+    address: str = "127.0.0.1"
+    project: str = "stub"
+    created: int = 1_700_000_000
+
+    @property
+    def id(self) -> str:
+        return f"{self.name}/{self.created}".encode().hex().ljust(64, "0")[:64]
+
+    def listed(self) -> dict[str, Any]:
+        """Its entry in `GET /containers/json`."""
+        return {
+            "Id": self.id,
+            "Names": [f"/{self.name}"],
+            "Image": "stub",
+            "Created": self.created,
+            "State": "running",
+            "Status": "Up 1 second",
+            "Labels": self.all_labels(),
+            "Ports": [{"PrivatePort": self.port, "Type": "tcp"}],
+            "HostConfig": {"NetworkMode": NETWORK},
+            "NetworkSettings": self._networks(),
+        }
+
+    def inspected(self) -> dict[str, Any]:
+        """The document of `GET /containers/{id}/json`."""
+        networks = self._networks()
+        created = time.strftime("%Y-%m-%dT%H:%M:%S+00:00", time.gmtime(self.created))
+        return {
+            "Id": self.id,
+            "Name": f"/{self.name}",
+            "Created": created,
+            "State": {"Status": "running"},
+            "Config": {"Labels": self.all_labels(), "Env": []},
+            "HostConfig": {"NetworkMode": NETWORK},
+            "NetworkSettings": {**networks, "Ports": {f"{self.port}/tcp": None}},
+        }
+
+    def _all_labels(self) -> dict[str, str]:
+        own = {"com.docker.compose.project": self.project, "com.docker.compose.service": self.service}
+        return {**own, **self.labels}
+
+    def _networks(self) -> dict[str, Any]:
+        return {"Networks": {NETWORK: {"IPAddress": self.address, "Gateway": ""}}}
+
+
+@dataclass(slots=True, kw_only=True)
+class StubEngine:
+    """The stub's containers and its open streams. Its methods may be called from any thread."""
+
+    host: str
+    containers: dict[str, StubContainer] = field(default_factory=dict)
+    streams: list[SimpleQueue[str | None]] = field(default_factory=list)
+    inspections: int = 0
+    lists: int = 0
+
+    def start(self, container: StubContainer) -> None:
+        """Say that a container has started."""
+        self.containers[container.id] = container
+        self._tell("start", container)
+
+    def stop(self, container: StubContainer) -> None:
+        """Say that a container was told to stop, has died and was removed."""
+        self._tell("kill", container, signal="15")
+        self.containers.pop(container.id, None)
+        for action in ("die", "destroy"):
+            self._tell(action, container)
+
+    def _tell(self, action: str, container: StubContainer, **attributes: str) -> None:
+        document = {
+            "Type": "container",
+            "Action": action,
+            "Actor": {"ID": container.id, "Attributes": {**container.all_labels(), "name": container.name, **attributes}},
+            "time": int(time.time()),
+        }
+        text = json.dumps(document) + "\n"
+        for stream in self.streams:
+            stream.put(text)
+
+
+class _Server(socketserver.ThreadingUnixStreamServer):
+    daemon_threads = True
+    request_queue_size = 64
+    engine: StubEngine
+
+
+class _Conversation(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    server: _Server
+
+    def do_GET(self) -> None:
+        engine, path = self.server.engine, urllib.parse.urlsplit(self.path).path
+        if _VERSION.fullmatch(path):
+            self._answer({"Version": "stub", "ApiVersion": API_VERSION, "MinAPIVersion": "1.24"})
+        elif _LIST.fullmatch(path):
+            engine.lists += 1
+            self._answer([container.listed() for container in [*engine.containers.values()]])
+        elif match := _INSPECTION.fullmatch(path):
+            engine.inspections += 1
+            container = engine.containers.get(match[1])
+            self._answer(container.inspected() if container else {"message": "no such container"}, 200 if container else 404)
+        elif _EVENTS.fullmatch(path):
+            self._stream(engine)
+        else:
+            self._answer("OK" if path == "/_ping" else {"message": "not in the stub"}, 200 if path == "/_ping" else 404)
+
+    def address_string(self) -> str:
+        return "stub"
+
+    def log_message(self, *arguments: object) -> None:
+        """Leave the log to the proxy."""
+
+    def _answer(self, document: object, status: int = 200) -> None:
+        body = json.dumps(document).encode()
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def _stream(self, engine: StubEngine) -> None:
+        stream: SimpleQueue[str | None] = SimpleQueue()
+        engine.streams.append(stream)
+        self.send_response(200)
+        self.send_header("Transfer-Encoding", "chunked")
+        self.end_headers()
+        self.close_connection = True
+        try:
+            while (text := stream.get()) is not None:
+                self.wfile.write(f"{len(text):x}\r\n{text}\r\n".encode())
+        except OSError:
+            return  # the proxy has gone
+        finally:
+            engine.streams.remove(stream)
+
+
+@contextmanager
+def run_stub_engine(folder: Path) -> Iterator[StubEngine]:
+    """Run a stub whose socket is in `folder` until the block ends; `host` is a value for DOCKER_HOST."""
+    path = folder / "engine.sock"
+    with _Server(str(path), _Conversation) as server:
+        server.engine = StubEngine(host=f"unix://{path}")
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+        thread.start()
+        try:
+            yield server.engine
+        finally:
+            for stream in [*server.engine.streams]:
+                stream.put(None)
+            server.shutdown()
+            thread.join()

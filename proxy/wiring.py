@@ -30,6 +30,7 @@ from proxy.adapters.runtime_socket import MasterSocket, RuntimeSocket
 from proxy.adapters.state_files import StateFiles, StateLayout
 from proxy.adapters.weight_file import WEIGHT_FILE, WeightFile
 from proxy.admission import Admission
+from proxy.core.certificate_set import ProxyCertificates
 from proxy.core.labels import PREFIX
 from proxy.core.links import parse_link_variables
 from proxy.core.rendering import Paths, Renderer
@@ -138,7 +139,7 @@ def make_parts(
     store = StateFiles(layout)
     desired = Desired(
         world=World(sources, overlays),
-        read_certificates=CertificateFiles(settings.tls).read,
+        read_certificates=CertificateFiles(settings.tls).read if _terminates_tls(settings) else ProxyCertificates,
         admission=Admission(renderer, store, haproxy),
         prober=ConnectProber(put),
         settings=settings,
@@ -155,6 +156,11 @@ def make_parts(
         desired=desired, running=running, renderer=renderer, store=store, haproxy=haproxy, clock=time.monotonic
     )
     return Parts(reconciler=reconciler, renderer=renderer, sources=sources)
+
+
+def _terminates_tls(settings: Settings) -> bool:
+    """In simple routing TLS ends in front of the proxy, which listens on port 80 alone."""
+    return settings.routing.routing_mode is not RoutingMode.SIMPLE
 
 
 def run_controller(settings: Settings, environment: Mapping[str, str]) -> None:

@@ -10,7 +10,6 @@ say: the environment, and the ports of a container that has no network of its ow
 from __future__ import annotations
 
 import re
-import signal
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -33,7 +32,7 @@ _HEALTH_IN_STATUS = re.compile(r"\((?:health: )?(starting|healthy|unhealthy)\)$"
 class EngineEvent:
     """One event about one container. `detail` is what follows the action's colon ("health_status: healthy").
 
-    `time` is in seconds since the epoch, by the engine's clock; `signal` is the number that a `kill` has sent.
+    `time` is in seconds since the epoch, by the engine's clock; `signal` is what a `kill` has sent, as number or name.
     `has_labels_of_ours` is false where the event shows that the container has none of the labels that routes are made of.
     """
 
@@ -42,7 +41,7 @@ class EngineEvent:
     container_id: str
     name: str
     time: int = 0
-    signal: int = 0
+    signal: str = ""
     has_labels_of_ours: bool = True
 
     def __str__(self) -> str:
@@ -133,7 +132,7 @@ def parse_event(document: Mapping[str, Any]) -> EngineEvent | None:
             container_id=actor["ID"],
             name=name,
             time=seen,
-            signal=_parse_signal(attributes.get("signal") or "0"),
+            signal=attributes.get("signal") or "",
             has_labels_of_ours=any(key.startswith(LABEL_PREFIX) for key in attributes),
         )
     if document.get("Type") == "network" and attributes.get("container"):
@@ -143,11 +142,11 @@ def parse_event(document: Mapping[str, Any]) -> EngineEvent | None:
     return None
 
 
-def parse_stop(document: Mapping[str, Any]) -> tuple[int, int]:
-    """Return the signal that stops the inspected container, and for how many seconds the engine then waits."""
+def parse_stop(document: Mapping[str, Any]) -> tuple[str, int]:
+    """Return the signal, number or name, that stops the inspected container, and how many seconds the engine then waits."""
     config = document.get("Config") or {}
     timeout = config.get("StopTimeout")
-    return _parse_signal(config.get("StopSignal") or "SIGTERM"), 10 if timeout is None else int(timeout)
+    return config.get("StopSignal") or "SIGTERM", 10 if timeout is None else int(timeout)
 
 
 def is_listed(document: Mapping[str, Any]) -> bool:
@@ -179,14 +178,6 @@ def _add_common(document: Mapping[str, Any], container: Container) -> Container:
         networks=_parse_networks(document),
         network_mode=(document.get("HostConfig") or {}).get("NetworkMode") or "",
     )
-
-
-def _parse_signal(word: str) -> int:
-    """Return the number of a signal, written as number or name, 0 where it is neither."""
-    if word.isdigit():
-        return int(word)
-    name = word.upper()
-    return int(getattr(signal, name if name.startswith("SIG") else f"SIG{name}", 0))
 
 
 def _parse_state(word: str | None) -> State:

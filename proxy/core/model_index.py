@@ -12,12 +12,11 @@ from dataclasses import dataclass
 from proxy.core.backends import BuildContext, build_backend
 from proxy.core.certificate_set import ProxyCertificates, brings_certificates, collect_certificates
 from proxy.core.containers import ProxyContainer, State
-from proxy.core.labels import ContainerSpec
 from proxy.core.matching import Route
 from proxy.core.model import Backend, Frontend, RoutingModel, StoredCertificate, TcpListener
 from proxy.core.model_change import FrontendShape, ModelChange
 from proxy.core.port_routes import Claim, PortRoutes
-from proxy.core.service_table import Specs
+from proxy.core.service_table import Specs, label_specs
 from proxy.core.services import Service
 from proxy.core.shared_addresses import make_table
 from proxy.core.syntax import BackendName
@@ -280,14 +279,6 @@ class ModelIndex:
         if port == self._settings.routing.monitor_port:
             return f"port {port} is taken by the health probe of the proxy (MONITOR_PORT)"
         return f"port {port} is used by a virtual host" if port in self._http_ports() else ""
-
-
-def label_specs(specs: Iterable[ContainerSpec]) -> dict[str, Specs]:
-    """Group specs by the label of their service, as `ModelIndex.update` takes them."""
-    groups: dict[str, list[ContainerSpec]] = {}
-    for spec in specs:
-        groups.setdefault(spec.label, []).append(spec)
-    return {label: tuple(group) for label, group in groups.items()}
 
 
 def _claim(service: Service, entry: VirtualHost, *, is_implied: bool = False) -> Claim:

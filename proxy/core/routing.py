@@ -13,7 +13,8 @@ from proxy.core.certificate_set import ProxyCertificates
 from proxy.core.containers import ProxyContainer, State
 from proxy.core.labels import ContainerSpec
 from proxy.core.model import RoutingModel
-from proxy.core.model_index import ModelIndex, label_specs
+from proxy.core.model_index import ModelIndex
+from proxy.core.service_table import label_specs
 from proxy.core.services import is_in_scope
 from proxy.errors import Problem
 from proxy.settings import Scope, Settings

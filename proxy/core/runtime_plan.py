@@ -28,8 +28,11 @@ class Loaded:
 
 @dataclass(slots=True, kw_only=True)
 class _Draft:
-    """Commands by the moment at which they are due."""
+    """Commands by the moment at which they are due, and what the running HAProxy has besides the model before."""
 
+    loaded: Loaded
+    leaving: frozenset[tuple[str, str]]
+    leaving_backends: Mapping[str, Backend]
     reasons: list[str] = field(default_factory=list)
     changes: list[str] = field(default_factory=list)
     prepare: list[Action] = field(default_factory=list)
@@ -52,12 +55,12 @@ def make_runtime_plan(
         return Unchanged()
     if change.is_everything:
         return Reload(("TLS termination begins or ends",))
-    draft = _Draft()
+    draft = _Draft(loaded=loaded, leaving=leaving, leaving_backends=leaving_backends)
     draft.reasons += _shape_reasons(change)
     for port, (before, after) in sorted(change.listeners.items()):
-        _plan_listener(draft, port, before, after, leaving)
+        _plan_listener(draft, port, before, after)
     for name, (old, new) in sorted(change.backends.items()):
-        _plan_backend(draft, name, old, new, loaded, leaving, leaving_backends)
+        _plan_backend(draft, name, old, new)
     _plan_certificates(draft, *change.certificates)
     for port, changes in sorted(change.rows.items()):
         for kind, rows in changes.rows.items():
@@ -92,13 +95,7 @@ def _shape_reasons(change: ModelChange) -> Iterator[str]:
             yield f"port {port} changes its settings"
 
 
-def _plan_listener(
-    draft: _Draft,
-    port: int,
-    before: TcpListener | None,
-    after: TcpListener | None,
-    leaving: frozenset[tuple[str, str]],
-) -> None:
+def _plan_listener(draft: _Draft, port: int, before: TcpListener | None, after: TcpListener | None) -> None:
     if before is None:
         draft.reasons.append(f"new TCP port {port}")
     elif after is None:
@@ -106,26 +103,18 @@ def _plan_listener(
     elif (before.is_tls, before.backend.lines) != (after.is_tls, after.backend.lines):
         draft.reasons.append(f"TCP port {port} changes its settings")
     else:
-        _plan_servers(draft, before.backend, after.backend, leaving)
+        _plan_servers(draft, before.backend, after.backend)
 
 
-def _plan_backend(
-    draft: _Draft,
-    name: BackendName,
-    before: Backend | None,
-    after: Backend | None,
-    loaded: Loaded,
-    leaving: frozenset[tuple[str, str]],
-    leaving_backends: Mapping[str, Backend],
-) -> None:
+def _plan_backend(draft: _Draft, name: BackendName, before: Backend | None, after: Backend | None) -> None:
     if before and after and _settings(before) != _settings(after):
         draft.reasons.append(f"backend {name} changes its settings")
     elif before and after:
-        _plan_servers(draft, before, after, leaving)
-    elif not loaded.has_runtime_backends:
+        _plan_servers(draft, before, after)
+    elif not draft.loaded.has_runtime_backends:
         draft.reasons.append(f"{'new' if after else 'removed'} backend {name}, which this HAProxy takes by a reload only")
     elif after:
-        _plan_new_backend(draft, after, loaded, leaving, leaving_backends.get(name))
+        _plan_new_backend(draft, after)
     elif before:
         draft.changes.append(f"removed backend {name}")
         draft.retire.append(runtime.unpublish_backend(name))
@@ -133,17 +122,12 @@ def _plan_backend(
         draft.backends.append(before)
 
 
-def _plan_new_backend(
-    draft: _Draft,
-    backend: Backend,
-    loaded: Loaded,
-    leaving: frozenset[tuple[str, str]],
-    leftover: Backend | None,
-) -> None:
+def _plan_new_backend(draft: _Draft, backend: Backend) -> None:
     name = backend.name
+    leftover = draft.leaving_backends.get(name)
     if backend.lines:
         draft.reasons.append(f"new backend {name} has settings that only a reload can give it")
-    elif backend.profile.name not in loaded.profiles:
+    elif backend.profile.name not in draft.loaded.profiles:
         draft.reasons.append(f"new backend {name} has settings that no other has")
     elif leftover and _settings(leftover) != _settings(backend):
         draft.reasons.append(f"backend {name} comes back with other settings before it is gone")
@@ -154,11 +138,11 @@ def _plan_new_backend(
         else:
             draft.prepare.append(runtime.add_backend(name, backend.profile.name))
         for server in backend.servers:
-            _add_server(draft, name, server, leaving)
+            _add_server(draft, name, server)
         draft.prepare.append(runtime.publish_backend(name))
 
 
-def _plan_servers(draft: _Draft, before: Backend, after: Backend, leaving: frozenset[tuple[str, str]]) -> None:
+def _plan_servers(draft: _Draft, before: Backend, after: Backend) -> None:
     name = after.name
     old = {server.name: server for server in before.servers}
     new = {server.name: server for server in after.servers}
@@ -166,7 +150,7 @@ def _plan_servers(draft: _Draft, before: Backend, after: Backend, leaving: froze
         known = old.get(server.name)
         if known is None:
             draft.changes.append(f"new server {name}/{server.name}")
-            _add_server(draft, name, server, leaving)
+            _add_server(draft, name, server)
         elif _fixed(known) != _fixed(server):
             draft.reasons.append(f"server {name}/{server.name} changes its settings")
         else:
@@ -178,8 +162,8 @@ def _plan_servers(draft: _Draft, before: Backend, after: Backend, leaving: froze
     _retire_servers(draft, name, gone)
 
 
-def _add_server(draft: _Draft, backend: str, server: Server, leaving: frozenset[tuple[str, str]]) -> None:
-    if (backend, server.name) not in leaving:
+def _add_server(draft: _Draft, backend: str, server: Server) -> None:
+    if (backend, server.name) not in draft.leaving:
         draft.prepare += runtime.add_server(backend, server)
         return
     draft.servers_returning.append((backend, server.name))

@@ -79,3 +79,11 @@ class ServiceTable:
                 reached |= new
                 waiting += new
         return reached
+
+
+def label_specs(specs: Iterable[ContainerSpec]) -> dict[str, Specs]:
+    """Group specs by the label of their service, as `ServiceTable.apply` takes them."""
+    groups: dict[str, list[ContainerSpec]] = {}
+    for spec in specs:
+        groups.setdefault(spec.label, []).append(spec)
+    return {label: tuple(group) for label, group in groups.items()}

@@ -22,22 +22,22 @@ def stickiness_lines(*, idle_seconds: int, life_seconds: int) -> tuple[str, ...]
     renew_seconds = idle_seconds // _RENEWALS
     return (
         # `add(0)` makes a number of a text, and nothing of what is no number.
-        f"http-request set-var(txn.first) req.cook({TIMES_COOKIE}),field(1,-),add(0)",
-        f"http-request set-var(txn.last) req.cook({TIMES_COOKIE}),field(2,-),add(0)",
-        "http-request set-var(txn.age) date(),sub(txn.first)",
-        "http-request set-var(txn.idle) date(),sub(txn.last)",
-        f"http-request set-var(txn.is_over) bool(true) if {{ var(txn.age) -m int gt {life_seconds} }}",
-        f"http-request set-var(txn.is_over) bool(true) if {{ var(txn.idle) -m int gt {idle_seconds} }}",
-        "http-request set-var(txn.is_over) bool(true) if { var(txn.idle) -m int lt 0 }",
-        "http-request unset-var(txn.first) if { var(txn.is_over) -m bool }",
-        f"http-request {_remove(COOKIE)} if {{ var(txn.is_over) -m bool }}",
+        f"http-request set-var(txn.sticky_first) req.cook({TIMES_COOKIE}),field(1,-),add(0)",
+        f"http-request set-var(txn.sticky_last) req.cook({TIMES_COOKIE}),field(2,-),add(0)",
+        "http-request set-var(txn.sticky_age) date(),sub(txn.sticky_first)",
+        "http-request set-var(txn.sticky_idle) date(),sub(txn.sticky_last)",
+        f"http-request set-var(txn.sticky_is_over) bool(true) if {{ var(txn.sticky_age) -m int gt {life_seconds} }}",
+        f"http-request set-var(txn.sticky_is_over) bool(true) if {{ var(txn.sticky_idle) -m int gt {idle_seconds} }}",
+        "http-request set-var(txn.sticky_is_over) bool(true) if { var(txn.sticky_idle) -m int lt 0 }",
+        "http-request unset-var(txn.sticky_first) if { var(txn.sticky_is_over) -m bool }",
+        f"http-request {_remove(COOKIE)} if {{ var(txn.sticky_is_over) -m bool }}",
         f"http-request {_remove(TIMES_COOKIE)} if {{ req.cook({TIMES_COOKIE}) -m found }}",
         "http-request del-header Cookie if { req.hdr(Cookie) -m len 0 }",
-        "http-request set-var(txn.renews) bool(true) unless { var(txn.first) -m found } { var(txn.idle) -m found }",
-        f"http-request set-var(txn.renews) bool(true) if {{ var(txn.idle) -m int ge {renew_seconds} }}",
-        "http-request set-var(txn.first) date() unless { var(txn.first) -m found }",
-        f"http-after-response add-header Set-Cookie {TIMES_COOKIE}=%[var(txn.first)]-%[date];\\ path=/"
-        " if { var(txn.renews) -m bool }",
+        "http-request set-var(txn.sticky_renews) bool(true) unless { var(txn.sticky_first) -m found } { var(txn.sticky_idle) -m found }",
+        f"http-request set-var(txn.sticky_renews) bool(true) if {{ var(txn.sticky_idle) -m int ge {renew_seconds} }}",
+        "http-request set-var(txn.sticky_first) date() unless { var(txn.sticky_first) -m found }",
+        f"http-after-response add-header Set-Cookie {TIMES_COOKIE}=%[var(txn.sticky_first)]-%[date];\\ path=/"
+        " if { var(txn.sticky_renews) -m bool }",
     )
 
 

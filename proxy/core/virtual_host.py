@@ -6,6 +6,7 @@ case, domain as ASCII (IDNA), path percent-encoded. `precedence` is the order in
 
 from __future__ import annotations
 
+import ipaddress
 import re
 import urllib.parse
 from dataclasses import dataclass
@@ -127,7 +128,7 @@ def parse_domain(text: str) -> str:
     if not text:
         raise ValueError("has no domain; write * for any")
     if text.startswith("["):
-        return text.lower()
+        return _parse_ipv6(text)
     domain = text.lower().rstrip(".") if text != "." else text
     if not domain.isascii():
         domain = ".".join(_to_ascii(label) for label in domain.split("."))
@@ -151,6 +152,13 @@ def parse_port(text: str) -> int:
     if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= 65535:
         raise ValueError(f"port {text!r} is not a number from 1 to 65535")
     return int(text)
+
+
+def _parse_ipv6(text: str) -> str:
+    try:
+        return f"[{ipaddress.IPv6Address(text.removeprefix('[').removesuffix(']'))}]"
+    except ValueError:
+        raise ValueError(f"domain {text!r} is no IPv6 address in brackets") from None
 
 
 def _to_ascii(label: str) -> str:

@@ -22,7 +22,7 @@ BELOW_CORE = {"proxy.errors", "proxy.secret", "proxy.settings"}
 """What core builds on: types without any behaviour that could reach outside."""
 
 PARTS_OF_AN_ADAPTER = {
-    "proxy.adapters.docker_source": {"proxy.adapters.docker_engine"},
+    "proxy.adapters.docker_source": {"proxy.adapters.docker_engine", "proxy.adapters.docker_view"},
     "proxy.adapters.docker_exec": {"proxy.adapters.docker_engine"},
     "proxy.adapters.probes": {"proxy.adapters.docker_engine", "proxy.adapters.docker_exec"},
     "proxy.adapters.file_source": {"proxy.adapters.file_watcher"},

@@ -1,0 +1,42 @@
+"""Values for tests of simple routing: settings, containers and models of that mode."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from proxy.core.certificate_set import ProxyCertificates
+from proxy.core.containers import Container
+from proxy.core.labels import ContainerSpec
+from proxy.core.model import RoutingModel
+from proxy.core.routing import build_routing_model
+from proxy.core.simple_routing import parse_container
+from proxy.settings import Settings
+from tests.builders import make_container, make_settings
+
+CLUSTER = "cd3dfe269056e4543acbec5e19b01c074"
+"""The cluster of the seed's examples, in cn-beijing."""
+
+
+def simple_settings(**variables: str) -> Settings:
+    """Settings of PROXY_MODE=acsrouting from variables, as the program parses them."""
+    return make_settings(PROXY_MODE="acsrouting", **variables)
+
+
+def simple_container(name: str = "web-1", addresses: str = "www.example.com", **labels: str) -> Container:
+    """A container whose port 80 answers `addresses`; further labels by what follows `aliyun.`, dots as `__`."""
+    named = {f"aliyun.{key.replace('__', '.')}": value for key, value in labels.items()}
+    return make_container(name, labels={"aliyun.routing.port_80": addresses, **named})
+
+
+def parse_simple(labels: Mapping[str, str], **variables: str) -> tuple[tuple[ContainerSpec, ...], tuple[str, ...]]:
+    """What a container with these labels asks for, and its problems as people read them."""
+    settings = simple_settings(**variables).routing.simple
+    specs, problems = parse_container(make_container(labels=dict(labels)), settings)
+    return specs, tuple(map(str, problems))
+
+
+def simple_model(*containers: Container, **variables: str) -> RoutingModel:
+    """The model of `containers`; the problems of their labels are not in it."""
+    settings = simple_settings(**variables)
+    specs = [spec for container in containers for spec in parse_container(container, settings.routing.simple)[0]]
+    return build_routing_model(specs, None, ProxyCertificates(), settings)

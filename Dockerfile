@@ -20,7 +20,7 @@ ENV PYTHONPATH=/opt/proxy PYTHONUNBUFFERED=1
 EXPOSE 80 443 1936
 VOLUME /var/lib/proxy
 STOPSIGNAL SIGTERM
-HEALTHCHECK --interval=5s --timeout=5s --start-period=10s CMD ["proxy", "health"]
+HEALTHCHECK --interval=10s --timeout=5s --start-period=10s CMD ["proxy", "health"]
 
 # Starts as root only to join the group of the Docker socket; then runs as `haproxy` (proxy/privileges.py).
 ENTRYPOINT ["tini", "-g", "--", "proxy"]

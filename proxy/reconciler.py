@@ -65,7 +65,7 @@ class Reconciler:
         if due.forced_by:
             plan: Plan = Reload((due.forced_by,))
         elif not self._running.is_synchronised:
-            plan = Reload(("first configuration",))
+            plan = Reload((self._running.why_not_synchronised,))
         else:
             plan = self._running.plan(change)
         if isinstance(plan, RuntimeUpdate):

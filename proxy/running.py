@@ -54,6 +54,7 @@ class Running:
         self._dirty_since: float | None = None
         self._is_untouched = True
         self.is_synchronised = False
+        self.why_not_synchronised = "first configuration"
 
     def plan(self, change: ModelChange) -> Plan:
         """Return how to bring HAProxy from the model before `change` to the one after it."""
@@ -77,6 +78,7 @@ class Running:
     def update(self, plan: RuntimeUpdate, now: float) -> None:
         """Carry out a plan; raises RuntimeApiError at the first command that is refused, and a reload is due then."""
         self.is_synchronised = self._is_untouched = False
+        self.why_not_synchronised = "the last update at runtime was not completed"
         self._runtime.execute(plan.commands)
         self._removals.take_back(plan.servers_returning, plan.backends_returning)
         self._removals.add(plan.servers_leaving, plan.backends_leaving, now)
@@ -91,6 +93,7 @@ class Running:
         self._store.promote(folder)
         if self._haproxy.is_running():
             self._is_untouched = False
+            self.why_not_synchronised = "the last reload failed"
             try:
                 self._haproxy.reload()
             except ReloadError:

@@ -74,7 +74,8 @@ class StubContainer:
             "NetworkSettings": {**networks, "Ports": {f"{self.port}/tcp": None}},
         }
 
-    def _all_labels(self) -> dict[str, str]:
+    def all_labels(self) -> dict[str, str]:
+        """Its labels with those that Compose gives it; events carry them, too."""
         own = {"com.docker.compose.project": self.project, "com.docker.compose.service": self.service}
         return {**own, **self.labels}
 

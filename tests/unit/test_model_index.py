@@ -1,0 +1,81 @@
+"""The model that is kept up to date is the one that would be built anew, whatever changes led to it."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from proxy.core.certificate_set import ProxyCertificates
+from proxy.core.containers import Container, State
+from proxy.core.labels import ContainerSpec, parse_container
+from proxy.core.model import RoutingModel
+from proxy.core.model_index import ModelIndex
+from proxy.core.routing import build_routing_model
+from tests.builders import make_container, make_pem, make_settings, one_line, with_labels
+
+HOSTS = ("a.com", "a.com/x", "*.com", "https://a.com", "a.com, b.com", "b.com:81", "*", "ws://a.com", "a.com/*.js")
+OTHERS = (
+    {"TCP_PORTS": "9000"},
+    {"TCP_PORTS": "9000/ssl, 80"},
+    {"TCP_PORTS": "81"},
+    {"required": "true"},
+    {"VIRTUAL_HOST": "a.com", "VIRTUAL_HOST_WEIGHT": "3"},
+    {"VIRTUAL_HOST": "https://a.com", "FORCE_SSL": "yes", "SSL_CERT": one_line(make_pem("a.com"))},
+    {"VIRTUAL_HOST": "b.com", "DEFAULT_SSL_CERT": one_line(make_pem("b.com"))},
+)
+LABELS = (*({"VIRTUAL_HOST": hosts} for hosts in HOSTS), *OTHERS)
+SERVICES = [f"s{number}" for number in range(7)]
+CHANGES = 60
+
+
+def draw_specs(rng: random.Random, service: str) -> tuple[ContainerSpec, ...]:
+    """The containers of a service after a change; none of them when it is gone."""
+    containers = [draw_container(rng, f"{service}-{number}") for number in range(rng.choice((0, 1, 1, 2)))]
+    return tuple(spec for spec, _ in map(parse_container, containers) if spec)
+
+
+def draw_container(rng: random.Random, name: str) -> Container:
+    state = rng.choice((State.RUNNING, State.RUNNING, State.STOPPING))
+    ports = rng.choice(((80,), (80, 9000), ()))
+    return make_container(name, ports=ports, state=state, created=rng.randrange(3), labels=with_labels(**rng.choice(LABELS)))
+
+
+def build_anew(specs: dict[str, tuple[ContainerSpec, ...]], **variables: str) -> RoutingModel:
+    every = [spec for group in specs.values() for spec in group]
+    return build_routing_model(every, None, ProxyCertificates(), make_settings(**variables))
+
+
+@pytest.mark.parametrize("variables", [{}, {"MODE": "tcp"}, {"FORCE_DEFAULT_BACKEND": "no"}], ids=["http", "tcp", "no-default"])
+@pytest.mark.parametrize("seed", range(8), ids=lambda seed: f"seed-{seed}")
+def test_index_comes_to_what_is_built_anew(seed: int, variables: dict[str, str]) -> None:
+    rng = random.Random(seed)
+    index = ModelIndex(make_settings(**variables), None, ProxyCertificates())
+    specs: dict[str, tuple[ContainerSpec, ...]] = {}
+
+    for _ in range(CHANGES):
+        changed = {f"shop:{name}": draw_specs(rng, name) for name in rng.sample(SERVICES, rng.randrange(1, 4))}
+        specs |= changed
+        index.update(changed)
+
+        assert build_anew(specs, **variables) == index.model()
+
+
+@pytest.mark.parametrize("seed", range(8), ids=lambda seed: f"seed-{seed}")
+def test_nothing_differs_exactly_when_the_model_is_the_same(seed: int) -> None:
+    rng = random.Random(seed)
+    index = ModelIndex(make_settings(), None, ProxyCertificates())
+
+    for _ in range(CHANGES):
+        name = rng.choice(SERVICES)
+        before = index.model()
+        change = index.update({f"shop:{name}": draw_specs(rng, name)})
+
+        after = index.model()
+        assert bool(change) == (before.backends != after.backends or before.listeners != after.listeners
+                                or tables(before) != tables(after) or before.certificates != after.certificates)
+
+
+def tables(model: RoutingModel) -> list[object]:
+    """What of the frontends stands in the configuration and the maps."""
+    return [(frontend.port, frontend.is_tls, frontend.tables) for frontend in model.frontends]

@@ -1,0 +1,226 @@
+"""What a change comes to on a running HAProxy: which commands, in which order, or why a reload."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pytest
+
+from proxy.core.backends import make_profile
+from proxy.core.certificate_set import ProxyCertificates
+from proxy.core.certificates import parse_certificate
+from proxy.core.containers import Container, State
+from proxy.core.labels import parse_container
+from proxy.core.model_index import ModelIndex
+from proxy.core.plans import Plan, Reload, RuntimeUpdate, Unchanged
+from proxy.core.runtime_commands import Command
+from proxy.core.runtime_plan import Loaded, make_runtime_plan, profiles_of
+from proxy.core.service_table import label_specs
+from tests.builders import make_container, make_pem, make_settings, one_line, with_labels
+
+OWN = ProxyCertificates(default=parse_certificate(make_pem("default.example")))
+PEM_A, PEM_B = one_line(make_pem("a.com")), one_line(make_pem("www.a.com", "a.com"))
+
+
+def web(name: str = "web-1", **labels: str) -> Container:
+    return make_container(name, labels=with_labels(**{"VIRTUAL_HOST": "a.com", **labels}))
+
+
+def api(**labels: str) -> Container:
+    return make_container("api-1", labels=with_labels(**{"VIRTUAL_HOST": "b.com", **labels}))
+
+
+def database(address: str = "10.0.0.1", **labels: str) -> Container:
+    return make_container("db-1", ports=(9000,), address=address, labels=with_labels(**{"TCP_PORTS": "9000", **labels}))
+
+
+def plan(
+    before: tuple[Container, ...],
+    after: tuple[Container, ...],
+    *,
+    has_runtime_backends: bool = True,
+    certificates: ProxyCertificates = OWN,
+) -> Plan:
+    """The plan that leads from one set of containers to another, on an HAProxy that has loaded the first."""
+    index = ModelIndex(make_settings(), None, certificates)
+    index.update(groups_of(before))
+    loaded = Loaded(profiles=profiles_of(index.model()), has_runtime_backends=has_runtime_backends)
+    gone = dict.fromkeys(groups_of(before), ())
+    change = index.update({**gone, **groups_of(after)})
+    return make_runtime_plan(change, loaded, leaving=frozenset(), leaving_backends={})
+
+
+def groups_of(containers: tuple[Container, ...]) -> Mapping[str, tuple[object, ...]]:
+    return label_specs(spec for spec, _ in map(parse_container, containers) if spec)  # type: ignore[return-value]
+
+
+def texts(found: Plan) -> list[str]:
+    """The commands of a plan, servers without what follows their address."""
+    assert isinstance(found, RuntimeUpdate), found
+    words = [command.text.split() for command in found.commands if isinstance(command, Command)]
+    return [" ".join(line[:5] if line[0] == "add" else line) for line in words]
+
+
+WEB_1 = "shop:web/web-1.7765622d3100:80"
+WEB_2 = "shop:web/web-2.7765622d3200:80"
+API = "shop:api/api-1.6170692d3100:80"
+DB = "tcp_9000/db-1.64622d310000:9000"
+
+UPDATES = {
+    "new-service": (
+        (web(),),
+        (web(), api()),
+        [
+            f"add backend shop:api from {make_profile(('mode http', 'balance roundrobin')).name}",
+            f"add server {API} 127.0.0.1:80 check",
+            f"enable health {API}",
+            f"set server {API} state ready",
+            "publish backend shop:api",
+            "add map maps/80-hosts.map",
+        ],
+    ),
+    "service-is-gone": (
+        (web(), api()),
+        (web(),),
+        ["del map maps/80-hosts.map hb.com", "unpublish backend shop:api", f"set server {API} state maint"],
+    ),
+    "scaled-up": (
+        (web(),),
+        (web(), web("web-2")),
+        [f"add server {WEB_2} 127.0.0.1:80 check", f"enable health {WEB_2}", f"set server {WEB_2} state ready"],
+    ),
+    "scaled-down": ((web(), web("web-2")), (web(),), [f"set server {WEB_2} state maint"]),
+    "another-virtual-host": (
+        (web(),),
+        (web(VIRTUAL_HOST="c.com"),),
+        ["add map maps/80-hosts.map", "del map maps/80-hosts.map ha.com"],
+    ),
+    "another-address": (
+        (database(),),
+        (database("10.0.0.2"),),
+        [f"set server {DB} addr 10.0.0.2 port 9000"],
+    ),
+    "new-certificate": (
+        (web(),),
+        (web(SSL_CERT=PEM_A),),
+        [
+            "new ssl cert certs/shop~web.pem",
+            "set ssl cert certs/shop~web.pem",
+            "commit ssl cert certs/shop~web.pem",
+            "add ssl crt-list certificates.list certs/shop~web.pem",
+        ],
+    ),
+    "renewed-certificate": (
+        (web(SSL_CERT=PEM_A),),
+        (web(SSL_CERT=PEM_B),),
+        ["set ssl cert certs/shop~web.pem", "commit ssl cert certs/shop~web.pem"],
+    ),
+    "certificate-is-gone": (
+        (web(SSL_CERT=PEM_A),),
+        (web(),),
+        ["del ssl crt-list certificates.list certs/shop~web.pem", "del ssl cert certs/shop~web.pem"],
+    ),
+}
+
+
+@pytest.mark.parametrize(("before", "after", "commands"), UPDATES.values(), ids=UPDATES)
+def test_change_takes_these_commands_and_no_reload(
+    before: tuple[Container, ...], after: tuple[Container, ...], commands: list[str]
+) -> None:
+    assert commands == texts(plan(before, after))
+
+
+RELOADS = {
+    "new-port": ((web(),), (web(VIRTUAL_HOST="a.com:81"),), "new listening port 81"),
+    "port-is-gone": ((web(VIRTUAL_HOST="a.com:81"),), (web(),), "port 81 is listened on no more"),
+    "port-turns-tls": (
+        (web(VIRTUAL_HOST="a.com:81"),),
+        (web(VIRTUAL_HOST="https://a.com:81"),),
+        "port 81 changes its settings",
+    ),
+    "new-tcp-port": ((web(),), (web(), database()), "new TCP port 9000"),
+    "tcp-port-changes": (
+        (database(),),
+        (database(BALANCE="source"),),
+        "TCP port 9000 changes its settings",
+    ),
+    "settings-of-a-backend": ((web(),), (web(BALANCE="source"),), "backend shop:web changes its settings"),
+    "settings-of-a-server": (
+        (web(),),
+        (web(HEALTH_CHECK="check inter 1s"),),
+        f"server {WEB_1} changes its settings",
+    ),
+    "settings-that-no-other-has": (
+        (web(),),
+        (web(), api(BALANCE="source")),
+        "new backend shop:api has settings that no other has",
+    ),
+    "settings-that-only-a-file-can-give": (
+        (web(),),
+        (web(), api(APPSESSION="S len 8 timeout 1h")),
+        "new backend shop:api has settings that only a reload can give it",
+    ),
+    "other-default-certificate": (
+        (web(DEFAULT_SSL_CERT=PEM_A),),
+        (web(), api(DEFAULT_SSL_CERT=PEM_A)),
+        "another default certificate",
+    ),
+}
+
+
+@pytest.mark.parametrize(("before", "after", "reason"), RELOADS.values(), ids=RELOADS)
+def test_change_takes_a_reload_for_this_reason(
+    before: tuple[Container, ...], after: tuple[Container, ...], reason: str
+) -> None:
+    certificates = ProxyCertificates() if "certificate" in reason else OWN
+
+    found = plan(before, after, certificates=certificates)
+
+    assert isinstance(found, Reload)
+    assert reason in found.reasons
+
+
+@pytest.mark.parametrize(("before", "after"), [((web(),), (web(), api())), ((web(), api()), (web(),))], ids=["new", "gone"])
+def test_older_haproxy_takes_a_reload_for_a_backend(before: tuple[Container, ...], after: tuple[Container, ...]) -> None:
+    found = plan(before, after, has_runtime_backends=False)
+
+    assert isinstance(found, Reload)
+    assert found.reasons[0].endswith("backend shop:api, which this HAProxy takes by a reload only")
+
+
+def test_first_certificate_takes_a_reload() -> None:
+    found = plan((web(),), (web(SSL_CERT=PEM_A),), certificates=ProxyCertificates())
+
+    assert Reload(("TLS termination begins or ends",)) == found
+
+
+def test_same_containers_take_nothing() -> None:
+    assert isinstance(plan((web(), api(), database()), (database(), api(), web())), Unchanged)
+
+
+def test_server_of_a_stopping_container_gets_no_more_requests() -> None:
+    stopping = make_container(labels=with_labels(VIRTUAL_HOST="a.com"), state=State.STOPPING)
+
+    assert [f"set server {WEB_1} state maint"] == texts(plan((web(),), (stopping,)))
+
+
+def test_server_that_comes_back_while_its_connections_end_is_taken_back() -> None:
+    index = ModelIndex(make_settings(), None, OWN)
+    index.update(groups_of((web(),)))  # type: ignore[arg-type]
+    change = index.update(groups_of((web(), web("web-2"))))  # type: ignore[arg-type]
+    backend, _, server = WEB_2.partition("/")
+
+    found = make_runtime_plan(change, Loaded(), leaving=frozenset({(backend, server)}), leaving_backends={})
+
+    assert [
+        f"set server {WEB_2} addr 127.0.0.1 port 80",
+        f"set server {WEB_2} weight 1",
+        f"set server {WEB_2} state ready",
+    ] == texts(found)
+    assert isinstance(found, RuntimeUpdate)
+    assert ((backend, server),) == found.servers_returning
+
+
+def test_reload_without_a_reason_cannot_be_made() -> None:
+    with pytest.raises(ValueError, match="needs a reason"):
+        Reload(())

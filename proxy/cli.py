@@ -25,7 +25,7 @@ COMMANDS = (
     ("check", "proxy.inspection:check", "would the configuration load? list every problem by container; change nothing"),
     ("render", "proxy.inspection:render", "print the configuration and the maps, passwords hidden; change nothing"),
     ("routes", "proxy.inspection:routes", "print which host and path leads to which service and servers, and their state"),
-    ("weight", "proxy.weighing:weight", "set a service's share of the visitors: SERVICE N, or SERVICE default; without, list"),
+    ("weight", "proxy.weighing:weight", "set a service's share of the visitors (SERVICE N, or SERVICE default), or list them"),
     ("reload", "proxy.operation:reload", "look at everything again, reload HAProxy, wait until the new worker serves"),
     ("health", "proxy.operation:health", "does HAProxy run, and did the last pass succeed? (for HEALTHCHECK)"),
 )

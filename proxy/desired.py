@@ -82,6 +82,10 @@ class Desired:
         """Return the whole model, without its problems."""
         return self._index.model()
 
+    def freeze(self) -> Callable[[], RoutingModel]:
+        """Return what builds the model of this moment, at any later one and in any thread."""
+        return self._index.snapshot().model
+
     def count_services(self) -> int:
         """Return how many services take part."""
         return self._index.count_services()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import logging
+import os
 import sys
 from collections.abc import Mapping
 
@@ -12,25 +13,26 @@ from proxy.adapters.haproxy_process import HaproxyProgram
 from proxy.adapters.state_files import StateLayout
 from proxy.engine_socket import docker_socket
 from proxy.exit_codes import OK
-from proxy.privileges import drop_root
+from proxy.privileges import Identity, drop_root
 from proxy.settings import Settings
 from proxy.supervisor import Supervisor
 from proxy.variables import unknown_variables
 
 logger = logging.getLogger(__name__)
 
+INIT = ("tini", "-g", "--")
+"""What runs as the first process of the image, after root has been dropped: it reaps orphans."""
+
 
 def run(options: argparse.Namespace, settings: Settings, environment: Mapping[str, str]) -> int:
     """Keep HAProxy and the controller running; return the exit code at the end."""
     folder = settings.runtime.state_folder
     if options.drop_root:
-        drop_root(
-            settings.haproxy.user,
-            settings.haproxy.group,
-            socket=docker_socket(environment),
-            state_folder=folder,
-            argv=[sys.executable, "-m", "proxy", "run", *(("--mode", options.mode) if options.mode else ())],
-        )
+        argv = [*INIT, sys.executable, "-m", "proxy", "run", *(("--mode", options.mode) if options.mode else ())]
+        if os.geteuid() == 0:
+            identity = Identity(settings.haproxy.user, settings.haproxy.group, docker_socket(environment))
+            drop_root(identity, settings.tls, folder, argv)
+        os.execvp(argv[0], argv)
     for warning in unknown_variables(environment):
         logger.warning("%s", warning)
     program = HaproxyProgram(settings.runtime.haproxy_binary, environment)

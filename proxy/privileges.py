@@ -1,47 +1,94 @@
 """From root to an ordinary user that can read the engine's socket and bind low ports, and nothing else.
 
 The image starts as root so that a plain `docker run -v /var/run/docker.sock:/var/run/docker.sock` works whatever group
-owns the socket. `setpriv` (util-linux) does the dropping: it keeps one capability in the ambient set, which Python cannot.
+owns the socket, and that certificates which only root may read can be mounted. `setpriv` (util-linux) does the dropping:
+it keeps one capability in the ambient set, which Python cannot.
 """
 
 from __future__ import annotations
 
 import grp
+import logging
 import os
 import pwd
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from proxy.errors import SettingsError
+from proxy.settings import TlsSettings
+
+logger = logging.getLogger(__name__)
 
 LOW_PORTS = "net_bind_service"
+COPIES = "mounted-certificates"
+"""Folder, below the state folder, of copies of certificates that only root may read."""
 
 
-def drop_root(user: str, group: str, *, socket: Path | None, state_folder: Path, argv: Sequence[str]) -> None:
-    """Replace this process by `argv`, run as `user`; do nothing when it is not root already.
+class Identity:
+    """Who the proxy is to run as. Raises SettingsError when there is no such user or group."""
 
-    The state folder becomes the user's. Raises SettingsError when `user` or `group` does not exist.
+    def __init__(self, user: str, group: str, socket: Path | None) -> None:
+        try:
+            self.uid, self.gid = pwd.getpwnam(user).pw_uid, grp.getgrnam(group).gr_gid
+        except KeyError as error:
+            raise SettingsError([f"HAPROXY_USER, HAPROXY_GROUP: {error.args[0]}"]) from None
+        self.groups = sorted({self.gid} | ({socket.stat().st_gid} if socket and socket.exists() else set()))
+
+    def may_read(self, path: Path) -> bool:
+        """Whether the file's mode lets this identity read it."""
+        status = path.stat()
+        if status.st_uid == self.uid:
+            return bool(status.st_mode & 0o400)
+        return bool(status.st_mode & (0o040 if status.st_gid in self.groups else 0o004))
+
+    def own(self, folder: Path) -> None:
+        """Make a folder and what is below it this identity's."""
+        for path in (folder, *(path for path in folder.rglob("*") if not path.is_symlink())):
+            os.chown(path, self.uid, self.gid)
+
+    def command(self, argv: Sequence[str]) -> list[str]:
+        """Return the command that runs `argv` as this identity."""
+        groups = ",".join(map(str, self.groups))
+        identity = [f"--reuid={self.uid}", f"--regid={self.gid}", f"--groups={groups}"]
+        return ["setpriv", *identity, *capability_options(), "--no-new-privs", "--", *argv]
+
+
+def drop_root(identity: Identity, tls: TlsSettings, state_folder: Path, argv: Sequence[str]) -> None:
+    """Replace this process, which is root's, by `argv`, run as `identity`; the state folder becomes that identity's."""
+    variables = copy_unreadable(identity, tls, state_folder)
+    identity.own(state_folder)
+    os.execve(shutil.which("setpriv") or "/usr/bin/setpriv", identity.command(argv), {**os.environ, **variables})
+
+
+def copy_unreadable(identity: Identity, tls: TlsSettings, state_folder: Path) -> Mapping[str, str]:
+    """Copy mounted certificates that only root may read, and return the variables that lead to the copies.
+
+    A folder is copied as a whole or not at all, so that there is one place to look at.
     """
-    if os.geteuid() != 0:
-        return
-    uid, gid = _look_up(user, group)
-    for folder in (state_folder, *(path for path in state_folder.rglob("*") if not path.is_symlink())):
-        os.chown(folder, uid, gid)
-    groups = sorted({gid} | ({socket.stat().st_gid} if socket and socket.exists() else set()))
-    os.execv(
-        shutil.which("setpriv") or "/usr/bin/setpriv",
-        [
-            "setpriv",
-            f"--reuid={uid}",
-            f"--regid={gid}",
-            f"--groups={','.join(map(str, groups))}",
-            *capability_options(),
-            "--no-new-privs",
-            "--",
-            *argv,
-        ],
-    )
+    variables: dict[str, str] = {}
+    for name, path in (("CERT_FOLDER", tls.certificate_folder), ("CA_CERT_FILE", tls.ca_file)):
+        if path is None or not path.exists():
+            continue
+        files = [file for file in (path.iterdir() if path.is_dir() else [path]) if file.is_file()]
+        if all(identity.may_read(file) for file in files):
+            continue
+        target = state_folder / COPIES / name.lower()
+        shutil.rmtree(target, ignore_errors=True)
+        target.mkdir(mode=0o700, parents=True)
+        for file in files:
+            shutil.copyfile(file, target / file.name)
+            (target / file.name).chmod(0o600)
+        variables[name] = str(target if path.is_dir() else target / path.name)
+        logger.warning(
+            "%s=%s: user %d may not read all of it, so it is copied now, and a change is seen at the next start only; "
+            "chmod o+r (or chown %d) it to have changes picked up at once",
+            name,
+            path,
+            identity.uid,
+            identity.uid,
+        )
+    return variables
 
 
 def capability_options() -> list[str]:
@@ -52,10 +99,3 @@ def capability_options() -> list[str]:
         return []
     keep = f"-all,+{LOW_PORTS}"
     return [f"--inh-caps={keep}", f"--ambient-caps={keep}", f"--bounding-set={keep}"]
-
-
-def _look_up(user: str, group: str) -> tuple[int, int]:
-    try:
-        return pwd.getpwnam(user).pw_uid, grp.getgrnam(group).gr_gid
-    except KeyError as error:
-        raise SettingsError([f"HAPROXY_USER, HAPROXY_GROUP: {error.args[0]}"]) from None

@@ -130,7 +130,7 @@ class Reconciler:
 
     def _outcome(self, plan: Plan, failure: str) -> Outcome:
         now = self._clock()
-        waits = [self._running.tend(self._desired.model, now)]
+        waits = [self._running.tend(self._desired.freeze, now)]
         expiry = self._desired.next_expiry()
         waits.append(None if expiry is None else max(expiry - now, 0.0))
         return Outcome(

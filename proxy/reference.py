@@ -1,7 +1,8 @@
 """Writes the reference tables of the READMEs from the tables that the program itself reads by.
 
-In: `VARIABLES`, `LABELS`, `ROUTING_LABELS`. Out: Markdown between the marks `<!-- variables:begin -->` and `<!-- variables:end -->` (the
-same with `labels` and `routing-labels`) in README.md and README.zh-CN.md. `python -m proxy.reference` writes; with `--check` it compares.
+In: `VARIABLES`, `LABELS`, `ROUTING_LABELS`. Out: Markdown between the marks `<!-- variables:begin -->` and
+`<!-- variables:end -->` (the same with `labels` and `routing-labels`) in README.md and README.zh-CN.md. `python -m
+proxy.reference` writes; with `--check` it compares.
 """
 
 from __future__ import annotations

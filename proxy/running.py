@@ -1,7 +1,8 @@
 """The HAProxy that runs, as far as this program has brought it: plans against it, changes it, keeps the disk equal to it.
 
 In: changes of the model. Out: HAProxy's new state, and files that a restart would start from. After every change the files
-on disk are brought up to date, a little later, so that a storm of changes is written once.
+on disk are brought up to date, a little later, so that a storm of changes is written once, and beside the thread that
+decides, so that no event waits for it.
 """
 
 from __future__ import annotations
@@ -15,15 +16,18 @@ from proxy.core.model import RoutingModel
 from proxy.core.model_change import ModelChange
 from proxy.core.plans import Plan, RuntimeUpdate
 from proxy.core.removals import Removals
-from proxy.core.rendering import CONFIG_FILE, DesiredState, Renderer
+from proxy.core.rendering import DesiredState, Renderer
 from proxy.core.runtime_plan import Loaded, make_runtime_plan, profiles_of
-from proxy.errors import ConfigCheckError, ReloadError, RuntimeApiError
-from proxy.ports import HaproxyControl, Runtime, StateStore
+from proxy.disk_writer import DiskWriter
+from proxy.errors import ReloadError, RuntimeApiError
+from proxy.ports import HaproxyControl, Runtime
 
 logger = logging.getLogger(__name__)
 
 DISK_LAG_SECONDS = 1.0
 """How long files may lag behind what runs."""
+BUSY_DISK_SECONDS = 0.05
+"""How soon to look again whether the write before has ended."""
 START_POLL_SECONDS = 0.1
 """How soon to look again for an HAProxy that is being started."""
 REMOVAL_RETRY_SECONDS = 0.5
@@ -38,7 +42,7 @@ class Running:
         self,
         *,
         renderer: Renderer,
-        store: StateStore,
+        store: DiskWriter,
         haproxy: HaproxyControl,
         runtime: Runtime,
         port_offset: int,
@@ -90,8 +94,10 @@ class Running:
         """Have HAProxy take over a checked candidate; raises ReloadError, and what ran before goes on."""
         self.is_synchronised = False
         self._refuse_taken_ports(desired, folder)
+        # Asked before there is anything to start from: a master that starts now reads the new files by itself.
+        was_running = self._haproxy.is_running()
         self._store.promote(folder)
-        if self._haproxy.is_running():
+        if was_running:
             self._is_untouched = False
             self.why_not_synchronised = "the last reload failed"
             try:
@@ -102,18 +108,24 @@ class Running:
         self._dirty_since = None
         self._note_loaded(desired.model)
 
-    def tend(self, model: Callable[[], RoutingModel], now: float) -> float | None:
-        """Delete what can be deleted, bring the disk up to date when that is due; return in how many seconds to come back."""
+    def tend(self, freeze: Callable[[], Callable[[], RoutingModel]], now: float) -> float | None:
+        """Delete what can be deleted, bring the disk up to date when that is due; return in how many seconds to come back.
+
+        `freeze` returns what builds the model of this moment, at any later one and in another thread.
+        """
         if self._removals and self.is_synchronised:
             self._try_removals(now)
-        if self._dirty_since is not None and now >= self._dirty_since + DISK_LAG_SECONDS:
+        if self._dirty_since is None and self._store.take_failure():
+            self._dirty_since = now
+        if self._dirty_since is not None and now >= self._dirty_since + DISK_LAG_SECONDS and not self._store.is_busy():
             self._dirty_since = None
-            self._write(self._renderer.render(model()))
+            build_model = freeze()
+            self._store.begin(lambda: self._renderer.render(build_model()))
         waits = [REMOVAL_RETRY_SECONDS] if self._removals else []
         if not self.is_synchronised:
             waits.append(START_POLL_SECONDS)
         if self._dirty_since is not None:
-            waits.append(self._dirty_since + DISK_LAG_SECONDS - now)
+            waits.append(max(self._dirty_since + DISK_LAG_SECONDS - now, BUSY_DISK_SECONDS))
         return min(waits, default=None)
 
     def _go_back(self) -> None:
@@ -155,17 +167,6 @@ class Running:
                     self._removals.done(removal)
         except RuntimeApiError as error:
             logger.debug("removals are put off: %s", error)
-
-    def _write(self, desired: DesiredState) -> None:
-        """Make the files on disk those of what runs, unless HAProxy would not start from them."""
-        folder = self._store.write_candidate(desired.files)
-        try:
-            self._haproxy.check(folder / CONFIG_FILE)
-        except ConfigCheckError as error:
-            self._store.discard(folder)
-            logger.error("the files on disk stay as they are, HAProxy would not start from the present ones: %s", error)
-        else:
-            self._store.promote(folder)
 
 
 def _ports_of(model: RoutingModel) -> frozenset[int]:

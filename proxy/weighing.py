@@ -26,7 +26,7 @@ from proxy.core.weights import DEFAULT_WEIGHT
 from proxy.exit_codes import NO_ANSWER, OK, PROBLEMS, SETTINGS_WRONG
 from proxy.reporting import Status, read_status
 from proxy.settings import RoutingMode, Settings
-from proxy.wiring import make_sources
+from proxy.wiring import make_sources, weight_label
 from proxy.world import World
 
 WAIT_SECONDS = 90.0
@@ -36,7 +36,7 @@ DEFAULT = "default"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Services:
-    """What can be weighed: the weight of each service by its label, None where that is silent, and other names for them."""
+    """What can be weighed: the weight of each service, None where no label gives one, and every name of a service."""
 
     weights: Mapping[str, int | None]
     names: Mapping[str, str]
@@ -80,7 +80,7 @@ def _read_services(settings: Settings, environment: Mapping[str, str]) -> _Servi
             specs = parse_container(container, allow_free_form=settings.routing.allow_extra_settings)[:1]
         service = service_label(container)
         for spec in filter(None, specs):
-            weights[service] = spec.settings.weight
+            weights[service] = spec.settings.weight if weight_label(settings) in container.labels else None
             names |= {spec.label: service, service: service}
     return _Services(weights=weights, names=names)
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import socket
+import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -38,6 +39,7 @@ from proxy.core.schedule import DuePass, Schedule, ScheduleSettings, Trigger, Tr
 from proxy.core.simple_routing import ROUTING_PREFIX
 from proxy.daemon import Daemon, PassResult, TriggerQueue, put_signals
 from proxy.desired import Desired
+from proxy.disk_writer import DiskWriter
 from proxy.engine_socket import docker_socket
 from proxy.errors import ProxyError, SettingsError
 from proxy.ports import ContainerSource, Overlay
@@ -48,6 +50,10 @@ from proxy.settings import RoutingMode, Settings, SourceKind
 from proxy.world import World
 
 logger = logging.getLogger(__name__)
+
+SWITCH_SECONDS = 0.0005
+"""How long the thread that decides waits, at each answer of a socket, for one that renders files; Python's own 5 ms would
+come to more than a whole pass."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,11 +107,15 @@ def find_sources(settings: Settings, environment: Mapping[str, str]) -> tuple[So
     return tuple(kinds)
 
 
+def weight_label(settings: Settings) -> str:
+    """Return the label that tells a service's weight in the mode of `settings`."""
+    is_simple = settings.routing.routing_mode is RoutingMode.SIMPLE
+    return f"{ROUTING_PREFIX}weight" if is_simple else f"{PREFIX}WEIGHT"
+
+
 def make_weight_file(settings: Settings) -> WeightFile:
     """Return the weights that `proxy weight` has set, laid over the label that the mode has for them."""
-    is_simple = settings.routing.routing_mode is RoutingMode.SIMPLE
-    label = f"{ROUTING_PREFIX}weight" if is_simple else f"{PREFIX}WEIGHT"
-    return WeightFile(settings.runtime.state_folder / WEIGHT_FILE, label)
+    return WeightFile(settings.runtime.state_folder / WEIGHT_FILE, weight_label(settings))
 
 
 def make_overlays(
@@ -136,7 +146,7 @@ def make_parts(
         paths,
     )
     sources = make_sources(settings, environment)
-    store = StateFiles(layout)
+    store = DiskWriter(StateFiles(layout), haproxy)
     desired = Desired(
         world=World(sources, overlays),
         read_certificates=CertificateFiles(settings.tls).read if _terminates_tls(settings) else ProxyCertificates,
@@ -165,6 +175,7 @@ def _terminates_tls(settings: Settings) -> bool:
 
 def run_controller(settings: Settings, environment: Mapping[str, str]) -> None:
     """Run passes until SIGTERM. Raises SettingsError, StateError or ConfigCheckError when it cannot even begin."""
+    sys.setswitchinterval(SWITCH_SECONDS)
     triggers = TriggerQueue()
     put_signals(triggers)
     overlays = make_overlays(settings, environment, triggers.put)

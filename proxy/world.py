@@ -1,7 +1,7 @@
 """What the sources say, merged: which containers have changed since the last look.
 
-In: sources, and overlays of what the proxy itself knows. Out: changed containers by key. A source that cannot be read keeps its last word; an error is never read as
-"no containers".
+In: sources, and overlays of what the proxy itself knows. Out: changed containers by key. A source that cannot be read
+keeps its last word; an error is never read as "no containers".
 """
 
 from __future__ import annotations

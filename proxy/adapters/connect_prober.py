@@ -12,7 +12,7 @@ from collections.abc import Callable
 from queue import Empty, SimpleQueue
 
 from proxy.core.readiness import Target
-from proxy.core.schedule import Trigger
+from proxy.core.schedule import Trigger, TriggerKind
 
 FIRST_PAUSE_SECONDS = 0.005
 LONGEST_PAUSE_SECONDS = 0.05
@@ -59,7 +59,8 @@ class ConnectProber:
             is_patient = self._loop.time() - started < PATIENCE_SECONDS
             pause = min(2 * pause, LONGEST_PAUSE_SECONDS) if is_patient else SLOW_PAUSE_SECONDS
         self._answers.put(target)
-        self._put(Trigger(reason=f"{target.name} accepts connections on port {target.port}"))
+        reason = f"{target.name} accepts connections on port {target.port}"
+        self._put(Trigger(reason=reason, kind=TriggerKind.ANSWER))
 
 
 async def _accepts(target: Target) -> bool:

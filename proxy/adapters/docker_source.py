@@ -14,7 +14,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import replace
 from queue import Empty, SimpleQueue
 
 from proxy.adapters.docker_view import DockerView, Engine, EventStream
@@ -26,8 +26,8 @@ from proxy.core.docker_json import (
 from proxy.core.schedule import Trigger
 from proxy.errors import SourceError
 
-MAX_INSPECTIONS = 32
-"""With more containers to look at again than this, one list call is cheaper than inspecting each."""
+MAX_LOOKS = 32
+"""With more containers to look at again than this, listing all in one call is cheaper than asking for each."""
 
 FIRST_DELAY_SECONDS = 0.1
 LONGEST_DELAY_SECONDS = 10.0
@@ -61,8 +61,8 @@ class DockerSource:
     def __init__(self, engine: Engine, own_container_id: str | None) -> None:
         self._engine = engine
         self._view = DockerView(engine, own_container_id)
-        self._hints: SimpleQueue[_Hint | None] = SimpleQueue()  # None: look at everything
-        self._pending: dict[str, str] = {}  # container id: the signal it was sent, if any
+        self._hints: SimpleQueue[EngineEvent | None] = SimpleQueue()  # None: look at everything
+        self._pending: list[EngineEvent] = []
         self._is_stale = True
         self._stopped = threading.Event()
         self._events: EventStream | None = None
@@ -83,18 +83,21 @@ class DockerSource:
         return self._view.make_snapshot() if touched is None else self._view.make_changes(touched)
 
     def _refresh(self) -> set[str] | None:
-        """Look at what the hints name and return its ids; None after looking at everything."""
+        """Look at what the events name and return its ids; None after looking at everything."""
         self._take_hints()
+        ids = {event.container_id for event in self._pending}
         touched: set[str] | None = None
-        if self._is_stale or len(self._pending) > MAX_INSPECTIONS or self._view.is_proxy_in(self._pending):
+        if self._is_stale or len(ids) > MAX_LOOKS or self._view.is_proxy_in(ids):
             self._view.read_all()
-            looked_at = {key for key, sent in self._pending.items() if sent}
+            ids = {event.container_id for event in self._pending if event.action in ("die", "kill")}
         else:
-            looked_at = touched = set(self._pending)
-        for container_id in sorted(looked_at):
-            patience = self._view.read_one(container_id, self._pending[container_id])
+            touched = ids
+        for event in self._pending:
+            patience = self._view.note_event(event)
             if patience:
-                self._look_again(container_id, patience)
+                self._look_again(event, patience)
+        for container_id in sorted(ids):
+            self._view.read_one(container_id)
         self._pending.clear()
         self._is_stale = False
         return touched
@@ -147,17 +150,16 @@ class DockerSource:
             if not event.has_labels_of_ours and not self._view.is_of_interest(event):
                 continue
             if not _repeats_health(event, healths):
-                hint = _Hint(container_id=event.container_id, signal=event.signal)
-                self._hints.put(None if event.action == "rename" else hint)
+                self._hints.put(None if event.action == "rename" else event)
                 put(Trigger(reason=str(event), container_id=event.container_id))
 
-    def _look_again(self, container_id: str, seconds: float) -> None:
+    def _look_again(self, event: EngineEvent, seconds: float) -> None:
         """Have a container that was told to stop looked at once more: one that lives on is taken back."""
 
         def hint() -> None:
-            self._hints.put(_Hint(container_id=container_id))
+            self._hints.put(replace(event, action="look again"))
             if self._put:
-                self._put(Trigger(reason=f"container {container_id[:12]} was told to stop", container_id=container_id))
+                self._put(Trigger(reason=f"container {event.name} was told to stop", container_id=event.container_id))
 
         timer = threading.Timer(seconds, hint)
         timer.daemon = True
@@ -172,15 +174,7 @@ class DockerSource:
             if hint is None:
                 self._is_stale = True
             else:
-                self._pending[hint.container_id] = hint.signal or self._pending.get(hint.container_id, "")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Hint:
-    """A container to look at again, and the signal that it was sent, if any."""
-
-    container_id: str
-    signal: str = ""
+                self._pending.append(hint)
 
 
 def _repeats_health(event: EngineEvent, healths: dict[str, str]) -> bool:

@@ -16,7 +16,6 @@ from proxy.core.containers import Container, ProxyContainer, Snapshot, State
 from proxy.core.docker_json import (
     EngineEvent,
     has_foreign_network,
-    is_listed,
     network_owner,
     parse_inspected,
     parse_links,
@@ -25,6 +24,9 @@ from proxy.core.docker_json import (
     parse_stop,
 )
 
+USUAL_STOP_SIGNALS = frozenset({signal.SIGINT, signal.SIGQUIT, signal.SIGKILL, signal.SIGTERM})
+USUAL_PATIENCE_SECONDS = 10
+"""How long the engine waits for a container to stop, unless told otherwise."""
 STOP_GRACE_SECONDS = 2.0
 """How long after the engine's own patience a container that was told to stop, and still runs, is taken back."""
 
@@ -42,6 +44,7 @@ class Engine(Protocol):
     address: str
 
     def list_containers(self) -> Sequence[Mapping[str, Any]]: ...
+    def find_container(self, container_id: str) -> Mapping[str, Any] | None: ...
     def inspect_container(self, container: str) -> Mapping[str, Any] | None: ...
     def open_events(self, since: int | None) -> EventStream: ...
 
@@ -58,6 +61,7 @@ class DockerView:
         self._borrowers: dict[str, set[str]] = {}
         # By id alone: environment and exposed ports of a container never change.
         self._inspected: dict[str, Container] = {}
+        self._dead: set[str] = set()  # who has died: the list may still show them as running for a moment
         self._stopping: dict[str, float] = {}  # container id: when it is taken back, if it still runs
 
     def is_of_interest(self, event: EngineEvent) -> bool:
@@ -77,6 +81,7 @@ class DockerView:
         """List every container, and inspect those of which the list does not say enough."""
         own = self._engine.inspect_container(self._own_container_id) if self._own_container_id else None
         links = parse_links(own) if own else {}
+        self._dead.clear()
         listed = [parse_listed(entry) for entry in self._engine.list_containers()]
         self._containers = {container.id: self._mark_stopping(self._complete(container, links)) for container in listed}
         self._stopping = {key: until for key, until in self._stopping.items() if key in self._containers}
@@ -87,27 +92,42 @@ class DockerView:
         self._links = links
         self._proxy = parse_proxy(own) if own else None
 
-    def read_one(self, container_id: str, signal_sent: str = "") -> float:
-        """Inspect one container; forget it when it has ended.
+    def note_event(self, event: EngineEvent) -> float:
+        """Take in what an event says by itself, without asking the engine, which may be busy with that container.
 
-        Returns, for one that was just sent the signal that stops it, in how many seconds it should have ended; else 0.
+        Returns, for a container that was told to stop, in how many seconds it should have ended; else 0.
         """
-        document = self._engine.inspect_container(container_id)
-        if document is None or not is_listed(document):
+        if event.action == "die":
+            self._dead.add(event.container_id)
+        elif event.action in ("start", "destroy"):
+            self._dead.discard(event.container_id)
+            self._stopping.pop(event.container_id, None)
+        elif event.action == "kill":
+            stop_signal, stop_seconds = self._stop_of(event)
+            if _number(event.signal) == _number(stop_signal):
+                self._stopping[event.container_id] = time.monotonic() + stop_seconds + STOP_GRACE_SECONDS
+                return stop_seconds + STOP_GRACE_SECONDS
+        return 0.0
+
+    def _stop_of(self, event: EngineEvent) -> tuple[str, int]:
+        """Return the signal that stops a container, and the engine's patience; usual signals are taken at their word."""
+        if _number(event.signal) in USUAL_STOP_SIGNALS:
+            return event.signal, USUAL_PATIENCE_SECONDS
+        document = self._engine.inspect_container(event.container_id)
+        return parse_stop(document) if document else ("", 0)
+
+    def read_one(self, container_id: str) -> None:
+        """Look at one container again; forget it when it has ended."""
+        entry = None if container_id in self._dead else self._engine.find_container(container_id)
+        if entry is None:
             for known in (self._containers, self._inspected, self._stopping):
                 known.pop(container_id, None)
-            return 0.0
-        stop_signal, stop_seconds = parse_stop(document)
-        is_told_to_stop = _number(signal_sent) in (_number(stop_signal), signal.SIGKILL)
-        patience = stop_seconds + STOP_GRACE_SECONDS if is_told_to_stop else 0.0
-        if patience:
-            self._stopping[container_id] = time.monotonic() + patience
-        container = parse_inspected(document)
-        if has_foreign_network(container) or _alias_of(container, self._links):
-            self._inspected[container_id] = container
+            return
+        container = parse_listed(entry)
+        if has_foreign_network(container):
+            self._inspected.pop(container_id, None)
         self._containers[container_id] = self._mark_stopping(self._complete(container, self._links))
         self._note_owner(container)
-        return patience
 
     def _mark_stopping(self, container: Container) -> Container:
         until = self._stopping.get(container.id)

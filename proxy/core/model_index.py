@@ -6,6 +6,7 @@ In: the specs of the service labels that changed. Out: a `ModelChange`, which te
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -113,6 +114,17 @@ class ModelIndex:
             certificates=self._certificates,
             problems=self.problems(),
         )
+
+    def snapshot(self) -> ModelIndex:
+        """Return an index whose `model` stays that of now; only for reading. Costs a copy of references."""
+        frozen = copy.copy(self)
+        frozen._shares = {**self._shares}
+        frozen._share_problems = {**self._share_problems}
+        frozen._defaults = {*self._defaults}
+        frozen._ports = {port: routes.snapshot() for port, routes in self._ports.items()}
+        frozen._listeners = {**self._listeners}
+        frozen._listener_problems = {**self._listener_problems}
+        return frozen
 
     def problems(self) -> tuple[Problem, ...]:
         """Return what costs services or parts of them their routes."""

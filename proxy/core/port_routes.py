@@ -6,6 +6,7 @@ in their order of precedence. Of two claims on one entry the first in order has 
 
 from __future__ import annotations
 
+import copy
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -134,6 +135,15 @@ class PortRoutes:
             changes.ordered["patterns"] = self._pattern_rows()
         self._dirty, self._is_wild_dirty = set(), False
         return changes
+
+    def snapshot(self) -> PortRoutes:
+        """Return routes that stay those of now; only for reading."""
+        frozen = copy.copy(self)
+        frozen.problems = {**self.problems}
+        frozen._claims = {**self._claims}
+        frozen._wild_claims = [*self._wild_claims]
+        frozen._hosts = {**self._hosts}
+        return frozen
 
     def routes(self) -> tuple[Route, ...]:
         """All routes that are served, in order of precedence."""

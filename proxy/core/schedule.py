@@ -2,7 +2,7 @@
 
 In: triggers with the time they came, and how passes ended. Out: the time of the next pass, and why. Rules: the first
 trigger after a quiet time acts at once; those that follow are coalesced until `holdoff_seconds` after the last pass, no
-longer, so that a storm that never ends still gets its passes; a failed pass is retried with growing delays; a resync is
+longer, so that a storm that never ends still gets its passes; a server's first answer waits for less; a failed pass is retried with growing delays; a resync is
 due `resync_seconds` after the last one. All times are in seconds of one monotonic clock.
 """
 
@@ -17,6 +17,8 @@ class TriggerKind(StrEnum):
 
     LOOK = "look"
     """Something may have changed: look again."""
+    ANSWER = "answer"
+    """A server that was waited for accepts connections: visitors may be waiting for it, so look almost at once."""
     FILES = "files"
     """A file besides the sources' own may have changed: look at files, too."""
     RELOAD = "reload"
@@ -40,6 +42,8 @@ class ScheduleSettings:
 
     holdoff_seconds: float = 0.05
     """Shortest pause between two passes: what comes within it is one pass."""
+    answer_holdoff_seconds: float = 0.002
+    """The same before a pass for an `ANSWER`; long enough for servers that started together to be one pass."""
     resync_seconds: float = 60.0
     """How long after the last full look everything is looked at again, which repairs what a hint missed."""
     first_retry_seconds: float = 0.5
@@ -75,6 +79,7 @@ class Schedule:
         self._failures = 0
         self._taken: DuePass | None = None
         self._is_about_files = False
+        self._has_answer = False
         self._again_at: float | None = None
 
     def add(self, trigger: Trigger, now: float) -> None:
@@ -84,6 +89,7 @@ class Schedule:
         if trigger.kind is TriggerKind.RELOAD:
             self._forced_by = self._forced_by or trigger.reason
         self._is_about_files |= trigger.kind is TriggerKind.FILES
+        self._has_answer |= trigger.kind is TriggerKind.ANSWER
         self._keep_reason(trigger.reason)
 
     def due_time(self) -> float:
@@ -93,7 +99,9 @@ class Schedule:
         if self._failures:
             return self._retry_time()
         if self._pending_since is not None:
-            return max(self._pending_since, self._last_end + self._settings.holdoff_seconds)
+            settings = self._settings
+            holdoff_seconds = settings.answer_holdoff_seconds if self._has_answer else settings.holdoff_seconds
+            return max(self._pending_since, self._last_end + holdoff_seconds)
         resync = self._last_resync + self._settings.resync_seconds
         return resync if self._again_at is None else min(resync, self._again_at)
 
@@ -112,7 +120,7 @@ class Schedule:
             is_about_files=self._is_about_files,
         )
         self._pending_since, self._reasons, self._dropped_reasons, self._forced_by = None, {}, 0, ""
-        self._is_about_files, self._again_at = False, None
+        self._is_about_files, self._has_answer, self._again_at = False, False, None
         return self._taken
 
     def record_success(self, now: float, again_in: float | None = None) -> None:

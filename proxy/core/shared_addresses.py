@@ -17,6 +17,7 @@ from proxy.core.service_table import ServiceTable
 from proxy.core.services import Service, build_service, group_services, join_keys
 from proxy.core.syntax import BackendName
 from proxy.core.virtual_host import VirtualHost
+from proxy.core.weights import DEFAULT_WEIGHT
 from proxy.settings import RoutingMode
 
 SHARED_PREFIX = "shared:"
@@ -102,7 +103,7 @@ def _shared_service(parts: Sequence[Service], hosts: Sequence[VirtualHost]) -> S
 
 
 def _without_zero_weight(spec: ContainerSpec) -> ContainerSpec:
-    weight = spec.settings.weight or None
+    weight = spec.settings.weight or DEFAULT_WEIGHT
     return dataclasses.replace(spec, settings=dataclasses.replace(spec.settings, weight=weight))
 
 

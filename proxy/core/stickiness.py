@@ -33,7 +33,8 @@ def stickiness_lines(*, idle_seconds: int, life_seconds: int) -> tuple[str, ...]
         f"http-request {_remove(COOKIE)} if {{ var(txn.sticky_is_over) -m bool }}",
         f"http-request {_remove(TIMES_COOKIE)} if {{ req.cook({TIMES_COOKIE}) -m found }}",
         "http-request del-header Cookie if { req.hdr(Cookie) -m len 0 }",
-        "http-request set-var(txn.sticky_renews) bool(true) unless { var(txn.sticky_first) -m found } { var(txn.sticky_idle) -m found }",
+        "http-request set-var(txn.sticky_renews) bool(true) unless"
+        " { var(txn.sticky_first) -m found } { var(txn.sticky_idle) -m found }",
         f"http-request set-var(txn.sticky_renews) bool(true) if {{ var(txn.sticky_idle) -m int ge {renew_seconds} }}",
         "http-request set-var(txn.sticky_first) date() unless { var(txn.sticky_first) -m found }",
         f"http-after-response add-header Set-Cookie {TIMES_COOKIE}=%[var(txn.sticky_first)]-%[date];\\ path=/"

@@ -4,6 +4,8 @@ own language are in `test_backend_lines`, certificates in `test_tls`, ports in `
 
 from __future__ import annotations
 
+from collections import Counter
+
 import pytest
 
 from tests.builders import make_pem, one_line
@@ -190,6 +192,16 @@ def test_failover_service_answers_only_when_the_others_are_down(product: Product
 
     assert {"main-1"} == while_up
     assert {"spare-1"} == set(serving.servers())
+
+
+def test_visitors_are_shared_by_the_weights_of_services(product: Product) -> None:
+    old = product.backend("old-1").container(VIRTUAL_HOST=HOST, WEIGHT="75")
+    new = product.backend("new-1").container(VIRTUAL_HOST=HOST, WEIGHT="25")
+    waiting = product.backend("next-1").container(VIRTUAL_HOST=HOST, WEIGHT="0")
+
+    servers = product.serve(old, new, waiting).servers(8)
+
+    assert {"old-1": 6, "new-1": 2} == Counter(servers)
 
 
 def test_fault_in_a_label_costs_only_its_own_service(product: Product) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from proxy.adapters.docker_source import MAX_INSPECTIONS, DockerSource, find_own_container_id
+from proxy.adapters.docker_source import MAX_LOOKS, DockerSource, find_own_container_id
 from proxy.core.containers import Attachment, ContainerPort, Snapshot, State
 from proxy.core.schedule import Trigger
 from proxy.errors import SourceError
@@ -50,16 +50,23 @@ class FakeEngine:
 
     def list_containers(self) -> list[Document]:
         self._ask("list")
-        return [
-            {
-                "Id": document["Id"],
-                "Names": [document["Name"]],
-                "State": document["State"]["Status"],
-                "HostConfig": {"NetworkMode": document["HostConfig"]["NetworkMode"]},
-                "NetworkSettings": document["NetworkSettings"],
-            }
-            for document in self.documents.values()
-        ]
+        return [self._entry(document) for document in self.documents.values()]
+
+    def find_container(self, container_id: str) -> Document | None:
+        self._ask(f"find {container_id}")
+        document = self.documents.get(container_id)
+        is_listed = document and document["State"]["Status"] in ("running", "paused", "restarting")
+        return self._entry(document) if document and is_listed else None
+
+    @staticmethod
+    def _entry(document: Document) -> Document:
+        return {
+            "Id": document["Id"],
+            "Names": [document["Name"]],
+            "State": document["State"]["Status"],
+            "HostConfig": {"NetworkMode": document["HostConfig"]["NetworkMode"]},
+            "NetworkSettings": document["NetworkSettings"],
+        }
 
     def inspect_container(self, container: str) -> Document | None:
         self._ask(f"inspect {container}")
@@ -148,7 +155,7 @@ def test_read_without_a_hint_asks_nothing() -> None:
     assert engine.calls == []
 
 
-def test_one_event_costs_one_inspection() -> None:
+def test_one_event_costs_one_look_at_its_container() -> None:
     engine = FakeEngine(make_document("a"))
     with watched(engine) as running:
         running.source.read()
@@ -158,7 +165,7 @@ def test_one_event_costs_one_inspection() -> None:
         running.send(make_event("b"))
 
         assert ids_of(running.source.read()) == ["a", "b"]
-        assert engine.calls == ["inspect b"]
+        assert engine.calls == ["find b"]
         assert running.triggers[-1] == Trigger(reason="container b: start", container_id="b")
 
 
@@ -185,7 +192,7 @@ def test_ended_container_leaves_the_snapshot(document: Document | None) -> None:
 
 
 def test_many_hints_are_one_list_call() -> None:
-    engine = FakeEngine(*(make_document(f"c{number}") for number in range(MAX_INSPECTIONS + 1)))
+    engine = FakeEngine(*(make_document(f"c{number}") for number in range(MAX_LOOKS + 1)))
     with watched(engine) as running:
         running.source.read()
         engine.calls.clear()
@@ -416,4 +423,4 @@ def test_event_of_a_container_without_our_labels_costs_nothing() -> None:
         running.send(make_event("a"))
         running.source.read()
 
-        assert ["inspect a"] == engine.calls
+        assert ["find a"] == engine.calls

@@ -7,7 +7,7 @@ import pytest
 
 from proxy.core.certificate_set import ProxyCertificates
 from proxy.core.certificates import parse_certificate
-from proxy.core.containers import Container, Health, ProxyContainer, State
+from proxy.core.containers import Attachment, Container, Health, ProxyContainer, State
 from proxy.core.labels import parse_container
 from proxy.core.model import RoutingModel, Server
 from proxy.core.routing import build_routing_model
@@ -179,3 +179,24 @@ def test_container_outside_the_scope_is_told_of_without_a_problem() -> None:
     assert ["is outside the scope of project 'shop'; add blog:web to ADDITIONAL_SERVICES, or set it to *"] == [
         note.reason for note in model.notes
     ]
+
+
+NETWORKS = tuple(Attachment(network=name, address=f"10.0.{number}.2") for number, name in enumerate(("a", "b", "c")))
+
+
+@pytest.mark.parametrize(
+    ("labels", "variables", "expected"),
+    [
+        pytest.param({}, {}, "10.0.0.2", id="first-by-name"),
+        pytest.param({}, {"PROXY_NETWORK": "b"}, "10.0.1.2", id="variable"),
+        pytest.param({"NETWORK": "c"}, {"PROXY_NETWORK": "b"}, "10.0.2.2", id="label-wins"),
+    ],
+)
+def test_network_over_which_a_container_is_reached(
+    labels: dict[str, str], variables: dict[str, str], expected: str
+) -> None:
+    container = make_container(address="", networks=NETWORKS, labels=with_labels(VIRTUAL_HOST="x.com", **labels))
+
+    (backend,) = make_model(container, settings=make_settings(**variables)).backends
+
+    assert [expected] == [server.address for server in backend.servers]

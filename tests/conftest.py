@@ -1,0 +1,10 @@
+"""Options of the whole test-suite."""
+
+from __future__ import annotations
+
+import pytest
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`--update-golden`: write what is into the lower half of the files in tests/golden, for review with git diff."""
+    parser.addoption("--update-golden", action="store_true", help="rewrite the expected half of tests/golden/*.txt")

@@ -1,0 +1,151 @@
+"""Fakes for the ports of the program (`proxy/ports.py`): what a pass meets, without engine, network and HAProxy."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from proxy.core.containers import Container, Snapshot
+from proxy.core.readiness import Target
+from proxy.core.runtime_commands import Action, Command, ReplaceMap
+from proxy.core.schedule import Trigger
+from proxy.errors import ConfigCheckError, ReloadError, RuntimeApiError
+
+
+class FakeSource:
+    """Containers that a test sets; each reading tells what differs from the one before."""
+
+    name = "docker"
+
+    def __init__(self) -> None:
+        self._containers: dict[str, Container] = {}
+        self._told: dict[str, Container] | None = None
+
+    def set(self, containers: Iterable[Container]) -> None:
+        """From now on, exactly these run."""
+        self._containers = {container.id: container for container in containers}
+
+    def read_changes(self) -> Snapshot:
+        told, self._told = self._told, dict(self._containers)
+        if told is None:
+            return Snapshot(containers=tuple(self._containers.values()))
+        changed = [container for key, container in self._containers.items() if told.get(key) != container]
+        return Snapshot(
+            containers=tuple(changed), gone=tuple(sorted(told.keys() - self._containers.keys())), is_complete=False
+        )
+
+    def invalidate(self) -> None:
+        self._told = None
+
+    def watch(self, put: Callable[[Trigger], None]) -> None:
+        """Nothing happens by itself."""
+
+    def stop(self) -> None:
+        """Nothing runs."""
+
+
+class FakeProber:
+    """Servers answer as soon as they are waited for, or only when a test says so."""
+
+    def __init__(self, *, answers_at_once: bool = True) -> None:
+        self.waited_for: frozenset[Target] = frozenset()
+        self._answers_at_once = answers_at_once
+        self._answers: set[Target] = set()
+
+    def wait_for(self, targets: frozenset[Target]) -> None:
+        self.waited_for = targets
+        if self._answers_at_once:
+            self._answers |= targets
+
+    def answer(self) -> None:
+        """Everybody who is waited for answers."""
+        self._answers |= self.waited_for
+
+    def take_answers(self) -> set[Target]:
+        answers, self._answers = self._answers, set()
+        return answers
+
+
+@dataclass(slots=True)
+class FakeHaproxy:
+    """An HAProxy that checks and reloads as told; `refuses` is a word that no configuration may hold."""
+
+    has_backends: bool = True
+    runs: bool = True
+    refuses: str = ""
+    reload_failure: str = ""
+    checks: int = 0
+    reloads: int = 0
+
+    def check(self, config: Path) -> None:
+        self.checks += 1
+        if self.refuses and self.refuses in config.read_text():
+            raise ConfigCheckError([f"{config}:1 : {self.refuses!r} is refused"])
+
+    def is_running(self) -> bool:
+        return self.runs
+
+    def reload(self) -> None:
+        if self.reload_failure:
+            raise ReloadError(self.reload_failure)
+        self.reloads += 1
+
+    def has_runtime_backends(self) -> bool:
+        if not self.runs:
+            raise RuntimeApiError("nothing answers")
+        return self.has_backends
+
+    def find_taken_ports(self, ports: Iterable[int]) -> tuple[int, ...]:
+        return ()
+
+
+@dataclass(slots=True)
+class FakeRuntime:
+    """Takes commands down; those that begin with `refuses` are refused, those with `attached` are not done yet."""
+
+    refuses: str = ""
+    attached: str = ""
+    sent: list[str] = field(default_factory=list)
+
+    def execute(self, actions: Iterable[Action]) -> None:
+        for action in actions:
+            text = f"replace map {action.file}" if isinstance(action, ReplaceMap) else action.text
+            if self.refuses and text.startswith(self.refuses):
+                raise RuntimeApiError(f"`{text}`: refused")
+            self.sent.append(text)
+
+    def is_done(self, command: Command) -> bool:
+        self.sent.append(command.text)
+        return not (self.attached and command.text.startswith(self.attached))
+
+
+class FakeStore:
+    """Files in memory, written before a call returns; a folder on disk holds only what HAProxy is to check."""
+
+    def __init__(self, folder: Path) -> None:
+        self.current: Mapping[str, str] | None = None
+        self.writes = 0
+        self._folder = folder
+        self._candidates: dict[Path, Mapping[str, str]] = {}
+        self._before: Mapping[str, str] | None = None
+
+    def write_candidate(self, files: Mapping[str, str]) -> Path:
+        self.writes += 1
+        folder = self._folder / str(self.writes)
+        folder.mkdir()
+        (folder / "haproxy.cfg").write_text(files["haproxy.cfg"])
+        self._candidates[folder] = files
+        return folder
+
+    def promote(self, candidate: Path) -> None:
+        self._before, self.current = self.current, self._candidates.pop(candidate)
+
+    def rollback(self) -> None:
+        self.current = self._before
+
+    def discard(self, candidate: Path) -> None:
+        del self._candidates[candidate]
+
+    def read_current(self) -> Mapping[str, str] | None:
+        return self.current

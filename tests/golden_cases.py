@@ -1,0 +1,85 @@
+"""The cases of tests/golden: variables and labelled containers above a rule line, what is made of them beneath.
+
+The upper half is YAML: `show` names the sections of haproxy.cfg (by the beginning of their first line, or `everything`)
+and the maps that the case is about; `pem:NAME` as a value stands for a certificate of that name.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from proxy.adapters.certificate_files import CertificateFiles
+from proxy.core.model import RoutingModel
+from proxy.settings import Settings
+from tests.builders import make_container, make_model, make_pem, make_renderer, make_settings, one_line, with_labels
+
+FOLDER = Path(__file__).parent / "golden"
+RULE = "=" * 80
+STATE = Path("/var/lib/proxy")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """One file. `given` is its upper half as it stands, `expected` the lower one."""
+
+    path: Path
+    given: str
+    expected: str
+
+    @property
+    def _parsed(self) -> dict[str, Any]:
+        parsed: dict[str, Any] = yaml.safe_load(self.given)
+        return parsed
+
+    def settings(self, **more: str) -> Settings:
+        """The case's variables, and `more`."""
+        return make_settings(**_with_pems(self._parsed.get("variables", {})), **more)
+
+    def model(self, settings: Settings) -> RoutingModel:
+        """The case's containers as the product sees them."""
+        containers = [
+            make_container(name, ports=tuple(given.get("ports", [80])), labels=with_labels(**_with_pems(given["labels"])))
+            for name, given in self._parsed["containers"].items()
+        ]
+        return make_model(*containers, settings=settings, certificates=CertificateFiles(settings.tls).read())
+
+    def shown(self) -> str:
+        """What the lower half should say."""
+        settings = self.settings()
+        model = self.model(settings)
+        renderer = make_renderer(settings, STATE)
+        files = renderer.render(model).files
+        config = renderer.render_config(model, show_secrets=False)
+        parts = [part for name in self._parsed["show"] for part in _find(name, config)]
+        parts += [f"# {name}\n{text}" for name, text in sorted(files.items()) if name.endswith(".map") and text]
+        parts += [f"# problem: {problem}\n" for problem in model.problems]
+        return "\n".join(part.strip("\n") + "\n" for part in parts)
+
+
+def read_cases() -> list[Case]:
+    """All cases, by name."""
+    cases = []
+    for path in sorted(FOLDER.glob("*.txt")):
+        given, _, expected = path.read_text().partition(f"{RULE}\n")
+        cases.append(Case(path=path, given=given, expected=expected))
+    return cases
+
+
+def _with_pems(values: dict[str, object]) -> dict[str, str]:
+    texts = {name: str(value) for name, value in values.items()}
+    return {
+        name: one_line(make_pem(text.removeprefix("pem:"))) if text.startswith("pem:") else text
+        for name, text in texts.items()
+    }
+
+
+def _find(name: str, config: str) -> list[str]:
+    """The sections of `config` that begin so."""
+    if name == "everything":
+        return [config]
+    return [section for section in re.split(r"\n\n(?=\S)", config) if section.startswith(name)]

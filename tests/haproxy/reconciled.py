@@ -1,0 +1,167 @@
+"""A real HAProxy that a real `Reconciler` keeps, fed with containers by a test: everything but engine, loop and waiting.
+
+Time is the test's, so that routes that linger and removals end when it says so.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from proxy.adapters.certificate_files import CertificateFiles
+from proxy.adapters.haproxy_process import HaproxyControl, HaproxyProgram
+from proxy.adapters.runtime_api import RuntimeApi
+from proxy.adapters.runtime_socket import MasterSocket, RuntimeSocket
+from proxy.adapters.state_files import StateFiles, StateLayout
+from proxy.admission import Admission
+from proxy.core.containers import Container
+from proxy.core.plans import Plan, Reload
+from proxy.core.rendering import CERTIFICATE_LIST
+from proxy.core.schedule import DuePass
+from proxy.desired import Desired
+from proxy.disk_writer import DiskWriter
+from proxy.reconciler import Reconciler
+from proxy.running import Running
+from proxy.settings import Settings
+from proxy.world import World
+from tests.builders import make_renderer
+from tests.eventually import eventually
+from tests.fakes import FakeProber, FakeSource
+from tests.haproxy.running import run_haproxy
+
+ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin"}
+LONG_ENOUGH_SECONDS = 400.0
+"""After this long every route that lingers and every removal has ended."""
+ORDERED_MAPS = ("patterns.map", "wildcards.map")
+FORCED_MAINT, CONFIGURED_MAINT, FORCED_DRAIN = 1, 4, 8
+"""Bits of `srv_admin_state` (management guide, `show servers state`)."""
+
+State = dict[str, object]
+"""What an HAProxy reports of itself, by what it is about."""
+
+
+class Reconciled:
+    """Bring containers in with `apply`; what each pass did is in `plans`."""
+
+    def __init__(self, binary: str, folder: Path, settings: Settings) -> None:
+        self.settings = settings
+        self.plans: list[Plan] = []
+        self.now = 0.0
+        layout = StateLayout(folder=folder)
+        program = HaproxyProgram(binary, ENVIRONMENT)
+        master = MasterSocket(layout.master_socket)
+        haproxy = HaproxyControl(program, master, layout.server_state, layout.start_mark)
+        self._command = program.master_command(layout.config, layout.master_socket)
+        self.socket = RuntimeSocket(layout.runtime_socket)
+        self._haproxy = haproxy
+        self._source = FakeSource()
+        renderer = make_renderer(settings, folder)
+        store = DiskWriter(StateFiles(layout), haproxy)
+        self._desired = Desired(
+            world=World([self._source]),
+            read_certificates=CertificateFiles(settings.tls).read,
+            admission=Admission(renderer, store, haproxy),
+            prober=FakeProber(),
+            settings=settings,
+            clock=lambda: self.now,
+        )
+        running = Running(
+            renderer=renderer, store=store, haproxy=haproxy, runtime=RuntimeApi(self.socket), port_offset=settings.haproxy.port_offset
+        )
+        self._reconciler = Reconciler(
+            desired=self._desired, running=running, renderer=renderer, store=store, haproxy=haproxy, clock=lambda: self.now
+        )
+
+    @contextmanager
+    def run(self, containers: Sequence[Container]) -> Iterator[None]:
+        """Run HAProxy from the files of `containers` until the block ends."""
+        self._source.set(containers)
+        self._pass(is_resync=True)
+        process = subprocess.Popen(self._command, env=ENVIRONMENT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        try:
+            eventually(self._haproxy.is_running)
+            eventually(lambda: self.report().get("backends"))
+            self._pass(is_resync=True)
+            self.plans.clear()
+            yield
+        finally:
+            process.terminate()
+            process.wait(timeout=20)
+
+    def apply(self, containers: Sequence[Container], *, seconds: float = 1.0) -> None:
+        """Let exactly `containers` run from now on, and have passes until all of them are taken in."""
+        self._source.set(containers)
+        self.now += seconds
+        for _ in range(2):  # the second one takes in who has answered
+            self._pass()
+
+    def settle(self) -> None:
+        """Let so much time go by that nothing lingers and nothing is left to be removed."""
+        for _ in range(3):
+            self.now += LONG_ENOUGH_SECONDS
+            self._pass()
+
+    def reload_reasons(self) -> list[str]:
+        """Why HAProxy was reloaded since it started."""
+        return [reason for plan in self.plans if isinstance(plan, Reload) for reason in plan.reasons]
+
+    def problems(self) -> list[str]:
+        """What users are told of."""
+        return [str(problem) for problem in self._desired.problems()]
+
+    def report(self) -> State:
+        """What the running HAProxy reports of itself."""
+        return report_state(self.socket)
+
+    def report_fresh(self, binary: str, folder: Path) -> State:
+        """What an HAProxy reports that is started now, in `folder` and on the same ports, from the present model."""
+        with run_haproxy(binary, folder, self._desired.model(), self.settings):
+            return report_state(RuntimeSocket(folder / "haproxy.sock"))
+
+    def _pass(self, *, is_resync: bool = False) -> None:
+        self.plans.append(self._reconciler.run_pass(DuePass(reasons=("test",), is_resync=is_resync)).plan)
+
+
+def report_state(socket: RuntimeSocket) -> State:
+    """Read backends, servers, maps and certificates; addresses in memory, order of creation and health are left out."""
+    maps = re.findall(r"^\S+ \((maps/[^)]+)\)", socket.send("show map"), re.MULTILINE)
+    lists = re.findall(r"^\S+\.list$", socket.send("show ssl crt-list"), re.MULTILINE)
+    listed = socket.send(f"show ssl crt-list {lists[0]}").splitlines() if lists else []
+    names = [line for line in socket.send("show ssl cert").splitlines() if line and not line.startswith("#")]
+    return {
+        "backends": sorted(set(socket.send("show backend").split()) - {"#", "name"}),
+        "servers": _servers(socket.send("show servers state")),
+        "maps": {name: _rows(name, socket.send(f"show map {name}")) for name in sorted(set(maps))},
+        CERTIFICATE_LIST: sorted(line for line in listed if not line.startswith("#")),
+        "certificates": {name: _certificate(socket.send(f"show ssl cert {name}")) for name in sorted(names)},
+    }
+
+
+def _servers(reply: str) -> dict[str, tuple[str, ...]]:
+    header, *rows = [line.split() for line in reply.splitlines()[1:] if line.strip()]
+    columns = header[1:]
+    found = {}
+    for row in rows:
+        values = dict(zip(columns, row, strict=False))
+        weight, port = values["srv_uweight"], values["srv_port"]
+        state = _administrative_state(int(values["srv_admin_state"]))
+        found[f"{values['be_name']}/{values['srv_name']}"] = (f"{values['srv_addr']}:{port}", weight, state)
+    return dict(sorted(found.items()))
+
+
+def _administrative_state(bits: int) -> str:
+    if bits & (FORCED_MAINT | CONFIGURED_MAINT):
+        return "maint"
+    return "drain" if bits & FORCED_DRAIN else "ready"
+
+
+def _rows(name: str, reply: str) -> list[str]:
+    rows = [line.partition(" ")[2] for line in reply.splitlines() if line.strip()]
+    return rows if name.endswith(ORDERED_MAPS) else sorted(rows)
+
+
+def _certificate(reply: str) -> list[str]:
+    return [line for line in reply.splitlines() if line.startswith(("Serial", "SHA1", "Status"))]

@@ -1,0 +1,30 @@
+"""HAProxy loads what the golden cases say, without an alert or a warning."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.builders import make_renderer
+from tests.golden_cases import Case, read_cases
+from tests.haproxy.running import write_files
+
+pytestmark = pytest.mark.haproxy
+
+CASES = read_cases()
+
+
+@pytest.mark.parametrize("case", CASES, ids=[case.path.stem for case in CASES])
+def test_case_passes_the_check_without_a_warning(case: Case, haproxy_binary: str, tmp_path: Path) -> None:
+    settings = case.settings()
+    write_files(tmp_path, make_renderer(settings, tmp_path).render(case.model(settings)).files)
+    (tmp_path / "server-state").write_text("1\n")
+    config = tmp_path / "current" / "haproxy.cfg"
+
+    command = [haproxy_binary, "-c", "-C", str(config.parent), "-f", str(config)]
+    checked = subprocess.run(command, capture_output=True, text=True, check=False)
+
+    assert 0 == checked.returncode, checked.stderr
+    assert "[WARNING]" not in checked.stderr

@@ -1,0 +1,175 @@
+"""The whole program with a services file, as a user starts it: what the variables of its own surroundings do, and that no
+command shows a secret."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.builders import TEMPLATES, make_pem, one_line
+from tests.eventually import eventually
+from tests.haproxy.backend_server import BackendServer
+from tests.haproxy.client import HOST, any_tls, ask
+from tests.haproxy.product import Product
+
+pytestmark = pytest.mark.haproxy
+
+ROOT = Path(__file__).parent.parent.parent
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Program:
+    """The program in a folder of its own; the services file is `services.yml` there."""
+
+    folder: Path
+    environment: Mapping[str, str]
+    offset: int
+
+    def write_services(self, **services: tuple[BackendServer, Mapping[str, str]]) -> None:
+        """Write the services file: name -> (where it is, its labels by their short names)."""
+        document = {
+            name: {
+                "labels": {f"aliyun.proxy.{label}": value for label, value in labels.items()},
+                "external": {"host": backend.address, "ports": [backend.port]},
+            }
+            for name, (backend, labels) in services.items()
+        }
+        draft = self.folder / "services.new"
+        draft.write_text(json.dumps({"name": "shop", "services": document}))  # JSON is YAML
+        draft.replace(self.folder / "services.yml")
+
+    def run(self, command: str, **variables: str) -> subprocess.CompletedProcess[str]:
+        """Run a command that ends by itself."""
+        environment = {**self.environment, **variables}
+        return subprocess.run(
+            self._command(command), env=environment, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
+        )
+
+    @contextmanager
+    def running(self, **variables: str) -> Iterator[subprocess.Popen[str]]:
+        """`proxy run`, until the block ends; what it says goes to `log`."""
+        with (
+            self.log.open("w") as log,
+            subprocess.Popen(
+                self._command("run"), env={**self.environment, **variables}, cwd=ROOT, stdout=log, stderr=log, text=True
+            ) as process,
+        ):
+            try:
+                yield process
+            finally:
+                process.terminate()
+
+    @property
+    def log(self) -> Path:
+        return self.folder / "log"
+
+    @property
+    def current(self) -> Path:
+        return self.folder / "state" / "current"
+
+    @staticmethod
+    def _command(command: str) -> list[str]:
+        return [sys.executable, "-m", "proxy", command]
+
+
+@pytest.fixture
+def program(product: Product, haproxy_binary: str, tmp_path: Path) -> Program:
+    environment = {
+        "PATH": os.environ["PATH"],
+        "PROXY_SOURCES": "file",
+        "PROXY_SERVICES_FILE": str(tmp_path / "services.yml"),
+        "PROXY_STATE_FOLDER": str(tmp_path / "state"),
+        "PROXY_HAPROXY": haproxy_binary,
+        "PROXY_PORT_OFFSET": str(product.port_offset),
+    }
+    return Program(folder=tmp_path, environment=environment, offset=product.port_offset)
+
+
+def test_services_of_the_file_are_served_and_followed(program: Program, product: Product) -> None:
+    first, second = product.backend("first"), product.backend("second")
+    program.write_services(web=(first, {"VIRTUAL_HOST": HOST}))
+
+    with program.running():
+        before = eventually(lambda: ask(80 + program.offset).server)
+        program.write_services(web=(second, {"VIRTUAL_HOST": HOST}))
+        eventually(lambda: ask(80 + program.offset).server == "second")
+
+    assert "first" == before
+
+
+def test_state_is_for_its_owner_only(program: Program, product: Product) -> None:
+    program.write_services(web=(product.backend(), {"VIRTUAL_HOST": f"https://{HOST}"}))
+
+    with program.running(DEFAULT_SSL_CERT=one_line(make_pem(HOST)), HTTP_BASIC_AUTH="alice:secret"):
+        eventually(lambda: ask(443 + program.offset, tls=any_tls()).status == 401)
+        modes = {path.name: path.stat().st_mode & 0o777 for path in program.current.rglob("*") if path.is_file()}
+
+    assert {"haproxy.cfg", "cert0.pem", "certificates.list"} <= modes.keys()
+    assert {0o600} == set(modes.values())
+
+
+@pytest.mark.parametrize(("variables", "is_shown"), [({}, False), ({"DEBUG": "true"}, True)], ids=["quiet", "debug"])
+def test_details_are_logged_when_asked_for(
+    program: Program, product: Product, variables: dict[str, str], is_shown: bool
+) -> None:
+    program.write_services(web=(product.backend(), {"VIRTUAL_HOST": HOST}))
+
+    with program.running(**variables):
+        eventually(lambda: ask(80 + program.offset).server)
+        eventually(lambda: " INFO " in program.log.read_text())
+
+    assert is_shown == (" DEBUG " in program.log.read_text())
+
+
+def test_templates_may_be_one_s_own(program: Program, product: Product) -> None:
+    own = program.folder / "templates"
+    shutil.copytree(TEMPLATES, own)
+    template = own / "haproxy.cfg.j2"
+    template.write_text(template.read_text().replace("global\n", "global\n    description our own\n", 1))
+    program.write_services(web=(product.backend(), {"VIRTUAL_HOST": HOST}))
+
+    rendered = program.run("render", PROXY_TEMPLATES=str(own))
+
+    assert "description our own" in rendered.stdout
+
+
+SECRETS = {
+    "HTTP_BASIC_AUTH": "alice:pw-of-alice",
+    "STATS_AUTH": "ops:pw-of-ops",
+    "DEFAULT_SSL_CERT": one_line(make_pem("default.example")),
+    "CA_CERT": one_line(make_pem("ca.example")),
+}
+
+
+@pytest.mark.parametrize("command", ["render", "check", "routes"])
+def test_no_command_shows_a_secret(program: Program, product: Product, command: str) -> None:
+    good, bad = product.backend(), product.backend("bad-1")
+    pem = make_pem(HOST)
+    program.write_services(
+        web=(good, {"VIRTUAL_HOST": f"https://{HOST}", "SSL_CERT": one_line(pem)}),
+        bad=(bad, {"VIRTUAL_HOST": "https://bad.example", "SSL_CERT": one_line(pem)[:400]}),
+    )
+
+    said = program.run(command, **SECRETS)
+
+    told = said.stdout + said.stderr
+    keys = [line for text in (pem, make_pem("default.example")) for line in text.splitlines()[1:4]]
+    assert "bad" in told
+    assert [] == [secret for secret in ("pw-of-alice", "pw-of-ops", *keys) if secret in told]
+
+
+def test_password_that_haproxy_refuses_is_not_shown(program: Program) -> None:
+    program.write_services()
+
+    said = program.run("check", HTTP_BASIC_AUTH_SECURE="alice:no-hash-at-all")
+
+    assert "no-hash-at-all" not in said.stdout + said.stderr

@@ -1,0 +1,109 @@
+"""Services of simple routing that name the same address share it; each set of services is one backend."""
+
+from __future__ import annotations
+
+import itertools
+import random
+
+from proxy.core.model import Backend, RoutingModel, ServerState
+from tests.simple import simple_container, simple_model
+
+PROBED = {"probe__url": "http://container/ping"}
+
+
+def routes_of(model: RoutingModel) -> dict[str, str]:
+    (frontend,) = model.frontends
+    return {f"{route.entry.domain}{route.entry.path}": route.backend for route in frontend.routes}
+
+
+def backend_of(model: RoutingModel, name: str) -> Backend:
+    return next(backend for backend in model.backends if backend.name == name)
+
+
+def test_service_alone_at_its_addresses_is_one_backend() -> None:
+    model = simple_model(simple_container("web-1", "www.example.com;wp"), simple_container("web-2", "www.example.com;wp"))
+
+    assert {"www.example.com": "shop:web:80", "wp.localhost": "shop:web:80"} == routes_of(model)
+    assert ["web-1", "web-2"] == [server.container for server in backend_of(model, "shop:web:80").servers]
+
+
+def test_each_set_of_services_is_a_backend() -> None:
+    model = simple_model(simple_container("blue-1", "a.com;b.com"), simple_container("green-1", "b.com"))
+
+    shared = "shared:shop:blue:80..shop:green:80"
+    assert {"a.com": "shop:blue:80", "b.com": shared} == routes_of(model)
+    assert {"shop:blue:80": ["blue-1"], shared: ["blue-1", "green-1"]} == {
+        backend.name: [server.container for server in backend.servers] for backend in model.backends
+    }
+
+
+def test_servers_of_a_shared_backend_take_their_health_from_the_service_s_own() -> None:
+    """Each service may probe another path, and no container is asked twice."""
+    model = simple_model(
+        simple_container("blue-1", probe__url="http://container/blue"),
+        simple_container("green-1", probe__url="tcp://container:80"),
+    )
+
+    shared = backend_of(model, "shared:shop:blue:80..shop:green:80")
+    names = {server.container: server.name for server in shared.servers}
+    assert [f"track shop:blue:80/{names['blue-1']}", f"track shop:green:80/{names['green-1']}"] == [
+        server.options for server in shared.servers
+    ]
+    assert ["check port 80 inter 2s fall 2 rise 2"] == [s.options for s in backend_of(model, "shop:blue:80").servers]
+
+
+def test_service_of_weight_0_gets_nothing_but_is_probed() -> None:
+    model = simple_model(simple_container("blue-1", **PROBED), simple_container("green-1", routing__weight="0", **PROBED))
+
+    shared = backend_of(model, "shared:shop:blue:80..shop:green:80")
+    (probed,) = backend_of(model, "shop:green:80").servers
+    assert [ServerState.READY, ServerState.MAINT] == [server.state for server in shared.servers]
+    assert [100, 0] == [server.service_weight for server in shared.servers]
+    assert ServerState.READY is probed.state
+    assert "shop:green:80" not in routes_of(model).values()
+
+
+def test_service_of_weight_0_alone_answers_nobody_and_is_probed() -> None:
+    model = simple_model(simple_container("green-1", routing__weight="0", **PROBED))
+
+    assert {"www.example.com": "shared:shop:green:80"} == routes_of(model)
+    assert [ServerState.MAINT] == [server.state for server in backend_of(model, "shared:shop:green:80").servers]
+    assert [ServerState.READY] == [server.state for server in backend_of(model, "shop:green:80").servers]
+
+
+def test_shared_backend_is_sticky_only_if_every_service_is() -> None:
+    model = simple_model(simple_container("blue-1"), simple_container("green-1", routing__session_sticky="false"))
+
+    (backend,) = model.backends
+    assert ["", ""] == [server.cookie for server in backend.servers]
+    assert not [line for line in backend.profile.lines if "cookie" in line.lower()]
+
+
+def test_redirect_names_its_domains_where_others_share_the_backend() -> None:
+    model = simple_model(simple_container("web-1", "a.com;b.com", routing__force_https="b.com"))
+
+    (backend,) = model.backends
+    (line,) = [line for line in backend.profile.lines if "redirect code 301" in line]
+    assert line.endswith("if { req.hdr(X-Forwarded-Proto) -i http } { req.hdr(host),host_only,lower -m str b.com }")
+
+
+def test_redirect_of_many_domains_stays_below_the_words_of_a_line() -> None:
+    """HAProxy refuses lines of more than 64 words."""
+    names = ";".join(f"d{number}.com" for number in range(100))
+    model = simple_model(simple_container("web-1", f"{names};other.com", routing__force_https=names))
+
+    lines = [line for line in model.backends[0].profile.lines if "redirect code 301" in line]
+    assert 3 == len(lines)
+    assert max(len(line.split()) for line in lines) < 64
+
+
+def test_order_of_containers_leaves_no_trace() -> None:
+    containers = [
+        simple_container(f"{name}-{number}", addresses, **PROBED)
+        for (name, addresses), number in itertools.product(
+            {"blue": "a.com;b.com", "green": "b.com", "red": "b.com/x;a.com"}.items(), (1, 2)
+        )
+    ]
+    shuffled = random.Random(7).sample(containers, len(containers))
+
+    assert simple_model(*containers) == simple_model(*shuffled)

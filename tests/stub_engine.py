@@ -91,6 +91,7 @@ class StubEngine:
     containers: dict[str, StubContainer] = field(default_factory=dict)
     streams: list[SimpleQueue[str | None]] = field(default_factory=list)
     inspections: int = 0
+    looks: int = 0
     lists: int = 0
 
     def start(self, container: StubContainer) -> None:
@@ -132,8 +133,14 @@ class _Conversation(http.server.BaseHTTPRequestHandler):
         if _VERSION.fullmatch(path):
             self._answer({"Version": "stub", "ApiVersion": API_VERSION, "MinAPIVersion": "1.24"})
         elif _LIST.fullmatch(path):
-            engine.lists += 1
-            self._answer([container.listed() for container in [*engine.containers.values()]])
+            ids = self._asked_ids()
+            if ids is None:
+                engine.lists += 1
+                self._answer([container.listed() for container in [*engine.containers.values()]])
+            else:
+                engine.looks += 1
+                found = [engine.containers[container_id] for container_id in ids if container_id in engine.containers]
+                self._answer([container.listed() for container in found])
         elif match := _INSPECTION.fullmatch(path):
             engine.inspections += 1
             container = engine.containers.get(match[1])
@@ -142,6 +149,12 @@ class _Conversation(http.server.BaseHTTPRequestHandler):
             self._stream(engine)
         else:
             self._answer("OK" if path == "/_ping" else {"message": "not in the stub"}, 200 if path == "/_ping" else 404)
+
+    def _asked_ids(self) -> list[str] | None:
+        """The ids that the list is filtered by, None for no filter."""
+        query = urllib.parse.parse_qs(urllib.parse.urlsplit(self.path).query)
+        ids = json.loads(query.get("filters", ["{}"])[0]).get("id")
+        return None if ids is None else list(ids)
 
     def address_string(self) -> str:
         return "stub"

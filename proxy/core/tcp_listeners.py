@@ -21,9 +21,7 @@ def build_listener(
     port: int, services: Sequence[Service], context: BuildContext, taken: str
 ) -> tuple[TcpListener | None, tuple[Problem, ...]]:
     """Build the listener of `port`; `taken` tells who else uses the port, empty when it is free."""
-    naming = [
-        member for service in services for member in service.members if port in {p.number for p in member.tcp_ports}
-    ]
+    naming = [member for service in services for member in service.members if port in {p.number for p in member.tcp_ports}]
     is_tls = context.terminates_tls and any(_is_tls(member, port) for member in naming)
     faults = [taken or _fault_of(member, port, context, is_tls=is_tls) for member in naming]
     problems = [

@@ -17,7 +17,7 @@ HOST = "shop.example"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """What came back; `headers` by their names in lower case. `server` is the backend that answered, empty where HAProxy itself did."""
+    """What came back; `headers` by their names in lower case. `server` is who answered, empty for HAProxy itself."""
 
     status: int
     headers: Mapping[str, str]

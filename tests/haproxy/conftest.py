@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.haproxy.product import Product
+from tests.haproxy.simple_site import SimpleSite, simple_site
 
 ENVIRONMENT_FILE = Path(__file__).parent.parent.parent / ".cache" / "real.env"
 
@@ -32,3 +33,10 @@ def product(haproxy_binary: str, tmp_path: Path) -> Iterator[Product]:
     """Runs what a test asks for, on each HAProxy, until the test ends."""
     with ExitStack() as stack:
         yield Product(haproxy_binary, tmp_path, stack)
+
+
+@pytest.fixture
+def site(haproxy_binary: str, tmp_path: Path) -> Iterator[SimpleSite]:
+    """The same for simple routing."""
+    with simple_site(haproxy_binary, tmp_path) as site:
+        yield site

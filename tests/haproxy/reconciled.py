@@ -54,12 +54,15 @@ class Reconciled:
         program = HaproxyProgram(binary, ENVIRONMENT)
         master = MasterSocket(layout.master_socket)
         haproxy = HaproxyControl(program, master, layout.server_state, layout.start_mark)
+        self.takes_backends_at_runtime = program.version().has_runtime_backends
         self._command = program.master_command(layout.config, layout.master_socket)
+        self._runtime_socket = layout.runtime_socket
         self.socket = RuntimeSocket(layout.runtime_socket)
         self._haproxy = haproxy
         self._source = FakeSource()
         renderer = make_renderer(settings, folder)
-        store = DiskWriter(StateFiles(layout), haproxy)
+        self._files = StateFiles(layout)
+        self._store = store = DiskWriter(self._files, haproxy)
         self._desired = Desired(
             world=World([self._source]),
             read_certificates=CertificateFiles(settings.tls).read,
@@ -82,14 +85,15 @@ class Reconciled:
         self._pass(is_resync=True)
         process = subprocess.Popen(self._command, env=ENVIRONMENT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         try:
-            eventually(self._haproxy.is_running)
-            eventually(lambda: self.report().get("backends"))
+            eventually(lambda: self._haproxy.is_running() and self._runtime_socket.exists())
             self._pass(is_resync=True)
             self.plans.clear()
             yield
         finally:
             process.terminate()
             process.wait(timeout=20)
+            self._store.read_current()  # waits for a write that has begun
+            self._files.close()
 
     def apply(self, containers: Sequence[Container], *, seconds: float = 1.0) -> None:
         """Let exactly `containers` run from now on, and have passes until all of them are taken in."""
@@ -138,6 +142,18 @@ def report_state(socket: RuntimeSocket) -> State:
         CERTIFICATE_LIST: sorted(line for line in listed if not line.startswith("#")),
         "certificates": {name: _certificate(socket.send(f"show ssl cert {name}")) for name in sorted(names)},
     }
+
+
+def differences(first: State, second: State, where: str = "") -> list[str]:
+    """Return what two reports do not agree on, one line each."""
+    found = []
+    for key in sorted({*first, *second}):
+        one, other = first.get(key), second.get(key)
+        if isinstance(one, dict) and isinstance(other, dict):
+            found += differences(one, other, f"{where}{key} ")
+        elif one != other:
+            found.append(f"{where}{key}: {one} is not {other}")
+    return found
 
 
 def _servers(reply: str) -> dict[str, tuple[str, ...]]:

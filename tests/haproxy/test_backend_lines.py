@@ -111,8 +111,7 @@ def test_lines_of_a_service_are_in_force_for_it_alone(product: Product) -> None:
 
 def test_line_of_a_service_wins_over_its_balance(product: Product) -> None:
     containers = [
-        product.backend(name).container(VIRTUAL_HOST=HOST, EXTRA_SETTINGS="balance source")
-        for name in ("web-1", "web-2")
+        product.backend(name).container(VIRTUAL_HOST=HOST, EXTRA_SETTINGS="balance source") for name in ("web-1", "web-2")
     ]
 
     assert 1 == len(set(product.serve(*containers).servers()))

@@ -92,9 +92,7 @@ def test_request_in_flight_is_cut_after_the_time_that_old_workers_have(
         except OSError:
             outcomes.append("cut")
 
-    with run_master(
-        haproxy_binary, tmp_path, product, backend.container(VIRTUAL_HOST=HOST), RELOAD_TIMEOUT="1"
-    ) as haproxy:
+    with run_master(haproxy_binary, tmp_path, product, backend.container(VIRTUAL_HOST=HOST), RELOAD_TIMEOUT="1") as haproxy:
         visitor = threading.Thread(target=keep_waiting, args=(haproxy,))
         visitor.start()
         eventually(lambda: ("GET", "/slow") in backend.targets())

@@ -92,9 +92,7 @@ def test_certificates_of_services_are_chosen_by_sni(product: Product) -> None:
 
 def test_default_certificate_of_a_service_is_shown_when_no_sni_matches(product: Product) -> None:
     first = product.backend("api-1").container(VIRTUAL_HOST=f"https://{OTHER}", SSL_CERT=one_line(make_pem(OTHER)))
-    second = product.backend("web-1").container(
-        VIRTUAL_HOST=f"https://{HOST}", DEFAULT_SSL_CERT=one_line(make_pem(HOST))
-    )
+    second = product.backend("web-1").container(VIRTUAL_HOST=f"https://{HOST}", DEFAULT_SSL_CERT=one_line(make_pem(HOST)))
 
     serving = product.serve(first, second)
 
@@ -160,9 +158,7 @@ def test_backends_are_told_that_the_visitor_came_by_https(product: Product) -> N
 
 
 @pytest.mark.parametrize("variable", ["CA_CERT", "CA_CERT_FILE"])
-def test_clients_must_present_a_certificate_of_the_authority(
-    product: Product, tmp_path: Path, variable: str
-) -> None:
+def test_clients_must_present_a_certificate_of_the_authority(product: Product, tmp_path: Path, variable: str) -> None:
     authority, stranger = Authority("ours"), Authority("strangers")
     (tmp_path / "ca.pem").write_text(authority.certificate)
     value = {"CA_CERT": one_line(authority.certificate), "CA_CERT_FILE": str(tmp_path / "ca.pem")}[variable]

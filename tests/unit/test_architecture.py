@@ -9,9 +9,7 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).parent.parent.parent / "proxy"
-MODULES = {
-    ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts): path for path in sorted(PACKAGE.rglob("*.py"))
-}
+MODULES = {".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts): path for path in sorted(PACKAGE.rglob("*.py"))}
 CORE = [name for name in MODULES if name.startswith("proxy.core.")]
 ADAPTERS = [name for name in MODULES if name.startswith("proxy.adapters.")]
 

@@ -111,7 +111,7 @@ def has_test(place: str) -> bool:
 
 
 def test_every_variable_has_a_test() -> None:
-    # Those of simple routing have theirs in `test_simple_settings`.
+    # Those of simple routing are tested with its labels.
     rows = {variable.name for variable in VARIABLES} - {variable.name for variable in SIMPLE_VARIABLES}
 
     assert rows == OF_VARIABLES.keys()

@@ -100,9 +100,7 @@ def test_label_wins_over_variable() -> None:
     assert ("source", "SRV insert") == (settings.balance, settings.cookie)
 
 
-@pytest.mark.parametrize(
-    ("alias", "expected"), [("web", "web"), ("web-1", "web"), ("web_2", "web"), ("web-1-b", "web-1-b")]
-)
+@pytest.mark.parametrize(("alias", "expected"), [("web", "web"), ("web-1", "web"), ("web_2", "web"), ("web-1-b", "web-1-b")])
 def test_aliases_that_differ_in_their_number_are_one_service(alias: str, expected: str) -> None:
     container = make_container(alias=alias, project="", service="")
 

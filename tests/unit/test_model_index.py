@@ -46,7 +46,9 @@ def build_anew(specs: dict[str, tuple[ContainerSpec, ...]], **variables: str) ->
     return build_routing_model(every, None, ProxyCertificates(), make_settings(**variables))
 
 
-@pytest.mark.parametrize("variables", [{}, {"MODE": "tcp"}, {"FORCE_DEFAULT_BACKEND": "no"}], ids=["http", "tcp", "no-default"])
+@pytest.mark.parametrize(
+    "variables", [{}, {"MODE": "tcp"}, {"FORCE_DEFAULT_BACKEND": "no"}], ids=["http", "tcp", "no-default"]
+)
 @pytest.mark.parametrize("seed", range(8), ids=lambda seed: f"seed-{seed}")
 def test_index_comes_to_what_is_built_anew(seed: int, variables: dict[str, str]) -> None:
     rng = random.Random(seed)
@@ -72,8 +74,12 @@ def test_nothing_differs_exactly_when_the_model_is_the_same(seed: int) -> None:
         change = index.update({f"shop:{name}": draw_specs(rng, name)})
 
         after = index.model()
-        assert bool(change) == (before.backends != after.backends or before.listeners != after.listeners
-                                or tables(before) != tables(after) or before.certificates != after.certificates)
+        assert bool(change) == (
+            before.backends != after.backends
+            or before.listeners != after.listeners
+            or tables(before) != tables(after)
+            or before.certificates != after.certificates
+        )
 
 
 def tables(model: RoutingModel) -> list[object]:

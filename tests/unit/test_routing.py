@@ -18,7 +18,9 @@ CERTIFICATES = ProxyCertificates(default=parse_certificate(make_pem("default.exa
 SHOP = (
     make_container("web-1", created=1, labels=with_labels(VIRTUAL_HOST="shop.com, *.shop.com/*.js", COOKIE="SRV insert")),
     make_container("web-2", created=2, labels=with_labels(VIRTUAL_HOST="shop.com, *.shop.com/*.js", BALANCE="source")),
-    make_container("api-1", labels=with_labels(VIRTUAL_HOST="https://shop.com/api/*", SSL_CERT=one_line(make_pem("shop.com")))),
+    make_container(
+        "api-1", labels=with_labels(VIRTUAL_HOST="https://shop.com/api/*", SSL_CERT=one_line(make_pem("shop.com")))
+    ),
     make_container("old-1", labels=with_labels(VIRTUAL_HOST="x.com", FAILOVER="yes")),
     make_container("new-1", labels=with_labels(VIRTUAL_HOST="x.com")),
     make_container("clash-1", labels=with_labels(VIRTUAL_HOST="shop.com, y.com")),
@@ -192,9 +194,7 @@ NETWORKS = tuple(Attachment(network=name, address=f"10.0.{number}.2") for number
         pytest.param({"NETWORK": "c"}, {"PROXY_NETWORK": "b"}, "10.0.2.2", id="label-wins"),
     ],
 )
-def test_network_over_which_a_container_is_reached(
-    labels: dict[str, str], variables: dict[str, str], expected: str
-) -> None:
+def test_network_over_which_a_container_is_reached(labels: dict[str, str], variables: dict[str, str], expected: str) -> None:
     container = make_container(address="", networks=NETWORKS, labels=with_labels(VIRTUAL_HOST="x.com", **labels))
 
     (backend,) = make_model(container, settings=make_settings(**variables)).backends

@@ -15,7 +15,7 @@ from proxy.core.model_index import ModelIndex
 from proxy.core.plans import Plan, Reload, RuntimeUpdate, Unchanged
 from proxy.core.runtime_commands import Command
 from proxy.core.runtime_plan import Loaded, make_runtime_plan, profiles_of
-from proxy.core.service_table import label_specs
+from proxy.core.service_table import Specs, label_specs
 from tests.builders import make_container, make_pem, make_settings, one_line, with_labels
 
 OWN = ProxyCertificates(default=parse_certificate(make_pem("default.example")))
@@ -45,13 +45,13 @@ def plan(
     index = ModelIndex(make_settings(), None, certificates)
     index.update(groups_of(before))
     loaded = Loaded(profiles=profiles_of(index.model()), has_runtime_backends=has_runtime_backends)
-    gone = dict.fromkeys(groups_of(before), ())
+    gone: dict[str, Specs] = dict.fromkeys(groups_of(before), ())
     change = index.update({**gone, **groups_of(after)})
     return make_runtime_plan(change, loaded, leaving=frozenset(), leaving_backends={})
 
 
-def groups_of(containers: tuple[Container, ...]) -> Mapping[str, tuple[object, ...]]:
-    return label_specs(spec for spec, _ in map(parse_container, containers) if spec)  # type: ignore[return-value]
+def groups_of(containers: tuple[Container, ...]) -> Mapping[str, Specs]:
+    return label_specs(spec for spec, _ in map(parse_container, containers) if spec)
 
 
 def texts(found: Plan) -> list[str]:
@@ -206,8 +206,8 @@ def test_server_of_a_stopping_container_gets_no_more_requests() -> None:
 
 def test_server_that_comes_back_while_its_connections_end_is_taken_back() -> None:
     index = ModelIndex(make_settings(), None, OWN)
-    index.update(groups_of((web(),)))  # type: ignore[arg-type]
-    change = index.update(groups_of((web(), web("web-2"))))  # type: ignore[arg-type]
+    index.update(groups_of((web(),)))
+    change = index.update(groups_of((web(), web("web-2"))))
     backend, _, server = WEB_2.partition("/")
 
     found = make_runtime_plan(change, Loaded(), leaving=frozenset({(backend, server)}), leaving_backends={})

@@ -80,9 +80,7 @@ def test_services_with_equal_virtual_hosts_are_one() -> None:
 
 
 def test_services_whose_virtual_hosts_differ_are_two() -> None:
-    services = services_of(
-        make_container("a-1", virtual_host="x.com"), make_container("b-1", virtual_host="x.com, y.com")
-    )
+    services = services_of(make_container("a-1", virtual_host="x.com"), make_container("b-1", virtual_host="x.com, y.com"))
 
     assert ["shop:a", "shop:b"] == [service.name for service in services]
 

@@ -1,5 +1,7 @@
 """The grammar of VIRTUAL_HOST (spec 1.4). What an entry matches is tested against real HAProxies."""
 
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -52,11 +54,10 @@ def test_entry_is_read_in_the_form_in_which_requests_are_compared(text: str, exp
 
 @pytest.mark.parametrize(("text", "reason"), BAD.items(), ids=[text[:20] for text in BAD])
 def test_bad_entry_is_quoted_with_what_is_wrong(text: str, reason: str) -> None:
-    with pytest.raises(ValueError) as caught:
+    with pytest.raises(ValueError, match=re.escape(reason)) as caught:
         parse_virtual_host(text)
 
     assert text[:40] in str(caught.value)
-    assert reason in str(caught.value)
 
 
 def test_entries_of_a_list_count_once_and_in_order() -> None:

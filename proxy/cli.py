@@ -27,7 +27,7 @@ COMMANDS = (
     ("routes", "proxy.inspection:routes", "print which host and path leads to which service and servers, and their state"),
     ("weight", "proxy.weighing:weight", "set a service's share of the visitors (SERVICE N, or SERVICE default), or list them"),
     ("reload", "proxy.operation:reload", "look at everything again, reload HAProxy, wait until the new worker serves"),
-    ("health", "proxy.operation:health", "does HAProxy run, and did the last pass succeed? (for HEALTHCHECK)"),
+    ("health", "proxy.operation:health", "does HAProxy run? also tells what the last pass did (for HEALTHCHECK)"),
 )
 
 EPILOG = """\

@@ -20,7 +20,7 @@ from proxy.adapters.state_files import StateLayout
 from proxy.core.commands import parse_server_states
 from proxy.core.model import Backend, RoutingModel, Server, ServerState
 from proxy.core.rendering import CERTIFICATE_FOLDER, DesiredState, Renderer
-from proxy.errors import Problem, RuntimeApiError
+from proxy.errors import Problem, RuntimeApiError, StateError
 from proxy.exit_codes import OK, PROBLEMS
 from proxy.reporting import count
 from proxy.settings import ProxyMode, Settings
@@ -74,9 +74,16 @@ class _Inspection:
     notes: tuple[Problem, ...]
 
 
+def _temporary_folder() -> tempfile.TemporaryDirectory[str]:
+    try:
+        return tempfile.TemporaryDirectory(prefix="proxy-")
+    except OSError as error:
+        raise StateError(f"no temporary folder can be written ({error.strerror}); mount one (--tmpfs /tmp)") from error
+
+
 @contextmanager
 def _inspection(settings: Settings, environment: Mapping[str, str]) -> Iterator[_Inspection]:
-    with tempfile.TemporaryDirectory(prefix="proxy-") as folder:
+    with _temporary_folder() as folder:
         overlays = [make_weight_file(settings)]
         parts = make_parts(settings, environment, Path(folder), overlays, lambda trigger: None)
         state, problems, notes = parts.reconciler.inspect()

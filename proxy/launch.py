@@ -31,7 +31,7 @@ def run(options: argparse.Namespace, settings: Settings, environment: Mapping[st
         argv = [*INIT, sys.executable, "-m", "proxy", "run", *(("--mode", options.mode) if options.mode else ())]
         if os.geteuid() == 0:
             identity = Identity(settings.haproxy.user, settings.haproxy.group, docker_socket(environment))
-            drop_root(identity, settings.tls, folder, argv)
+            drop_root(identity, settings, argv, environment)
         os.execvp(argv[0], argv)
     for warning in unknown_variables(environment):
         logger.warning("%s", warning)
@@ -48,4 +48,3 @@ def control(options: argparse.Namespace, settings: Settings, environment: Mappin
     # The wiring brings in everything, which the supervisor must not carry (see cli.COMMANDS).
     importlib.import_module("proxy.wiring").run_controller(settings, environment)
     return OK
-

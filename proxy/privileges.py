@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from proxy.errors import SettingsError
-from proxy.settings import TlsSettings
+from proxy.settings import Settings, TlsSettings
 
 logger = logging.getLogger(__name__)
 
@@ -54,11 +54,12 @@ class Identity:
         return ["setpriv", *identity, *capability_options(), "--no-new-privs", "--", *argv]
 
 
-def drop_root(identity: Identity, tls: TlsSettings, state_folder: Path, argv: Sequence[str]) -> None:
+def drop_root(identity: Identity, settings: Settings, argv: Sequence[str], environment: Mapping[str, str]) -> None:
     """Replace this process, which is root's, by `argv`, run as `identity`; the state folder becomes that identity's."""
-    variables = copy_unreadable(identity, tls, state_folder)
+    state_folder = settings.runtime.state_folder
+    variables = copy_unreadable(identity, settings.tls, state_folder)
     identity.own(state_folder)
-    os.execve(shutil.which("setpriv") or "/usr/bin/setpriv", identity.command(argv), {**os.environ, **variables})
+    os.execve(shutil.which("setpriv") or "/usr/bin/setpriv", identity.command(argv), {**environment, **variables})
 
 
 def copy_unreadable(identity: Identity, tls: TlsSettings, state_folder: Path) -> Mapping[str, str]:

@@ -74,9 +74,10 @@ class Running:
 
         Only one that has not been changed since it started can be known by its files.
         """
-        if not self._is_untouched or not self._haproxy.is_running() or self._store.read_current() != desired.files:
+        if not self._is_untouched or self._store.read_current() != desired.files:
             return False
-        self._note_loaded(desired.model)
+        if self._haproxy.is_running():
+            self._note_loaded(desired.model)
         return True
 
     def update(self, plan: RuntimeUpdate, now: float) -> None:

@@ -21,12 +21,20 @@ class FakeSource:
     def __init__(self) -> None:
         self._containers: dict[str, Container] = {}
         self._told: dict[str, Container] | None = None
+        self._single: Snapshot | None = None
 
     def set(self, containers: Iterable[Container]) -> None:
         """From now on, exactly these run."""
         self._containers = {container.id: container for container in containers}
 
+    def tell(self, *, changed: tuple[Container, ...] = (), gone: tuple[str, ...] = ()) -> None:
+        """The next reading tells just this; all that was set before goes on."""
+        self._single = Snapshot(containers=changed, gone=gone, is_complete=False)
+
     def read_changes(self) -> Snapshot:
+        single, self._single = self._single, None
+        if single:
+            return single
         told, self._told = self._told, dict(self._containers)
         if told is None:
             return Snapshot(containers=tuple(self._containers.values()))
@@ -50,12 +58,12 @@ class FakeProber:
 
     def __init__(self, *, answers_at_once: bool = True) -> None:
         self.waited_for: frozenset[Target] = frozenset()
-        self._answers_at_once = answers_at_once
+        self.answers_at_once = answers_at_once
         self._answers: set[Target] = set()
 
     def wait_for(self, targets: frozenset[Target]) -> None:
         self.waited_for = targets
-        if self._answers_at_once:
+        if self.answers_at_once:
             self._answers |= targets
 
     def answer(self) -> None:

@@ -47,16 +47,31 @@ class BuildContext:
     """The port to name in redirects to https; None where it is the default one."""
 
 
-def make_profile(lines: Sequence[str]) -> Profile:
-    """Return the profile of `lines`; equal lines give one name."""
-    digest = hashlib.sha256("\n".join(lines).encode()).hexdigest()[:12]
-    return Profile(name=f"profile_{digest}", lines=tuple(lines))
+def make_profile(mode: ProxyMode, lines: Sequence[str]) -> Profile:
+    """Return the profile of `lines`; equal lines in one mode give one name."""
+    every = ("mode " + mode, *lines)
+    digest = hashlib.sha256("\n".join(every).encode()).hexdigest()[:12]
+    return Profile(name=f"profile_{digest}", mode=mode, lines=every)
+
+
+def plain_profile(context: BuildContext) -> Profile:
+    """Return the profile of a service without settings of its own, which most are."""
+    return _profile_of(BackendSettings(), (), context)
+
+
+def _profile_of(settings: BackendSettings, extra: Sequence[str], context: BuildContext) -> Profile:
+    mode = _backend_mode(context)
+    lines = _http_lines(settings, context) if mode is ProxyMode.HTTP else _common_lines(settings, context)
+    return make_profile(mode, [*lines, *extra])
+
+
+def _backend_mode(context: BuildContext) -> ProxyMode:
+    return ProxyMode.TCP if context.settings.mode is ProxyMode.TCP else ProxyMode.HTTP
 
 
 def build_backend(service: Service, context: BuildContext) -> tuple[Backend, tuple[Problem, ...]]:
     """Build the backend of a service's HTTP ports (or of all its ports, with MODE=tcp)."""
-    mode = ProxyMode.TCP if context.settings.mode is ProxyMode.TCP else ProxyMode.HTTP
-    lines = _http_lines(service.settings, context) if mode is ProxyMode.HTTP else _common_lines(service.settings, context)
+    mode = _backend_mode(context)
     extra = service.settings.extra_lines
     # An ACL of a profile is unknown to the backend's own lines (manual, `acl`), so free-form lines stay together.
     shared, own = (extra, ()) if all(map(_fits_profile, extra)) else ((), extra)
@@ -65,7 +80,7 @@ def build_backend(service: Service, context: BuildContext) -> tuple[Backend, tup
     backend = Backend(
         name=service.name,
         mode=mode,
-        profile=make_profile(["mode " + mode, *lines, *shared]),
+        profile=_profile_of(service.settings, shared, context),
         lines=(*map(_kept_over_reloads, service.settings.session_lines), *own),
         servers=servers,
         services=service.labels,

@@ -14,6 +14,8 @@ from proxy.errors import RuntimeApiError
 
 _VERSION = re.compile(r"(?P<major>\d+)\.(?P<minor>\d+)(?:[.-](?:dev)?(?P<patch>\d+))?")
 _LOG_LINE = re.compile(r"\[(?P<level>[A-Z]+)\]\s+(?:\S+\s+)?\(\d+\)\s*:\s*(?P<text>.*)")
+_FORCED_MAINTENANCE = 0x01
+"""The bit of `srv_admin_state` for maintenance by command or configuration (management guide, `show servers state`)."""
 _SUMMARIES = ("Fatal errors found in configuration", "Error(s) found in configuration file")
 
 
@@ -151,18 +153,33 @@ def make_state_file(reply: str) -> str:
     """Turn the reply to `show servers state` into a server-state file (manual, `load-server-state-from-file`).
 
     The port in such a file wins over the configuration's, the address does not [tried: 2.6 and 3.4]; the file is safe
-    because a server's name holds its port.
+    because a server's name holds its port. Servers in maintenance are left out: the configuration that is loaded with the
+    file says who is in maintenance, and the file would keep a server there, and down, that has answered meanwhile [tried:
+    2.6 and 3.4].
     """
+    lines, columns = _state_lines(reply)
+    if "srv_admin_state" in columns:
+        place = columns.index("srv_admin_state")
+        lines[2:] = [line for line in lines[2:] if not int(line.split()[place]) & _FORCED_MAINTENANCE]
+    return "\n".join(lines) + "\n"
+
+
+def _state_lines(reply: str) -> tuple[list[str], list[str]]:
+    """Return the lines of `show servers state`, none empty, and the names of its columns."""
     lines = [line for line in reply.splitlines() if line.strip()]
     if len(lines) < 2 or not lines[1].startswith("#"):
         raise RuntimeApiError(f"`show servers state` replied something else: {reply[:200]!r}")
-    return "\n".join(lines) + "\n"
+    return lines, lines[1].lstrip("# ").split()
+
+
+def _without_forced_state(words: list[str], place: int) -> str:
+    words[place] = str(int(words[place]) & ~_FORCED_STATES)
+    return " ".join(words)
 
 
 def parse_server_states(reply: str) -> Mapping[tuple[str, str], str]:
     """Read `show servers state`: (backend, server) -> what people call its state (management guide, section 9.3)."""
-    lines = make_state_file(reply).splitlines()
-    columns = lines[1].lstrip("# ").split()
+    lines, columns = _state_lines(reply)
     states: dict[tuple[str, str], str] = {}
     for line in lines[2:]:
         row = dict(zip(columns, line.split(), strict=False))

@@ -57,6 +57,7 @@ class Profile:
     """Settings that backends share, as a named `defaults` section; the name follows from the lines."""
 
     name: str
+    mode: ProxyMode
     lines: tuple[str, ...]
 
 
@@ -104,7 +105,8 @@ class StoredCertificate:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RoutingModel:
-    """Everything HAProxy is to do. The first certificate answers where no SNI matches.
+    """Everything HAProxy is to do. The first certificate answers where no SNI matches. `plain_profile` is there even when no
+    backend has it, for the next one that comes.
 
     `problems` cost somebody a route; `notes` tell of containers that are left out on purpose.
     """
@@ -113,5 +115,6 @@ class RoutingModel:
     listeners: tuple[TcpListener, ...] = ()
     backends: tuple[Backend, ...] = ()
     certificates: tuple[StoredCertificate, ...] = ()
+    plain_profile: Profile | None = None
     problems: tuple[Problem, ...] = ()
     notes: tuple[Problem, ...] = ()

@@ -10,7 +10,7 @@ import copy
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from proxy.core.backends import BuildContext, build_backend
+from proxy.core.backends import BuildContext, build_backend, plain_profile
 from proxy.core.certificate_set import ProxyCertificates, brings_certificates, collect_certificates
 from proxy.core.containers import ProxyContainer, State
 from proxy.core.matching import Route
@@ -22,7 +22,7 @@ from proxy.core.services import Service
 from proxy.core.shared_addresses import make_table
 from proxy.core.syntax import BackendName
 from proxy.core.tcp_listeners import build_listener
-from proxy.core.virtual_host import Scheme, VirtualHost
+from proxy.core.virtual_host import VirtualHost
 from proxy.errors import Problem
 from proxy.settings import ProxyMode, Settings
 
@@ -77,9 +77,7 @@ class ModelIndex:
         return len(self._shares)
 
     def _nothing(self) -> ModelChange:
-        return ModelChange(
-            shapes=(self._shapes, self._shapes), certificates=(self._certificates, self._certificates)
-        )
+        return ModelChange(shapes=(self._shapes, self._shapes), certificates=(self._certificates, self._certificates))
 
     def groups(self) -> Mapping[str, Specs]:
         """Return the specs of every service label."""
@@ -112,6 +110,7 @@ class ModelIndex:
             listeners=tuple(self._listeners[port] for port in sorted(self._listeners)),
             backends=tuple(sorted(backends, key=lambda backend: backend.name)),
             certificates=self._certificates,
+            plain_profile=plain_profile(self._context),
             problems=self.problems(),
         )
 
@@ -209,7 +208,7 @@ class ModelIndex:
                 problems = (*problems, _report(service, "VIRTUAL_HOST", f"{entry}{fault}"))
                 continue
             claims.append(_claim(service, entry))
-            redirected = _redirected_entry(entry)
+            redirected = entry.plain_twin
             if redirected and service.settings.force_ssl and not self._fault_of(redirected):
                 claims.append(_claim(service, redirected, is_implied=True))
         return _Share(service=service, backend=backend, claims=tuple(claims), problems=problems)
@@ -278,10 +277,7 @@ class ModelIndex:
 
     def _build_listener(self, port: int) -> TcpListener | None:
         services = [self._shares[name].service for name in sorted(self._tcp_services.get(port, ()))]
-        listener, problems = build_listener(port, services, self._context, self._use_of(port))
-        self._listener_problems.pop(port, None)
-        if problems:
-            self._listener_problems[port] = problems
+        listener, self._listener_problems[port] = build_listener(port, services, self._context, self._use_of(port))
         return listener
 
     def _use_of(self, port: int) -> str:
@@ -297,13 +293,6 @@ def _claim(service: Service, entry: VirtualHost, *, is_implied: bool = False) ->
     route = Route(entry=entry, backend=service.name, weight=service.weight)
     is_lingering = all(member.container.state is State.STOPPED for member in service.members)
     return Claim(route=route, labels=service.labels, is_implied=is_implied or is_lingering)
-
-
-def _redirected_entry(entry: VirtualHost) -> VirtualHost | None:
-    """The plain entry that FORCE_SSL answers with a redirect, for an https entry on the usual port."""
-    if not entry.scheme.is_tls or entry.scheme.is_websocket or entry.port != HTTPS_PORT:
-        return None
-    return VirtualHost(scheme=Scheme.HTTP, domain=entry.domain, port=HTTP_PORT, path=entry.path)
 
 
 def _report(service: Service, setting: str, reason: str) -> Problem:

@@ -32,6 +32,10 @@ LOCAL_PEER = "this"
 WEBSOCKET_TIMEOUT = "1h"
 """How long a WebSocket may be silent where TIMEOUT does not tell (`tunnel`)."""
 
+RETRIES = ("retries 10", "retry-on conn-failure empty-response")
+"""A container closes its port at its stop signal, some milliseconds before HAProxy can know: whoever is sent there then is
+sent on to another, as often as it takes to find one that lives. Requests that are not safe to repeat are not."""
+
 MAX_RELOADS_OF_A_WORKER = 50
 """How many reloads an old worker may outlive: bounds their number where `hard-stop-after` bounds their time."""
 
@@ -66,7 +70,7 @@ class Renderer:
     """Renders models; keeps the text of backends that have not changed."""
 
     def __init__(self, environment: Environment, settings: Settings, paths: Paths) -> None:
-        self._config = environment.get_template("haproxy.cfg.j2")
+        self._environment = environment
         self._backend = environment.get_template("backend.cfg.j2")
         self._settings = settings
         self._paths = paths
@@ -88,8 +92,14 @@ class Renderer:
         return DesiredState(model=model, files=files)
 
     def render_config(self, model: RoutingModel, *, show_secrets: bool) -> str:
-        """Return haproxy.cfg; with `show_secrets` false, passwords are printed as `***`."""
-        head = self._config.render(
+        """Return haproxy.cfg; with `show_secrets` false, passwords are printed as `***`.
+
+        Templates that were changed since the last time are read again.
+        """
+        backend_template = self._environment.get_template("backend.cfg.j2")
+        if backend_template is not self._backend:
+            self._backend, self._backend_texts = backend_template, {}
+        head = self._environment.get_template("haproxy.cfg.j2").render(
             settings=self._settings,
             paths=self._paths,
             model=model,
@@ -97,7 +107,7 @@ class Renderer:
             tls_bind=self._tls_bind(model),
             logs=_log_targets(self._settings.haproxy.log_target),
             defaults={mode: self._default_lines(mode) for mode in (ProxyMode.HTTP, ProxyMode.TCP)},
-            profiles=_profiles(model.backends),
+            profiles=_profiles(model),
             userlist=USERLIST,
             peers=PEERS,
             local_peer=LOCAL_PEER,
@@ -139,6 +149,8 @@ class Renderer:
         haproxy = self._settings.haproxy
         own = ["log global", *(f"option {_eager(option)}" for option in haproxy.options)]
         own += [f"timeout {timeout}" for timeout in haproxy.timeouts]
+        if mode is ProxyMode.HTTP:
+            own += RETRIES
         # Not in TCP mode, where it would outrank `client` and `server` (manual, `timeout tunnel`).
         if mode is ProxyMode.HTTP and not any(timeout.startswith("tunnel ") for timeout in haproxy.timeouts):
             own.append(f"timeout tunnel {WEBSOCKET_TIMEOUT}")
@@ -188,10 +200,10 @@ def _has_stick_tables(model: RoutingModel) -> bool:
     return any(line.startswith("stick-table ") for backend in backends for line in backend.lines)
 
 
-def _profiles(backends: Sequence[Backend]) -> Sequence[tuple[str, Sequence[str]]]:
+def _profiles(model: RoutingModel) -> Sequence[tuple[str, Sequence[str]]]:
     """(header, lines) of each profile, by name; a profile builds on the defaults of its mode."""
-    used = {(backend.profile.name, backend.mode): backend.profile.lines for backend in backends}
-    return [(f"{name} from {mode}", lines) for (name, mode), lines in sorted(used.items())]
+    profiles = {backend.profile for backend in model.backends} | ({model.plain_profile} if model.plain_profile else set())
+    return [(f"{profile.name} from {profile.mode}", profile.lines) for profile in sorted(profiles, key=lambda p: p.name)]
 
 
 def _log_targets(target: str) -> Sequence[str]:

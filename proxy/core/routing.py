@@ -40,8 +40,9 @@ def is_served(spec: ContainerSpec, proxy: ProxyContainer | None, scope: Scope) -
 def out_of_scope(spec: ContainerSpec, proxy: ProxyContainer | None) -> Problem:
     """Tell why a container outside the scope is not routed, and how to change that."""
     own = f"project {proxy.project!r}" if proxy and proxy.project else "the proxy"
+    advice = f"add {spec.label} to ADDITIONAL_SERVICES, or set it to *" if spec.project else "set ADDITIONAL_SERVICES to *"
     return Problem(
         service=spec.label,
         container=spec.container.name,
-        reason=f"is outside the scope of {own}; add {spec.label} to ADDITIONAL_SERVICES, or set it to *",
+        reason=f"is outside the scope of {own}; {advice}",
     )

@@ -81,7 +81,8 @@ def make_runtime_plan(
 
 def profiles_of(model: RoutingModel) -> frozenset[str]:
     """Return the names of the profiles that stand in the configuration of `model`."""
-    return frozenset(backend.profile.name for backend in model.backends)
+    plain = {model.plain_profile.name} if model.plain_profile else set()
+    return frozenset(plain | {backend.profile.name for backend in model.backends})
 
 
 def _shape_reasons(change: ModelChange) -> Iterator[str]:

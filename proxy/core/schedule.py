@@ -2,8 +2,9 @@
 
 In: triggers with the time they came, and how passes ended. Out: the time of the next pass, and why. Rules: the first
 trigger after a quiet time acts at once; those that follow are coalesced until `holdoff_seconds` after the last pass, no
-longer, so that a storm that never ends still gets its passes; a server's first answer waits for less; a failed pass is retried with growing delays; a resync is
-due `resync_seconds` after the last one. All times are in seconds of one monotonic clock.
+longer, so that a storm that never ends still gets its passes; a server's first answer waits for less; a failed pass is
+retried with growing delays; a resync is due `resync_seconds` after the last one. All times are in seconds of one
+monotonic clock.
 """
 
 from __future__ import annotations

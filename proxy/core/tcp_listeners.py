@@ -36,7 +36,7 @@ def build_listener(
     backend = Backend(
         name=BackendName(f"tcp_{port}"),
         mode=ProxyMode.TCP,
-        profile=make_profile(()),
+        profile=make_profile(ProxyMode.TCP, ()),
         lines=build_tcp_lines(served, context),
         servers=servers,
         services=tuple(dict.fromkeys(member.label for member in served)),

@@ -69,6 +69,13 @@ class VirtualHost:
         """How much literal text the entry holds, domain and path together, wildcards not counted."""
         return len(self.domain) + len(self.path) - self.domain.count("*") - self.path.count("*")
 
+    @property
+    def plain_twin(self) -> VirtualHost | None:
+        """The entry under which visitors of an https entry on the usual port come without TLS; what FORCE_SSL redirects."""
+        if self.scheme is not Scheme.HTTPS or self.port != self.scheme.default_port:
+            return None
+        return VirtualHost(domain=self.domain, path=self.path)
+
     def __str__(self) -> str:
         port = "" if self.port == self.scheme.default_port else f":{self.port}"
         return f"{self.scheme}://{self.domain}{port}{self.path}"

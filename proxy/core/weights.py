@@ -11,9 +11,12 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from fractions import Fraction
+from typing import TypeVar
 
 from proxy.core.labels import ContainerSpec
 from proxy.core.model import Server, ServerState
+
+Name = TypeVar("Name")
 
 DEFAULT_WEIGHT = 100
 HAPROXY_MAX_WEIGHT = 256
@@ -29,31 +32,36 @@ def weigh(owned: Sequence[tuple[Server, ContainerSpec]], *, is_sticky: bool) -> 
     """
     if all(spec.settings.weight is None for _, spec in owned):
         return [server for server, _ in owned]
-    wanted = {spec.label: _weight_of(spec) for _, spec in owned}
-    serving = Counter(spec.label for server, spec in owned if server.state is ServerState.READY)
-    present = Counter(spec.label for _, spec in owned)
-    given = share_out({label: (weight, serving[label] or present[label]) for label, weight in wanted.items()})
+    wanted = {_service_of(spec): _weight_of(spec) for _, spec in owned}
+    serving = Counter(_service_of(spec) for server, spec in owned if server.state is ServerState.READY)
+    present = Counter(_service_of(spec) for _, spec in owned)
+    given = share_out({name: (weight, serving[name] or present[name]) for name, weight in wanted.items()})
     weighed = []
     for server, spec in owned:
-        changed = dataclasses.replace(server, weight=given[spec.label], service_weight=wanted[spec.label])
-        if is_sticky and not given[spec.label] and server.state is ServerState.READY:
+        changed = dataclasses.replace(server, weight=given[_service_of(spec)], service_weight=wanted[_service_of(spec)])
+        if is_sticky and not changed.weight and server.state is ServerState.READY:
             changed = dataclasses.replace(changed, state=ServerState.MAINT, reason=NO_WEIGHT)
         weighed.append(changed)
     return weighed
 
 
-def share_out(services: Mapping[str, tuple[int, int]]) -> Mapping[str, int]:
+def share_out(services: Mapping[Name, tuple[int, int]]) -> Mapping[Name, int]:
     """Return the weight of each server of a service, given as (weight of the service, number of its servers).
 
     The smallest whole numbers that come nearest; 0 only for a weight of 0.
     """
     common = math.lcm(*(count for _, count in services.values()))
-    units = {label: weight * common // count for label, (weight, count) in services.items()}
+    units = {name: weight * common // count for name, (weight, count) in services.items()}
     largest = max(units.values())
     if not largest:
         return dict.fromkeys(units, 0)
     scale = min(range(1, HAPROXY_MAX_WEIGHT + 1), key=lambda scale: (_error(units.values(), largest, scale), scale))
-    return {label: _scaled(unit, largest, scale) for label, unit in units.items()}
+    return {name: _scaled(unit, largest, scale) for name, unit in units.items()}
+
+
+def _service_of(spec: ContainerSpec) -> tuple[str, str]:
+    """Whose weight it is: in simple routing, that of all ports of a service together."""
+    return spec.project, spec.service
 
 
 def _weight_of(spec: ContainerSpec) -> int:

@@ -47,6 +47,8 @@ def run_container(client: docker.DockerClient, network: str) -> Iterator[RunCont
     started = []
 
     def run(**options: Any) -> str:
+        # Events of a container without a label of ours are passed over, so that each has one.
+        options["labels"] = {"aliyun.proxy.required": "true", **options.get("labels", {})}
         container = client.containers.run(IMAGE, detach=True, name=f"source-{uuid.uuid4().hex[:8]}", **options)
         started.append(container)
         return str(container.id)
@@ -68,7 +70,7 @@ class Watched:
     def __init__(self, engine: DockerEngine) -> None:
         self.source = DockerSource(engine, None)
         self.triggers: list[Trigger] = []
-        self.thread = threading.Thread(target=self.source.watch, args=(self.triggers.append,))
+        self.thread = threading.Thread(target=self.source.watch, args=(self.triggers.append,), daemon=True)
         self.thread.start()
 
     def saw(self, container_id: str, action: str) -> bool:

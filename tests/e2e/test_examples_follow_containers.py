@@ -43,6 +43,14 @@ class Subject:
         return self.visit() == "503"
 
 
+class SimpleSubject(Subject):
+    """A web service of simple routing."""
+
+    def __init__(self, stack: Stack, *, host: str, service: str = "web") -> None:
+        super().__init__(stack, host=host)
+        self.service = service
+
+
 class TlsSubject(Subject):
     """A web service that answers over TLS only."""
 
@@ -80,6 +88,11 @@ SUBJECTS: dict[str, Callable[[Stack], Subject]] = {
     "default-backend": lambda stack: Subject(stack, host=""),
     "https": TlsSubject,
     "redis-tcp": RedisSubject,
+    "simple-basic": lambda stack: SimpleSubject(stack, host="wordpress.localhost"),
+    "simple-blue-green": lambda stack: SimpleSubject(stack, host="shop.example.com", service="blue"),
+    "simple-context-path": lambda stack: SimpleSubject(stack, host="wp.sample.com"),
+    "simple-local": lambda stack: SimpleSubject(stack, host="restserver.local", service="restserver"),
+    "simple-redirect": lambda stack: SimpleSubject(stack, host="www.example.com"),
     "stats-page": Subject,
     "sticky-session": Subject,
     "url-parameter": lambda stack: Subject(stack, host="www.example.com", query="?backend=appone"),

@@ -18,12 +18,16 @@ TIMEOUT_SECONDS = 5.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """What came back. Names of headers are in small letters; `certificate` is the name in the server's certificate."""
+    """What came back. Names of headers are in small letters; `certificate` is the name in the server's certificate.
+
+    `set_cookies` are all lines of that header, of which `headers` has only the last.
+    """
 
     status: int
     headers: Mapping[str, str]
     body: str
     certificate: str = ""
+    set_cookies: tuple[str, ...] = ()
 
 
 def fetch(port: int, path: str = "/", *, host: str = "", headers: Mapping[str, str] | None = None) -> Answer:
@@ -61,7 +65,10 @@ def exchange(
     response = connection.getresponse()
     received = {name.lower(): value for name, value in response.getheaders()}
     body = response.read().decode("utf-8", errors="replace")
-    return Answer(status=response.status, headers=received, body=body, certificate=certificate)
+    set_cookies = tuple(response.headers.get_all("Set-Cookie") or ())
+    return Answer(
+        status=response.status, headers=received, body=body, certificate=certificate, set_cookies=set_cookies
+    )
 
 
 def basic_auth(user: str, password: str) -> Mapping[str, str]:

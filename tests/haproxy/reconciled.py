@@ -36,8 +36,8 @@ ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin"}
 LONG_ENOUGH_SECONDS = 400.0
 """After this long every route that lingers and every removal has ended."""
 ORDERED_MAPS = ("patterns.map", "wildcards.map")
-FORCED_MAINT, CONFIGURED_MAINT, FORCED_DRAIN = 1, 4, 8
-"""Bits of `srv_admin_state` (management guide, `show servers state`)."""
+FORCED_MAINT, FORCED_DRAIN = 1, 8
+"""Bits of `srv_admin_state` (management guide, `show servers state`); 4 only tells how the server was configured."""
 
 State = dict[str, object]
 """What an HAProxy reports of itself, by what it is about."""
@@ -50,16 +50,16 @@ class Reconciled:
         self.settings = settings
         self.plans: list[Plan] = []
         self.now = 0.0
-        layout = StateLayout(folder=folder)
+        self._layout = layout = StateLayout(folder=folder)
         program = HaproxyProgram(binary, ENVIRONMENT)
         master = MasterSocket(layout.master_socket)
         haproxy = HaproxyControl(program, master, layout.server_state, layout.start_mark)
         self.takes_backends_at_runtime = program.version().has_runtime_backends
         self._command = program.master_command(layout.config, layout.master_socket)
-        self._runtime_socket = layout.runtime_socket
         self.socket = RuntimeSocket(layout.runtime_socket)
         self._haproxy = haproxy
         self._source = FakeSource()
+        self.prober = FakeProber()
         renderer = make_renderer(settings, folder)
         self._files = StateFiles(layout)
         self._store = store = DiskWriter(self._files, haproxy)
@@ -67,7 +67,7 @@ class Reconciled:
             world=World([self._source]),
             read_certificates=CertificateFiles(settings.tls).read,
             admission=Admission(renderer, store, haproxy),
-            prober=FakeProber(),
+            prober=self.prober,
             settings=settings,
             clock=lambda: self.now,
         )
@@ -85,7 +85,7 @@ class Reconciled:
         self._pass(is_resync=True)
         process = subprocess.Popen(self._command, env=ENVIRONMENT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         try:
-            eventually(lambda: self._haproxy.is_running() and self._runtime_socket.exists())
+            eventually(lambda: self._haproxy.is_running() and self._layout.runtime_socket.exists())
             self._pass(is_resync=True)
             self.plans.clear()
             yield
@@ -111,6 +111,14 @@ class Reconciled:
     def reload_reasons(self) -> list[str]:
         """Why HAProxy was reloaded since it started."""
         return [reason for plan in self.plans if isinstance(plan, Reload) for reason in plan.reasons]
+
+    def config(self) -> str:
+        """The configuration on disk."""
+        return self._layout.config.read_text()
+
+    def maps(self) -> str:
+        """All maps on disk."""
+        return "".join(path.read_text() for path in sorted(self._layout.current.glob("maps/*.map")))
 
     def problems(self) -> list[str]:
         """What users are told of."""
@@ -169,7 +177,7 @@ def _servers(reply: str) -> dict[str, tuple[str, ...]]:
 
 
 def _administrative_state(bits: int) -> str:
-    if bits & (FORCED_MAINT | CONFIGURED_MAINT):
+    if bits & FORCED_MAINT:
         return "maint"
     return "drain" if bits & FORCED_DRAIN else "ready"
 

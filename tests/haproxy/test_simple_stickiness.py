@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import json
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -36,22 +37,28 @@ class Visit:
     def times(self) -> tuple[int, ...]:
         """First and last request as the answer's second cookie tells them; empty where it has none."""
         lines = [line for line in self.set_cookies if line.startswith("ROUTING_TIMES=")]
-        return tuple(int(part) for line in lines for part in line.removeprefix("ROUTING_TIMES=").partition(";")[0].split("-"))
+        dates = [line.removeprefix("ROUTING_TIMES=").partition(";")[0].split("-") for line in lines]
+        return tuple(int(date) for pair in dates for date in pair)
 
 
 def visit(serving: Serving, cookies: str = "") -> Visit:
+    """Send one request with these cookies."""
     connection = http.client.HTTPConnection("127.0.0.1", serving.haproxy.port(80), timeout=20)
     try:
         connection.request("GET", "/", headers={"Host": HOST, **({"Cookie": cookies} if cookies else {})})
         response = connection.getresponse()
         assert response.status == 200
-        server, lines = response.getheader("Server-Name", ""), response.headers.get_all("Set-Cookie") or []
+        return Visit(
+            server=response.getheader("Server-Name", ""),
+            set_cookies=response.headers.get_all("Set-Cookie") or [],
+            seen_cookies=json.loads(response.read())["headers"].get("cookie", ""),
+        )
     finally:
         connection.close()
-    return Visit(server=server, set_cookies=lines, seen_cookies=serving.ask(host=HOST, headers={"Cookie": cookies}).forwarded.get("cookie", ""))
 
 
 def times(first_ago: int, last_ago: int) -> str:
+    """The second cookie of a visitor whose first and last requests were so many seconds ago."""
     now = int(time.time())
     return f"ROUTING_TIMES={now - first_ago}-{now - last_ago}"
 

@@ -158,6 +158,13 @@ def test_state_file_has_no_empty_lines() -> None:
     assert "1\n# be_id be_name srv_id srv_name\n3 b1 1 s1\n" == make_state_file(reply)
 
 
+def test_state_file_leaves_out_servers_in_maintenance() -> None:
+    """The configuration decides on them; the file would keep one down that is ready by now."""
+    reply = "1\n# be_id srv_name srv_admin_state\n3 ready 0\n3 waiting 1\n3 configured 5\n3 was-configured 4\n3 draining 8\n"
+
+    assert "1\n# be_id srv_name srv_admin_state\n3 ready 0\n3 was-configured 4\n3 draining 8\n" == make_state_file(reply)
+
+
 def test_error_is_not_taken_for_servers_state() -> None:
     with pytest.raises(RuntimeApiError, match="something else"):
         make_state_file("Permission denied\n")

@@ -403,6 +403,7 @@ def test_signal_that_does_not_stop_a_container_changes_nothing() -> None:
 
 def test_container_that_lives_on_after_its_stop_signal_is_taken_back(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("proxy.adapters.docker_view.STOP_GRACE_SECONDS", 0.1)
+    monkeypatch.setattr("proxy.adapters.docker_view.USUAL_PATIENCE_SECONDS", 0)
     engine = FakeEngine(make_document("a", Config={"StopTimeout": 0}))
     with watched(engine) as running:
         running.source.read()

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import pytest
 
 from proxy.core.backends import make_profile
+from proxy.settings import ProxyMode
 from proxy.core.certificate_set import ProxyCertificates
 from proxy.core.certificates import parse_certificate
 from proxy.core.containers import Container, State
@@ -71,7 +72,7 @@ UPDATES = {
         (web(),),
         (web(), api()),
         [
-            f"add backend shop:api from {make_profile(('mode http', 'balance roundrobin')).name}",
+            f"add backend shop:api from {make_profile(ProxyMode.HTTP, ['balance roundrobin']).name}",
             f"add server {API} 127.0.0.1:80 check",
             f"enable health {API}",
             f"set server {API} state ready",

@@ -1,0 +1,1 @@
+"""Benchmarks: `python -m bench` measures every budget of the design and prints Markdown."""

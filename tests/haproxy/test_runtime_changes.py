@@ -1,0 +1,205 @@
+"""What single changes do to an HAProxy that runs and serves: no reload where none is needed, and nobody is cut off."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from proxy.core.containers import Container
+from tests.builders import make_container, make_pem, make_settings, one_line, with_labels
+from tests.eventually import eventually
+from tests.haproxy.backend_server import BackendServer, run_backend
+from tests.haproxy.client import any_tls, ask
+from tests.haproxy.conftest import find_binary
+from tests.haproxy.reconciled import Reconciled
+from tests.haproxy.small_site import finish_request
+from tests.ports import free_offset
+
+pytestmark = pytest.mark.haproxy
+
+EXTRA_PORT = 8081
+
+
+class Site:
+    """A reconciled HAProxy with one service, `always`, that answers for `shop.example`, plain and with TLS."""
+
+    def __init__(self, binary: str, folder: Path, stack: ExitStack) -> None:
+        self._stack = stack
+        self.offset = free_offset(80, 443, 1936, EXTRA_PORT)
+        settings = make_settings(PROXY_PORT_OFFSET=str(self.offset), ADDITIONAL_SERVICES="*")
+        self.haproxy = Reconciled(binary, folder, settings)
+        self.always = self.backend("always-1").container(
+            VIRTUAL_HOST="shop.example, https://shop.example", SSL_CERT=one_line(make_pem("shop.example"))
+        )
+        stack.enter_context(self.haproxy.run([self.always]))
+
+    def backend(self, name: str) -> BackendServer:
+        return self._stack.enter_context(run_backend(name))
+
+    def apply(self, *containers: Container, seconds: float = 1.0) -> None:
+        """`always` and `containers` run from now on."""
+        self.haproxy.apply([self.always, *containers], seconds=seconds)
+
+    def server(self, host: str, path: str = "/") -> str:
+        """Who answers; the status where it is HAProxy itself."""
+        answer = ask(80 + self.offset, path, host=host)
+        return answer.server or str(answer.status)
+
+
+@pytest.fixture
+def site(haproxy_binary: str, tmp_path: Path) -> Iterator[Site]:
+    with ExitStack() as stack:
+        yield Site(haproxy_binary, tmp_path / "state", stack)
+
+
+@pytest.fixture
+def modern_site(tmp_path: Path) -> Iterator[Site]:
+    with ExitStack() as stack:
+        yield Site(find_binary("HAPROXY_34") or pytest.fail("HAPROXY_34 is unknown"), tmp_path / "state", stack)
+
+
+def test_new_service_serves_at_once_and_takes_a_reload_only_where_haproxy_is_old(site: Site) -> None:
+    site.apply(site.backend("new-1").container(VIRTUAL_HOST="new.example"))
+
+    assert "new-1" == site.server("new.example")
+    assert [] == site.haproxy.reload_reasons() or not site.haproxy.takes_backends_at_runtime
+
+
+def test_scaling_takes_no_reload(site: Site) -> None:
+    first = site.backend("web-1").container(VIRTUAL_HOST="web.example")
+    site.apply(first)
+    site.haproxy.plans.clear()
+
+    site.apply(first, site.backend("web-2").container(VIRTUAL_HOST="web.example"))
+    both = {site.server("web.example") for _ in range(4)}
+    site.apply(first)
+    one = {site.server("web.example") for _ in range(4)}
+
+    assert ({"web-1", "web-2"}, {"web-1"}, []) == (both, one, site.haproxy.reload_reasons())
+
+
+def test_request_in_flight_outlives_its_service(site: Site) -> None:
+    backend = site.backend("slow-1")
+    site.apply(backend.container(VIRTUAL_HOST="slow.example"))
+    request = begin_request(site, "slow.example", "/slow")
+    eventually(lambda: ("GET", "/slow") in backend.targets())
+
+    site.apply()
+    backend.release.set()
+
+    assert "200 OK" in finish_request(request)
+
+
+def begin_request(site: Site, host: str, path: str) -> socket.socket:
+    connection = socket.create_connection(("127.0.0.1", 80 + site.offset), timeout=20)
+    connection.sendall(f"GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode())
+    return connection
+
+
+def test_service_is_forgotten_once_its_last_request_has_ended(modern_site: Site) -> None:
+    site, backend = modern_site, modern_site.backend("slow-1")
+    site.apply(backend.container(VIRTUAL_HOST="slow.example"))
+    request = begin_request(site, "slow.example", "/slow")
+    eventually(lambda: ("GET", "/slow") in backend.targets())
+
+    site.apply()
+    site.apply(seconds=30.0)
+    during = site.haproxy.report()["backends"]
+    backend.release.set()
+    finish_request(request)
+
+    def backends_after_a_pass() -> object:
+        site.apply()
+        return site.haproxy.report()["backends"]
+
+    assert "shop:slow" in str(during)
+    eventually(lambda: "shop:slow" not in str(backends_after_a_pass()))
+
+
+def test_host_without_containers_answers_503_and_no_other_service_until_it_is_forgotten(site: Site) -> None:
+    wide = site.backend("wide-1").container(VIRTUAL_HOST="*.example")
+    narrow = site.backend("narrow-1").container(VIRTUAL_HOST="narrow.example")
+    site.apply(wide, narrow)
+    before = site.server("narrow.example")
+
+    site.apply(wide)
+    lingering = site.server("narrow.example")
+    site.apply(wide, seconds=30.0)
+
+    assert ("narrow-1", "503", "wide-1") == (before, lingering, site.server("narrow.example"))
+
+
+def test_server_that_does_not_answer_yet_gets_no_request(site: Site) -> None:
+    first = site.backend("web-1").container(VIRTUAL_HOST="web.example")
+    site.apply(first)
+    site.haproxy.prober.answers_at_once = False
+
+    site.apply(first, site.backend("web-2").container(VIRTUAL_HOST="web.example"))
+    early = {site.server("web.example") for _ in range(6)}
+    site.haproxy.prober.answer()
+    site.apply(first, site.backend("web-2").container(VIRTUAL_HOST="web.example"))
+
+    assert {"web-1"} == early
+
+
+def test_server_that_answers_in_the_pass_of_a_reload_gets_requests(site: Site) -> None:
+    """The file of servers' states would keep it in maintenance, where it was when the reload began."""
+    late = site.backend("late-1").container(VIRTUAL_HOST="late.example")
+    site.haproxy.prober.answers_at_once = False
+    site.apply(late)
+    before = site.server("late.example")
+
+    site.haproxy.prober.answer()
+    site.apply(late, site.backend("port-1").container(VIRTUAL_HOST=f"port.example:{EXTRA_PORT}"))
+
+    assert ("503", "late-1") == (before, site.server("late.example"))
+    assert any("new listening port" in reason for reason in site.haproxy.reload_reasons())
+
+
+def test_certificates_come_change_and_go_without_a_reload(modern_site: Site) -> None:
+    site = modern_site
+    backend = site.backend("tls-1").container(VIRTUAL_HOST="https://tls.example")
+
+    def with_certificate(*names: str) -> Container:
+        labels = {**backend.labels, **with_labels(SSL_CERT=one_line(make_pem(*names)))}
+        return replace(backend, id=names[-1].encode().hex().ljust(64, "0")[:64], labels=labels)
+
+    served = []
+    for names in (("tls.example",), ("tls.example", "again.example")):
+        site.apply(with_certificate(*names))
+        answer = ask(443 + site.offset, host="tls.example", tls=any_tls())
+        served.append((answer.server, site.haproxy.report()["certificates"]))
+    site.apply(seconds=30.0)
+    site.haproxy.settle()
+
+    assert ["tls-1", "tls-1"] == [server for server, _ in served]
+    assert served[0][1] != served[1][1]
+    assert 1 == len(site.haproxy.report()["certificates"])  # type: ignore[arg-type]
+    assert [] == site.haproxy.reload_reasons()
+
+
+def test_refused_command_becomes_a_reload_with_that_reason(modern_site: Site) -> None:
+    """Somebody else has added a backend by hand: the name is taken, and only a reload puts that right."""
+    site = modern_site
+    profile = next(line.split()[1] for line in site.haproxy.config().splitlines() if line.startswith("defaults ") and " from http" in line)
+    site.haproxy.socket.send(f"add backend shop:new from {profile}")
+
+    site.apply(site.backend("new-1").container(VIRTUAL_HOST="new.example"))
+
+    assert "new-1" == site.server("new.example")
+    assert 1 == len(site.haproxy.reload_reasons())
+    assert "HAProxy refuses `add backend shop:new" in site.haproxy.reload_reasons()[0]
+
+
+def test_stopped_proxy_starts_from_the_last_change(modern_site: Site) -> None:
+    site = modern_site
+
+    site.apply(site.backend("new-1").container(VIRTUAL_HOST="new.example"))
+    site.apply(make_container("other-1", virtual_host="other.example"), seconds=5.0)
+
+    eventually(lambda: "other.example" in site.haproxy.maps())

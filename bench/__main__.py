@@ -7,7 +7,7 @@ import sys
 
 from bench.changes import measure_few, measure_many, measure_mixed_changes
 from bench.cost import measure_cost
-from bench.load import install
+from bench.packages import install
 from bench.peers import measure_throughput
 from bench.stage import ROOT
 from bench.table import describe_machine, render_table

@@ -12,10 +12,11 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.load import install, requests_per_second
+from bench.packages import install
 from bench.stage import Visitor, find_haproxy, running, running_backend, running_proxy
 from bench.table import Row
 from tests.ports import free_port
+from tests.wrk import requests_per_second
 
 HOSTS = 10_000
 LAST_HOST = f"service-{HOSTS - 1}.example"

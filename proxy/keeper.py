@@ -57,7 +57,8 @@ class Backoff:
 class Keeper:
     """One process that is started again whenever it ends. `start` returns None while it cannot be started yet."""
 
-    def __init__(self, name: str, start: Callable[[], Process | None]) -> None:
+    def __init__(self, name: str, start: Callable[[], Process | None], final_code: int | None = None) -> None:
+        self._final_code = final_code
         self._name = name
         self._start = start
         self._backoff = Backoff()
@@ -75,7 +76,10 @@ class Keeper:
         if self.first_exit_code is None:
             self.first_exit_code = code
         self.process = None
-        self._wait_before_next(now, describe_exit(code))
+        if code == self.first_exit_code == self._final_code:
+            logger.error("%s ended: %s; starting it again is no use", self._name, describe_exit(code))
+        else:
+            self._wait_before_next(now, describe_exit(code))
 
     def start_if_due(self, now: float) -> None:
         """Start the process unless it runs, or has to wait."""

@@ -83,7 +83,7 @@ class Supervisor:
         self._environment = environment
         self._stop_seconds = stop_seconds
         self._haproxy = Keeper("HAProxy", self._start_haproxy)
-        self._controller = Keeper("controller", self._start_controller)
+        self._controller = Keeper("controller", self._start_controller, final_code=SETTINGS_WRONG)
         self._is_hurried = False
 
     def run(self) -> int:

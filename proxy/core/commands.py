@@ -172,11 +172,6 @@ def _state_lines(reply: str) -> tuple[list[str], list[str]]:
     return lines, lines[1].lstrip("# ").split()
 
 
-def _without_forced_state(words: list[str], place: int) -> str:
-    words[place] = str(int(words[place]) & ~_FORCED_STATES)
-    return " ".join(words)
-
-
 def parse_server_states(reply: str) -> Mapping[tuple[str, str], str]:
     """Read `show servers state`: (backend, server) -> what people call its state (management guide, section 9.3)."""
     lines, columns = _state_lines(reply)

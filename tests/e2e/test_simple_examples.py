@@ -80,7 +80,7 @@ def test_local_name_is_for_callers_inside(run_example: RunExample) -> None:
     expected = ids_of(stack, "restserver")
 
     def seen() -> set[str]:
-        return set(re.findall(r"set-cookie: CONTAINERID=([0-9a-f]{64}); path=/", stack.container("restclient").logs()))
+        return set(re.findall(r" CONTAINERID=([0-9a-f]{64}); path=/", stack.container("restclient").logs()))
 
     eventually(lambda: seen() == expected, timeout=30.0)
     assert is_nginx(fetch(stack.port, host="restserver.local"))
@@ -112,7 +112,7 @@ def test_blue_green_raises_the_new_version_by_a_command(run_example: RunExample)
     assert 0 == visitors_of_green()
     done = stack.call("acsrouting", "proxy", "weight", f"{stack.project}:green", "50")
     assert done.startswith(f"{stack.project}:green: weight 50")
-    assert 10 == visitors_of_green()
+    assert 9 <= visitors_of_green() <= 11
     routes = stack.call("acsrouting", "proxy", "routes")
     weights = {line.split()[-3].partition("-green-")[1]: line.split()[-2] for line in routes.splitlines() if "up" in line}
     assert {"": "100", "-green-": "50"} == weights

@@ -26,7 +26,9 @@ MEASUREMENTS = {
 def main() -> int:
     """Run what is asked for; return 0 when every budget holds."""
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"only these, without writing the page: {', '.join(MEASUREMENTS)}")
+    parser.add_argument(
+        "names", nargs="*", metavar="NAME", help=f"only these, without writing the page: {', '.join(MEASUREMENTS)}"
+    )
     names = parser.parse_args().names
     if unknown := set(names) - MEASUREMENTS.keys():
         parser.error(f"there is no measurement {', '.join(sorted(unknown))}")

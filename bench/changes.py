@@ -45,7 +45,11 @@ def measure_many() -> list[Row]:
 def measure_mixed_changes() -> list[Row]:
     """Reloads and failed requests during many changes of all kinds, while other services are under load."""
     with tempfile.TemporaryDirectory() as folder, running_proxy(Path(folder), FEW) as stage:
-        stage.engine.start(stage.container(900, VIRTUAL_HOST="tls.example, https://tls.example", DEFAULT_SSL_CERT=one_line(make_pem("tls.example"))))
+        stage.engine.start(
+            stage.container(
+                900, VIRTUAL_HOST="tls.example, https://tls.example", DEFAULT_SSL_CERT=one_line(make_pem("tls.example"))
+            )
+        )
         visitor = Visitor(stage.port)
         visitor.wait_for("tls.example", seconds=10)
         visitor.close()
@@ -109,7 +113,12 @@ def _latency(stage: Stage, services: int) -> Row:
 
 def _cold_start(stage: Stage) -> Row:
     seconds = stage.cold_start_seconds
-    return Row(what=f"{MANY:,} containers, cold start to serving the last", budget="3 s", measured=f"{seconds:.1f} s", holds=seconds <= 3)
+    return Row(
+        what=f"{MANY:,} containers, cold start to serving the last",
+        budget="3 s",
+        measured=f"{seconds:.1f} s",
+        holds=seconds <= 3,
+    )
 
 
 def _idle(stage: Stage) -> Row:
@@ -117,7 +126,12 @@ def _idle(stage: Stage) -> Row:
     time.sleep(IDLE_SECONDS)
     share = (_processor_seconds(stage.controller_pid()) - before) / IDLE_SECONDS
     text = f"{share:.2%} (of one core, {IDLE_SECONDS:g} s between two resyncs)"
-    return Row(what=f"controller's processor time when idle, {MANY:,} services", budget="< 0.1 %", measured=text, holds=share < 0.001)
+    return Row(
+        what=f"controller's processor time when idle, {MANY:,} services",
+        budget="< 0.1 %",
+        measured=text,
+        holds=share < 0.001,
+    )
 
 
 def _memory(stage: Stage) -> list[Row]:

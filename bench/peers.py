@@ -22,6 +22,8 @@ HOSTS = 10_000
 LAST_HOST = f"service-{HOSTS - 1}.example"
 LOAD_SECONDS = 6
 START_SECONDS = 90.0
+QUIET_SECONDS = 8.0
+"""After the first answer the controller looks once more at everything, as it has connected to the stream of events."""
 PROXY_CORE, LOAD_CORE = "0", "1"
 HAPROXY_HEAD = """\
 global
@@ -68,7 +70,11 @@ class Peer:
 def measure_throughput() -> list[Row]:
     """Return requests per second of the proxy and of every peer, as a share of one hard-wired backend."""
     with tempfile.TemporaryDirectory() as name, running_proxy(Path(name), HOSTS, {"NBPROC": "1"}, PROXY_CORE) as stage:
-        rate, started = requests_per_second(stage.port, LAST_HOST, seconds=LOAD_SECONDS, cores=LOAD_CORE), stage.cold_start_seconds
+        time.sleep(QUIET_SECONDS)
+        rate, started = (
+            requests_per_second(stage.port, LAST_HOST, seconds=LOAD_SECONDS, cores=LOAD_CORE),
+            stage.cold_start_seconds,
+        )
     peers = [(peer.name, *_measure(peer)) for peer in _peers()]
     wired = next(rate for name, rate, _ in peers if name == HARD_WIRED)
     own = Row(
@@ -78,7 +84,11 @@ def measure_throughput() -> list[Row]:
         holds=rate / wired >= 0.95,
     )
     start = Row(what=f"the same, start to first answer (one core, {PROXY_CORE})", measured=f"{started:.1f} s")
-    return [own, start, *(Row(what=f"peer: {name}", measured=_describe(rate, wired, seconds)) for name, rate, seconds in peers)]
+    return [
+        own,
+        start,
+        *(Row(what=f"peer: {name}", measured=_describe(rate, wired, seconds)) for name, rate, seconds in peers),
+    ]
 
 
 def _describe(rate: float, wired: float, seconds: float) -> str:
@@ -143,12 +153,16 @@ def _write_map(folder: Path, port: int, backend: int) -> list[str]:
 
 def _write_acls(folder: Path, port: int, backend: int) -> list[str]:
     acls = [f"    acl is_{host} hdr(host) -i {host}" for host in _hosts()]
-    return _haproxy(folder, port, [*acls, *(f"    use_backend {host} if is_{host}" for host in _hosts()), *_backends(backend)])
+    return _haproxy(
+        folder, port, [*acls, *(f"    use_backend {host} if is_{host}" for host in _hosts()), *_backends(backend)]
+    )
 
 
 def _write_nginx(folder: Path, port: int, backend: int) -> list[str]:
     head = NGINX_HEAD.format(folder=folder, backend=backend)
-    servers = [f"    server {{ listen {port}; server_name {host}; location / {{ proxy_pass http://one; }} }}" for host in _hosts()]
+    servers = [
+        f"    server {{ listen {port}; server_name {host}; location / {{ proxy_pass http://one; }} }}" for host in _hosts()
+    ]
     config = folder / "nginx.conf"
     config.write_text("\n".join([head, *servers, "}", ""]))
     return [shutil.which("nginx", path="/usr/sbin:/usr/bin") or "nginx", "-c", str(config), "-p", str(folder)]

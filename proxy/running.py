@@ -30,7 +30,6 @@ BUSY_DISK_SECONDS = 0.05
 """How soon to look again whether the write before has ended."""
 START_POLL_SECONDS = 0.1
 """How soon to look again for an HAProxy that is being started."""
-REMOVAL_RETRY_SECONDS = 0.5
 REMOVAL_LIMIT_SECONDS = 300.0
 """How long connections may keep alive a server whose container has gone; what they still say nobody answers."""
 
@@ -122,7 +121,8 @@ class Running:
             self._dirty_since = None
             build_model = freeze()
             self._store.begin(lambda: self._renderer.render(build_model()))
-        waits = [REMOVAL_RETRY_SECONDS] if self._removals else []
+        pause = self._removals.pause_seconds(now)
+        waits = [] if pause is None else [pause]
         if not self.is_synchronised:
             waits.append(START_POLL_SECONDS)
         if self._dirty_since is not None:
@@ -130,7 +130,7 @@ class Running:
         return min(waits, default=None)
 
     def _go_back(self) -> None:
-        """Load the files from before the failed reload: 3.4's runtime socket is dead until a reload has succeeded [tried]."""
+        """Load the files from before the failed reload: until one succeeds, 3.4's runtime socket is dead [tried]."""
         self._store.rollback()
         with contextlib.suppress(ReloadError):
             self._haproxy.reload()

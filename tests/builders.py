@@ -13,14 +13,15 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from proxy.settings_parser import parse_settings
 
+from proxy.core import simple_routing
 from proxy.core.containers import Container, ContainerPort
 from proxy.core.labels import parse_container
 from proxy.core.model import RoutingModel
 from proxy.core.rendering import Paths, Renderer
 from proxy.core.routing import ProxyCertificates, build_routing_model
-from proxy.settings import Settings
+from proxy.settings import RoutingMode, Settings
+from proxy.settings_parser import parse_settings
 
 TEMPLATES = Path(__file__).parent.parent / "templates"
 _ids = itertools.count(1)
@@ -51,9 +52,13 @@ def make_container(name: str = "web-1", *, ports: tuple[int, ...] = (80,), **ove
 def make_model(
     *containers: Container, settings: Settings | None = None, certificates: ProxyCertificates | None = None
 ) -> RoutingModel:
-    """The model of `containers`; their problems are the model's."""
+    """The model of `containers`, whose labels are those of the settings' mode; its problems are the model's."""
     settings = settings or make_settings()
-    specs = [spec for spec, _ in map(parse_container, containers) if spec]
+    if settings.routing.routing_mode is RoutingMode.SIMPLE:
+        simple = settings.routing.simple
+        specs = [spec for container in containers for spec in simple_routing.parse_container(container, simple)[0]]
+    else:
+        specs = [spec for spec, _ in map(parse_container, containers) if spec]
     return build_routing_model(specs, None, certificates or ProxyCertificates(), settings)
 
 
@@ -97,5 +102,5 @@ def one_line(pem: str) -> str:
 
 
 def with_labels(**labels: str) -> Mapping[str, str]:
-    """Labels of custom routing by their short names."""
-    return {f"aliyun.proxy.{name}": value for name, value in labels.items()}
+    """Labels of custom routing by their short names; whole names (`aliyun...`) stay as they are."""
+    return {name if name.startswith("aliyun.") else f"aliyun.proxy.{name}": value for name, value in labels.items()}

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from proxy.core.certificate_set import ProxyCertificates
 from proxy.core.containers import Container
 from proxy.core.labels import ContainerSpec
 from proxy.core.model import RoutingModel
-from proxy.core.routing import build_routing_model
 from proxy.core.simple_routing import parse_container
 from proxy.settings import Settings
-from tests.builders import make_container, make_settings
+from tests.builders import make_container, make_model, make_settings
 
 CLUSTER = "cd3dfe269056e4543acbec5e19b01c074"
 """The cluster of the seed's examples, in cn-beijing."""
@@ -37,6 +35,4 @@ def parse_simple(labels: Mapping[str, str], **variables: str) -> tuple[tuple[Con
 
 def simple_model(*containers: Container, **variables: str) -> RoutingModel:
     """The model of `containers`; the problems of their labels are not in it."""
-    settings = simple_settings(**variables)
-    specs = [spec for container in containers for spec in parse_container(container, settings.routing.simple)[0]]
-    return build_routing_model(specs, None, ProxyCertificates(), settings)
+    return make_model(*containers, settings=simple_settings(**variables))

@@ -49,7 +49,17 @@ def start_load(port: int, host: str, *, seconds: float, expects: str = "") -> It
         for connection in ("keep-alive", "close"):
             script = Path(folder) / f"{connection}.lua"
             script.write_text(SCRIPT.format(host=host, connection=connection, expects=expects))
-            command = ["wrk", "-t1", "-c2", f"-d{seconds:.0f}s", "-s", str(script), f"http://127.0.0.1:{port}/"]
+            command = [
+                "wrk",
+                "-t1",
+                "-c2",
+                "--timeout",
+                "10s",
+                f"-d{seconds:.0f}s",
+                "-s",
+                str(script),
+                f"http://127.0.0.1:{port}/",
+            ]
             processes.append(subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True))
         try:
             yield load
@@ -62,7 +72,18 @@ def start_load(port: int, host: str, *, seconds: float, expects: str = "") -> It
 
 def requests_per_second(port: int, host: str, *, seconds: int, cores: str) -> float:
     """Ask for one host on 32 kept connections, from these cores; returns the rate of good answers."""
-    command = ["taskset", "-c", cores, "wrk", "-t1", "-c32", f"-d{seconds}s", "-H", f"Host: {host}", f"http://127.0.0.1:{port}/"]
+    command = [
+        "taskset",
+        "-c",
+        cores,
+        "wrk",
+        "-t1",
+        "-c32",
+        f"-d{seconds}s",
+        "-H",
+        f"Host: {host}",
+        f"http://127.0.0.1:{port}/",
+    ]
     output = subprocess.run(command, capture_output=True, text=True, check=True, timeout=seconds + 30).stdout
     return (_number(r"(\d+) requests in", output) - _number(r"Non-2xx or 3xx responses: (\d+)", output)) / seconds
 

@@ -54,7 +54,6 @@ class RowChanges:
     rows: dict[str, dict[str, RowChange]] = field(default_factory=dict)
     ordered: dict[str, tuple[Row, ...]] = field(default_factory=dict)
 
-
     def then(self, later: RowChanges) -> RowChanges:
         """Return what these changes and later ones come to together."""
         rows: dict[str, dict[str, RowChange]] = {}
@@ -64,7 +63,9 @@ class RowChanges:
                 key: ((first.get(key) or second[key])[0], (second.get(key) or first[key])[1]) for key in {**first, **second}
             }
             rows[kind] = {key: change for key, change in composed.items() if change[0] != change[1]}
-        return RowChanges(rows={kind: changes for kind, changes in rows.items() if changes}, ordered={**self.ordered, **later.ordered})
+        return RowChanges(
+            rows={kind: changes for kind, changes in rows.items() if changes}, ordered={**self.ordered, **later.ordered}
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -202,9 +203,7 @@ class PortRoutes:
 
     def _with_outranking(self, domain: str, routes: tuple[Route, ...]) -> Sequence[Route]:
         lowest = min(route.weight for route in routes)
-        outranking = [
-            route for route in self._wild if route.weight > lowest and matches_domain(route.entry.domain, domain)
-        ]
+        outranking = [route for route in self._wild if route.weight > lowest and matches_domain(route.entry.domain, domain)]
         if not outranking:
             return routes
         return sorted([*routes, *outranking], key=lambda route: Claim(route=route, labels=()).sort_key())

@@ -13,6 +13,9 @@ from proxy.core import runtime_commands as runtime
 from proxy.core.model import Backend
 from proxy.core.runtime_commands import Command
 
+FIRST_PAUSE_SECONDS = 0.5
+LONGEST_PAUSE_SECONDS = 60.0
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Removal:
@@ -54,6 +57,14 @@ class Removals:
         return removals + [
             Removal(backend=name, server="", command=runtime.delete_backend(name)) for name in self._backends
         ]
+
+    def pause_seconds(self, now: float) -> float | None:
+        """Return how long to wait before the next try, the longer the older it is; None when there is nothing to try.
+
+        What HAProxy never deletes costs next to nothing so: servers that others have once tracked stay until a reload.
+        """
+        ages = [now - since for since in self._servers.values()] or [0.0] * bool(self._backends)
+        return min((min(max(FIRST_PAUSE_SECONDS, age / 4), LONGEST_PAUSE_SECONDS) for age in ages), default=None)
 
     def has_servers(self, backend: str) -> bool:
         """Whether servers of a backend are still to be deleted, so that it cannot be yet."""

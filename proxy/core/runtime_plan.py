@@ -59,7 +59,7 @@ def make_runtime_plan(
     draft.reasons += _shape_reasons(change)
     for port, (before, after) in sorted(change.listeners.items()):
         _plan_listener(draft, port, before, after)
-    for name, (old, new) in sorted(change.backends.items()):
+    for name, (old, new) in sorted(change.backends.items(), key=_followers_last):
         _plan_backend(draft, name, old, new)
     _plan_certificates(draft, *change.certificates)
     for port, changes in sorted(change.rows.items()):
@@ -77,6 +77,12 @@ def make_runtime_plan(
         servers_returning=tuple(draft.servers_returning),
         backends_returning=tuple(draft.backends_returning),
     )
+
+
+def _followers_last(item: tuple[BackendName, tuple[Backend | None, Backend | None]]) -> tuple[bool, str]:
+    """Sort key of backends: a server that is to `track` another can be added only once that one is there."""
+    name, (_, after) = item
+    return any(server.options.startswith("track ") for server in (after.servers if after else ())), name
 
 
 def profiles_of(model: RoutingModel) -> frozenset[str]:

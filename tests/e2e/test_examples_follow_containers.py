@@ -24,6 +24,8 @@ class Subject:
     """A web service of an example: its containers, and which of them answers a visitor."""
 
     service = "appone"
+    replicas = 1
+    """How many containers the file starts of it."""
 
     def __init__(self, stack: Stack, *, host: str = "appone.example.com", query: str = "") -> None:
         self.stack = stack
@@ -46,9 +48,10 @@ class Subject:
 class SimpleSubject(Subject):
     """A web service of simple routing."""
 
-    def __init__(self, stack: Stack, *, host: str, service: str = "web") -> None:
+    def __init__(self, stack: Stack, *, host: str, service: str = "web", replicas: int = 1) -> None:
         super().__init__(stack, host=host)
         self.service = service
+        self.replicas = replicas
 
 
 class TlsSubject(Subject):
@@ -91,7 +94,7 @@ SUBJECTS: dict[str, Callable[[Stack], Subject]] = {
     "simple-basic": lambda stack: SimpleSubject(stack, host="wordpress.localhost"),
     "simple-blue-green": lambda stack: SimpleSubject(stack, host="shop.example.com", service="blue"),
     "simple-context-path": lambda stack: SimpleSubject(stack, host="wp.sample.com"),
-    "simple-local": lambda stack: SimpleSubject(stack, host="restserver.local", service="restserver"),
+    "simple-local": lambda stack: SimpleSubject(stack, host="restserver.local", service="restserver", replicas=2),
     "simple-redirect": lambda stack: SimpleSubject(stack, host="www.example.com"),
     "stats-page": Subject,
     "sticky-session": Subject,
@@ -128,7 +131,7 @@ def test_no_example_is_left_out() -> None:
 def test_route_follows_the_containers(subject: Subject) -> None:
     """One test for the whole life, since each step starts where the one before has ended."""
     stack, service = subject.stack, subject.service
-    others = len(expect_only(subject)) - 1
+    others = len(expect_only(subject)) - subject.replicas
 
     stack.scale(service, 3)
     assert len(expect_only(subject)) == 3 + others
@@ -138,10 +141,10 @@ def test_route_follows_the_containers(subject: Subject) -> None:
     assert len(before) == 1 + others
 
     stack.recreate(service)
-    assert len(expect_only(subject) - before) == 1
+    assert len(expect_only(subject) - before) == subject.replicas
 
     stack.stop(service)
     eventually(subject.is_down)
 
     stack.start(service)
-    assert len(expect_only(subject)) == 1 + others
+    assert len(expect_only(subject)) == subject.replicas + others

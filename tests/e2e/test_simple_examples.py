@@ -114,5 +114,4 @@ def test_blue_green_raises_the_new_version_by_a_command(run_example: RunExample)
     assert done.startswith(f"{stack.project}:green: weight 50")
     assert 9 <= visitors_of_green() <= 11
     routes = stack.call("acsrouting", "proxy", "routes")
-    weights = {line.split()[-3].partition("-green-")[1]: line.split()[-2] for line in routes.splitlines() if "up" in line}
-    assert {"": "100", "-green-": "50"} == weights
+    assert {"blue": "100", "green": "50"} == dict(re.findall(r"-(blue|green)-1\.[0-9a-f]+:80 +(\d+) +up", routes))

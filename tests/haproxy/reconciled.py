@@ -72,7 +72,11 @@ class Reconciled:
             clock=lambda: self.now,
         )
         running = Running(
-            renderer=renderer, store=store, haproxy=haproxy, runtime=RuntimeApi(self.socket), port_offset=settings.haproxy.port_offset
+            renderer=renderer,
+            store=store,
+            haproxy=haproxy,
+            runtime=RuntimeApi(self.socket),
+            port_offset=settings.haproxy.port_offset,
         )
         self._reconciler = Reconciler(
             desired=self._desired, running=running, renderer=renderer, store=store, haproxy=haproxy, clock=lambda: self.now

@@ -186,7 +186,11 @@ def test_certificates_come_change_and_go_without_a_reload(modern_site: Site) -> 
 def test_refused_command_becomes_a_reload_with_that_reason(modern_site: Site) -> None:
     """Somebody else has added a backend by hand: the name is taken, and only a reload puts that right."""
     site = modern_site
-    profile = next(line.split()[1] for line in site.haproxy.config().splitlines() if line.startswith("defaults ") and " from http" in line)
+    profile = next(
+        line.split()[1]
+        for line in site.haproxy.config().splitlines()
+        if line.startswith("defaults ") and " from http" in line
+    )
     site.haproxy.socket.send(f"add backend shop:new from {profile}")
 
     site.apply(site.backend("new-1").container(VIRTUAL_HOST="new.example"))

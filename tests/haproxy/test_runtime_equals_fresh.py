@@ -52,7 +52,9 @@ class Shop:
     def containers(self) -> list[Container]:
         """All that run, and one service that is always there: it holds the ports and the default certificate."""
         labels = with_labels(
-            VIRTUAL_HOST="always.example, https://always.example", SSL_CERT=one_line(make_pem("always.example")), TCP_PORTS=str(TCP_PORT)
+            VIRTUAL_HOST="always.example, https://always.example",
+            SSL_CERT=one_line(make_pem("always.example")),
+            TCP_PORTS=str(TCP_PORT),
         )
         always = make_container("always-1", ports=(BACKEND_PORT, TCP_PORT), labels=labels)
         return [always, *(container for group in self.services.values() for container in group)]
@@ -123,7 +125,9 @@ class Shop:
 def test_random_changes_leave_what_a_fresh_start_would_have(haproxy_binary: str, tmp_path: Path, seed: int) -> None:
     shop = Shop(random.Random(seed))
     offset = free_offset(80, 443, 1936, TCP_PORT)
-    reconciled = Reconciled(haproxy_binary, tmp_path / "state", make_settings(PROXY_PORT_OFFSET=str(offset), ADDITIONAL_SERVICES="*"))
+    reconciled = Reconciled(
+        haproxy_binary, tmp_path / "state", make_settings(PROXY_PORT_OFFSET=str(offset), ADDITIONAL_SERVICES="*")
+    )
     with reconciled.run(shop.containers()):
         for _ in range(STEPS):
             shop.change()

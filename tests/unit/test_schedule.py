@@ -175,3 +175,16 @@ def test_reload_that_was_asked_for_survives_a_failed_pass_but_not_a_good_one() -
     next_one = schedule.take(102.0)
 
     assert ("signal SIGUSR1", "") == (retried.forced_by, next_one.forced_by)
+
+
+def test_answer_of_a_server_does_not_wait_for_the_pause_between_passes() -> None:
+    settings = ScheduleSettings(holdoff_seconds=0.05, answer_holdoff_seconds=0.002, resync_seconds=1000)
+    schedule = Schedule(settings)
+    schedule.take(10.0)
+    schedule.record_success(10.0)
+
+    schedule.add(Trigger(reason="container web: start"), 10.001)
+    hint = schedule.due_time()
+    schedule.add(Trigger(reason="web accepts connections", kind=TriggerKind.ANSWER), 10.001)
+
+    assert (10.05, 10.002) == (hint, schedule.due_time())

@@ -5,8 +5,15 @@ from __future__ import annotations
 import itertools
 import random
 
+from proxy.core.certificate_set import ProxyCertificates
+from proxy.core.containers import Container
 from proxy.core.model import Backend, RoutingModel, ServerState
-from tests.simple import simple_container, simple_model
+from proxy.core.model_index import ModelIndex
+from proxy.core.plans import RuntimeUpdate
+from proxy.core.runtime_plan import Loaded, make_runtime_plan, profiles_of
+from proxy.core.service_table import Specs, label_specs
+from proxy.core.simple_routing import parse_container
+from tests.simple import simple_container, simple_model, simple_settings
 
 PROBED = {"probe__url": "http://container/ping"}
 
@@ -107,3 +114,28 @@ def test_order_of_containers_leaves_no_trace() -> None:
     shuffled = random.Random(7).sample(containers, len(containers))
 
     assert simple_model(*containers) == simple_model(*shuffled)
+
+
+def test_server_that_is_tracked_is_added_before_those_that_track_it() -> None:
+    """Also where its backend's name comes later: HAProxy refuses to track what is not there."""
+    settings = simple_settings()
+
+    def groups_of(*containers: Container) -> dict[str, Specs]:
+        specs = (parse_container(container, settings.routing.simple)[0] for container in containers)
+        return label_specs(spec for group in specs for spec in group)
+
+    old, new = simple_container("web-1", **PROBED), simple_container("web-2", **PROBED)
+    other = simple_container("zoo-1", **PROBED)
+    index = ModelIndex(settings, None, ProxyCertificates())
+    index.update(groups_of(old, other))
+    loaded = Loaded(profiles=profiles_of(index.model()), has_runtime_backends=True)
+
+    plan = make_runtime_plan(
+        index.update(groups_of(old, new)), loaded, leaving=frozenset(), leaving_backends={}
+    )
+
+    assert isinstance(plan, RuntimeUpdate)
+    added = [command.text.split()[2] for command in plan.commands if command.text.startswith("add server")]
+    (own, shared) = added
+    assert own.startswith("shop:web:80/web-2.")
+    assert shared.startswith("shared:shop:web:80..shop:zoo:80/web-2.")

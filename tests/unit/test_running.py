@@ -1,0 +1,147 @@
+"""What runs is changed by commands where it can be, else by a reload that says why; the disk follows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from proxy.adapters.state_files import StateLayout
+from proxy.admission import Admission
+from proxy.core.certificate_set import ProxyCertificates
+from proxy.core.containers import Container
+from proxy.core.plans import Plan, Reload, RuntimeUpdate, Unchanged
+from proxy.core.schedule import DuePass
+from proxy.desired import Desired
+from proxy.disk_writer import DiskWriter
+from proxy.reconciler import Outcome, Reconciler
+from proxy.running import Running
+from proxy.world import World
+from tests.builders import make_container, make_renderer, make_settings
+from tests.eventually import eventually
+from tests.fakes import FakeHaproxy, FakeProber, FakeRuntime, FakeSource, FakeStore
+
+FIRST = make_container("first-1", virtual_host="first.example")
+SECOND = make_container("second-1", virtual_host="second.example")
+
+
+class Controller:
+    """A reconciler among fakes, which has brought up one service."""
+
+    def __init__(self, folder: Path, *, has_backends: bool = True) -> None:
+        self.now = 0.0
+        self.haproxy, self.runtime, self.source = FakeHaproxy(has_backends=has_backends), FakeRuntime(), FakeSource()
+        self.disk = FakeStore(folder)
+        settings = make_settings(ADDITIONAL_SERVICES="*")
+        renderer = make_renderer(settings, StateLayout(folder=folder).folder)
+        self.store = DiskWriter(self.disk, self.haproxy)
+        desired = Desired(
+            world=World([self.source]),
+            read_certificates=ProxyCertificates,
+            admission=Admission(renderer, self.store, self.haproxy),
+            prober=FakeProber(),
+            settings=settings,
+            clock=lambda: self.now,
+        )
+        running = Running(renderer=renderer, store=self.store, haproxy=self.haproxy, runtime=self.runtime, port_offset=0)
+        self._reconciler = Reconciler(
+            desired=desired,
+            running=running,
+            renderer=renderer,
+            store=self.store,
+            haproxy=self.haproxy,
+            clock=lambda: self.now,
+        )
+        self.run(FIRST)
+
+    def run(self, *containers: Container, seconds: float = 0.1) -> Outcome:
+        """One pass in which exactly these run."""
+        self.source.set(containers)
+        self.now += seconds
+        return self._reconciler.run_pass(DuePass(reasons=("test",)))
+
+    def plan(self, *containers: Container) -> Plan:
+        return self.run(*containers).plan
+
+
+@pytest.fixture
+def controller(tmp_path: Path) -> Iterator[Controller]:
+    controller = Controller(tmp_path)
+    yield controller
+    controller.store.read_current()  # waits for a write that has begun
+
+
+def test_new_service_is_brought_up_by_commands(controller: Controller) -> None:
+    plan = controller.plan(FIRST, SECOND)
+
+    assert isinstance(plan, RuntimeUpdate)
+    assert any(text.startswith("add backend shop:second from ") for text in controller.runtime.sent)
+    assert "publish backend shop:second" in controller.runtime.sent
+    assert 1 == controller.haproxy.reloads
+
+
+def test_pass_without_a_change_sends_nothing(controller: Controller) -> None:
+    plan = controller.plan(FIRST)
+
+    assert Unchanged() == plan
+    assert [] == controller.runtime.sent
+
+
+@pytest.mark.parametrize("refused", ["add backend", "add server", "publish backend", "add map"])
+def test_refused_command_becomes_a_reload_that_names_it(controller: Controller, refused: str) -> None:
+    controller.runtime.refuses = refused
+
+    plan = controller.plan(FIRST, SECOND)
+
+    assert isinstance(plan, Reload)
+    assert plan.reasons[0].startswith(f"HAProxy refuses `{refused}")
+    assert 2 == controller.haproxy.reloads
+
+
+def test_older_haproxy_is_reloaded_for_a_new_backend(tmp_path: Path) -> None:
+    controller = Controller(tmp_path, has_backends=False)
+
+    plan = controller.plan(FIRST, SECOND)
+
+    assert Reload(("new backend shop:second, which this HAProxy takes by a reload only",)) == plan
+    assert [] == controller.runtime.sent
+
+
+def test_failed_reload_says_why_and_goes_back_to_the_files_before(controller: Controller) -> None:
+    before = controller.disk.current
+    controller.haproxy.reload_failure = "no memory"
+
+    outcome = controller.run(FIRST, make_container("new-1", virtual_host="new.example:8080"))
+
+    assert not outcome.is_success
+    assert "no memory" in outcome.sentence
+    assert before == controller.disk.current
+
+
+def test_server_with_connections_is_deleted_when_they_have_ended(controller: Controller) -> None:
+    second = make_container("first-2", virtual_host="first.example", service="first")
+    controller.run(FIRST, second)
+    controller.run(FIRST, second)
+    controller.runtime.attached = "del server"
+    controller.run(FIRST)
+    controller.runtime.attached = ""
+    controller.runtime.sent.clear()
+
+    outcome = controller.run(FIRST)
+    again = controller.run(FIRST)
+
+    assert ["del server"] == [" ".join(text.split()[:2]) for text in controller.runtime.sent]
+    assert Unchanged() == outcome.plan
+    assert Unchanged() == again.plan
+
+
+def test_disk_follows_a_change_without_holding_the_pass_up(controller: Controller) -> None:
+    controller.run(FIRST, SECOND)
+
+    waits = controller.run(FIRST, SECOND, seconds=0.1).again_in
+    controller.run(FIRST, SECOND, seconds=5.0)
+
+    assert waits is not None
+    assert 0 < waits <= 1.0
+    assert eventually(lambda: "second.example" in str(controller.disk.current))

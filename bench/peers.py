@@ -22,6 +22,8 @@ HOSTS = 10_000
 LAST_HOST = f"service-{HOSTS - 1}.example"
 LOAD_SECONDS = 6
 START_SECONDS = 90.0
+PROXY_VARIABLES = {"NBPROC": "1", "HEALTH_CHECK": "inter 2s"}
+"""Without `check`: the peers check nothing, and 10,000 servers every 2 s are 5,000 connections a second on the one core."""
 QUIET_SECONDS = 8.0
 """After the first answer the controller looks once more at everything, as it has connected to the stream of events."""
 PROXY_CORE, LOAD_CORE = "0", "1"
@@ -69,7 +71,7 @@ class Peer:
 
 def measure_throughput() -> list[Row]:
     """Return requests per second of the proxy and of every peer, as a share of one hard-wired backend."""
-    with tempfile.TemporaryDirectory() as name, running_proxy(Path(name), HOSTS, {"NBPROC": "1"}, PROXY_CORE) as stage:
+    with tempfile.TemporaryDirectory() as name, running_proxy(Path(name), HOSTS, PROXY_VARIABLES, PROXY_CORE) as stage:
         time.sleep(QUIET_SECONDS)
         rate, started = (
             requests_per_second(stage.port, LAST_HOST, seconds=LOAD_SECONDS, cores=LOAD_CORE),

@@ -17,10 +17,11 @@ from proxy.core.containers import Container, Health, ProxyContainer, State
 from proxy.core.labels import BackendSettings, ContainerSpec
 from proxy.core.model import WAITING, Backend, Profile, Server, ServerState
 from proxy.core.services import Service, settings_by_label
+from proxy.core.simple_routing import plain_settings
 from proxy.core.syntax import ServerName, make_name
 from proxy.core.weights import weigh
 from proxy.errors import Problem
-from proxy.settings import ProxyMode, RoutingSettings
+from proxy.settings import ProxyMode, RoutingMode, RoutingSettings
 
 USERLIST = "proxy_users"
 """The name of the userlist of HTTP_BASIC_AUTH in haproxy.cfg."""
@@ -56,7 +57,10 @@ def make_profile(mode: ProxyMode, lines: Sequence[str]) -> Profile:
 
 def plain_profile(context: BuildContext) -> Profile:
     """Return the profile of a service without settings of its own, which most are."""
-    return _profile_of(BackendSettings(), (), context)
+    settings = BackendSettings()
+    if context.settings.routing_mode is RoutingMode.SIMPLE:
+        settings = plain_settings(context.settings.simple)
+    return _profile_of(settings, settings.extra_lines, context)
 
 
 def _profile_of(settings: BackendSettings, extra: Sequence[str], context: BuildContext) -> Profile:

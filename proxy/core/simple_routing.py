@@ -7,6 +7,7 @@ README's table is written from `ROUTING_LABELS`.
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -164,6 +165,18 @@ def parse_container(
     return specs, tuple(problems)
 
 
+def plain_settings(settings: SimpleSettings, *, is_sticky: bool = True) -> BackendSettings:
+    """Return the settings of a service without a probe."""
+    idle_seconds, life_seconds = settings.sticky_idle_seconds, settings.sticky_life_seconds
+    lines = stickiness_lines(idle_seconds=idle_seconds, life_seconds=life_seconds)
+    return BackendSettings(
+        cookie=COOKIE_DIRECTIVE if is_sticky else None,
+        extra_lines=lines if is_sticky else (),
+        # A container that does not accept connections is passed over at once, since nothing else may know of it.
+        options=("option redispatch 1",),
+    )
+
+
 def find_probe(labels: Mapping[str, str]) -> Probe | None:
     """Return how a routed container is probed; None where it is not, or not routed."""
     reading = _Reading(labels)
@@ -229,16 +242,9 @@ class _Reading:
 
 
 def _build_specs(container: Container, reading: _Reading, settings: SimpleSettings) -> Iterator[ContainerSpec]:
-    is_sticky = reading.setting(f"{ROUTING_PREFIX}session_sticky", True)
     probe = reading.probe or Probe()
-    backend = BackendSettings(
-        cookie=COOKIE_DIRECTIVE if is_sticky else None,
-        extra_lines=stickiness_lines(
-            idle_seconds=settings.sticky_idle_seconds, life_seconds=settings.sticky_life_seconds
-        )
-        if is_sticky
-        else (),
-        options=("option redispatch 1",),
+    backend = dataclasses.replace(
+        plain_settings(settings, is_sticky=reading.setting(f"{ROUTING_PREFIX}session_sticky", True)),
         health_check=probe.server_options() or None,
         http_check_lines=probe.backend_lines(),
         weight=reading.setting(f"{ROUTING_PREFIX}weight", DEFAULT_WEIGHT),

@@ -22,6 +22,6 @@ VOLUME /var/lib/proxy
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=10s --timeout=5s --start-period=10s CMD ["proxy", "health"]
 
-# Starts as root only to join the group of the Docker socket; then runs as `haproxy`, under tini (proxy/privileges.py).
+# Starts as root only to join the group of the Docker socket; then runs as `haproxy`, under tini (proxy/commands/privileges.py).
 ENTRYPOINT ["proxy"]
 CMD ["run", "--drop-root"]

@@ -21,10 +21,10 @@ lint: $(STAMP)   ## ruff, mypy --strict, generated tables
 	@$(VENV)/bin/ruff check .
 	@$(VENV)/bin/ruff format --check .
 	@$(VENV)/bin/mypy
-	@$(PYTHON) -m proxy.reference --check
+	@$(PYTHON) -m proxy.commands.reference --check
 
 reference: $(STAMP)   ## write the tables of settings into the READMEs
-	@$(PYTHON) -m proxy.reference
+	@$(PYTHON) -m proxy.commands.reference
 
 bench: $(STAMP)   ## measure against peers; prints Markdown
 	@$(PYTHON) -m bench

@@ -83,9 +83,7 @@ class Admission:
     def _is_accepted(self, specs: Specs) -> bool:
         return all(spec.settings in self._accepted for spec in specs)
 
-    def _bisect(
-        self, suspects: Sequence[str], groups: Mapping[str, Specs], build: Build
-    ) -> Mapping[str, Accusation]:
+    def _bisect(self, suspects: Sequence[str], groups: Mapping[str, Specs], build: Build) -> Mapping[str, Accusation]:
         """Return the suspects that HAProxy refuses on their own; all of them when only their sum is refused."""
         refusal = self._refusal(suspects, groups, build) if suspects else None
         if not refusal:

@@ -12,22 +12,38 @@ import os
 import sys
 from collections.abc import Sequence
 
+from proxy.commands.exit_codes import NO_ANSWER, OK, PROBLEMS, SETTINGS_WRONG
 from proxy.errors import ConfigCheckError, ProxyError, SettingsError, SourceError
-from proxy.exit_codes import NO_ANSWER, OK, PROBLEMS, SETTINGS_WRONG
 from proxy.log import set_up_logging
-from proxy.settings_parser import parse_settings
+from proxy.settings.parser import parse_settings
 
 # Modules are imported when their command runs: the supervisor lives as long as the proxy and must not carry the memory
 # of what only the controller needs.
 COMMANDS = (
-    ("run", "proxy.launch:run", "keep HAProxy and the controller running until SIGTERM or Ctrl-C"),
-    ("control", "proxy.launch:control", "run the controller alone (what `run` starts beside HAProxy)"),
-    ("check", "proxy.inspection:check", "would the configuration load? list every problem by container; change nothing"),
-    ("render", "proxy.inspection:render", "print the configuration and the maps, passwords hidden; change nothing"),
-    ("routes", "proxy.inspection:routes", "print which host and path leads to which service and servers, and their state"),
-    ("weight", "proxy.weighing:weight", "set a service's share of the visitors (SERVICE N, or SERVICE default), or list them"),
-    ("reload", "proxy.operation:reload", "look at everything again, reload HAProxy, wait until the new worker serves"),
-    ("health", "proxy.operation:health", "does HAProxy run? also tells what the last pass did (for HEALTHCHECK)"),
+    ("run", "proxy.commands.launch:run", "keep HAProxy and the controller running until SIGTERM or Ctrl-C"),
+    ("control", "proxy.commands.launch:control", "run the controller alone (what `run` starts beside HAProxy)"),
+    (
+        "check",
+        "proxy.commands.inspection:check",
+        "would the configuration load? list every problem by container; change nothing",
+    ),
+    ("render", "proxy.commands.inspection:render", "print the configuration and the maps, passwords hidden; change nothing"),
+    (
+        "routes",
+        "proxy.commands.inspection:routes",
+        "print which host and path leads to which service and servers, and their state",
+    ),
+    (
+        "weight",
+        "proxy.commands.weighing:weight",
+        "set a service's share of the visitors (SERVICE N, or SERVICE default), or list them",
+    ),
+    (
+        "reload",
+        "proxy.commands.operation:reload",
+        "look at everything again, reload HAProxy, wait until the new worker serves",
+    ),
+    ("health", "proxy.commands.operation:health", "does HAProxy run? also tells what the last pass did (for HEALTHCHECK)"),
 )
 
 EPILOG = """\

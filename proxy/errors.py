@@ -1,12 +1,12 @@
 """What can go wrong, as types: exceptions for what stops an action, `Problem` for what costs one service its route.
 
-    ProxyError
-    ├── SettingsError       the proxy's own settings are wrong; all faults at once (exit code 2)
-    ├── StateError          the folder of state files cannot be used or written; the current files stay
-    ├── SourceError         a source of containers cannot be read now; never means "no containers"
-    ├── ConfigCheckError    HAProxy refuses a candidate configuration; nothing was changed
-    ├── ReloadError         HAProxy did not take over a checked configuration; the old worker still serves
-    └── RuntimeApiError     a runtime command failed, was refused, or got no answer
+ProxyError
+├── SettingsError       the proxy's own settings are wrong; all faults at once (exit code 2)
+├── StateError          the folder of state files cannot be used or written; the current files stay
+├── SourceError         a source of containers cannot be read now; never means "no containers"
+├── ConfigCheckError    HAProxy refuses a candidate configuration; nothing was changed
+├── ReloadError         HAProxy did not take over a checked configuration; the old worker still serves
+└── RuntimeApiError     a runtime command failed, was refused, or got no answer
 """
 
 from __future__ import annotations

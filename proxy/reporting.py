@@ -61,9 +61,7 @@ class Reporter:
         level = logging.INFO if not isinstance(outcome.plan, Unchanged) else logging.DEBUG
         level = level if outcome.is_success else logging.ERROR
         why = ", ".join(dict.fromkeys(reasons))
-        logger.log(
-            level, "%s (because of: %s; %d services; %d ms)", outcome.sentence, why, outcome.services, duration_ms
-        )
+        logger.log(level, "%s (because of: %s; %d services; %d ms)", outcome.sentence, why, outcome.services, duration_ms)
         self.write(outcome.sentence, is_success=outcome.is_success, problems=outcome.problems)
 
     def report_failure(self, sentence: str, *, is_forced: bool) -> None:

@@ -32,6 +32,7 @@ from proxy.adapters.runtime_socket import MasterSocket, RuntimeSocket
 from proxy.adapters.state_files import StateFiles, StateLayout
 from proxy.adapters.weight_file import WEIGHT_FILE, WeightFile
 from proxy.admission import Admission
+from proxy.commands.engine_socket import docker_socket
 from proxy.core.certificate_set import ProxyCertificates
 from proxy.core.labels import PREFIX
 from proxy.core.links import parse_link_variables
@@ -41,7 +42,6 @@ from proxy.core.simple_routing import ROUTING_PREFIX
 from proxy.daemon import Daemon, PassResult, TriggerQueue, put_signals
 from proxy.desired import Desired
 from proxy.disk_writer import DiskWriter
-from proxy.engine_socket import docker_socket
 from proxy.errors import ProxyError, SettingsError
 from proxy.ports import ContainerSource, Overlay
 from proxy.reconciler import Reconciler
@@ -122,9 +122,7 @@ def make_weight_file(settings: Settings) -> WeightFile:
     return WeightFile(settings.runtime.state_folder / WEIGHT_FILE, weight_label(settings))
 
 
-def make_overlays(
-    settings: Settings, environment: Mapping[str, str], put: Callable[[Trigger], None]
-) -> Sequence[Overlay]:
+def make_overlays(settings: Settings, environment: Mapping[str, str], put: Callable[[Trigger], None]) -> Sequence[Overlay]:
     """Return what is laid over the sources' containers while the controller runs."""
     if settings.routing.routing_mode is not RoutingMode.SIMPLE:
         return [make_weight_file(settings)]

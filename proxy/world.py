@@ -58,9 +58,7 @@ class World:
         """What is wrong with the sources' own input."""
         return [problem for problems in self._problems.values() for problem in problems]
 
-    def _lay_over(
-        self, changed: dict[Key, Container | None], new_sources: frozenset[str]
-    ) -> Mapping[Key, Container | None]:
+    def _lay_over(self, changed: dict[Key, Container | None], new_sources: frozenset[str]) -> Mapping[Key, Container | None]:
         """Return what has changed, and what an overlay says anew of, with all overlays."""
         for name, container_id in {key for overlay in self._overlays for key in overlay.changed()}:
             if container := self._containers.get(name, {}).get(container_id):

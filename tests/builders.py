@@ -21,7 +21,7 @@ from proxy.core.model import RoutingModel
 from proxy.core.rendering import Paths, Renderer
 from proxy.core.routing import ProxyCertificates, build_routing_model
 from proxy.settings import RoutingMode, Settings
-from proxy.settings_parser import parse_settings
+from proxy.settings.parser import parse_settings
 
 TEMPLATES = Path(__file__).parent.parent / "templates"
 _ids = itertools.count(1)
@@ -90,9 +90,7 @@ def make_pem(*names: str) -> str:
         .add_extension(x509.SubjectAlternativeName([x509.DNSName(name) for name in names]), critical=False)
         .sign(key, hashes.SHA256())
     )
-    private = key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
+    private = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     return (private + certificate.public_bytes(serialization.Encoding.PEM)).decode()
 
 

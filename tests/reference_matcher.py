@@ -58,7 +58,7 @@ def choose(entries: Iterable[Entry], request: Request) -> str | None:
 
 
 def order(entry: Entry) -> tuple[object, ...]:
-    """Weight, highest first; exact host before wildcard; longer literal text; a path before none; then narrower; then name."""
+    """Weight, highest first; exact host before wildcard; longer literal text; a path before none; narrower; name."""
     literal = (entry.domain + entry.path).replace("*", "")
     return (
         -entry.weight,

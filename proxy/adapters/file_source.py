@@ -24,7 +24,6 @@ RESOLVE_SECONDS = 30.0
 """How long the addresses of a name are taken as known, so that not every pass waits for the DNS."""
 
 
-
 class Watcher(Protocol):
     """What tells of changes of the file: a `FileWatcher` for its path."""
 

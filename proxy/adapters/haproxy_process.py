@@ -98,9 +98,7 @@ class HaproxyProgram:
 class HaproxyControl:
     """The HAProxy that runs, seen through its master CLI. Whether it runs is the supervisor's care."""
 
-    def __init__(
-        self, program: HaproxyProgram, master: CommandSocket, server_state: Path, start_mark: Path
-    ) -> None:
+    def __init__(self, program: HaproxyProgram, master: CommandSocket, server_state: Path, start_mark: Path) -> None:
         self._program = program
         self._master = master
         self._server_state = server_state

@@ -40,9 +40,7 @@ class WeightFile:
         except StateError as error:
             logger.warning("%s; the last known weights stay in force", error)
             return set()
-        differing = {
-            service for service in {*weights, *self._weights} if weights.get(service) != self._weights.get(service)
-        }
+        differing = {service for service in {*weights, *self._weights} if weights.get(service) != self._weights.get(service)}
         self._weights = weights
         return {key for key, service in self._services.items() if service in differing} if differing else set()
 

@@ -32,7 +32,33 @@ PEERS = "workers"
 _ENGINE_ID = re.compile(r"[0-9a-f]{64}")
 
 _PROFILE_KEYWORDS = frozenset(
-    ["acl", "balance", "compression", "cookie", "default-server", "errorfile", "errorfiles", "errorloc", "errorloc302", "errorloc303", "fullconn", "hash-type", "http-after-response", "http-check", "http-error", "http-request", "http-response", "http-reuse", "http-send-name-header", "no", "option", "retries", "retry-on", "tcp-check", "timeout"]
+    [
+        "acl",
+        "balance",
+        "compression",
+        "cookie",
+        "default-server",
+        "errorfile",
+        "errorfiles",
+        "errorloc",
+        "errorloc302",
+        "errorloc303",
+        "fullconn",
+        "hash-type",
+        "http-after-response",
+        "http-check",
+        "http-error",
+        "http-request",
+        "http-response",
+        "http-reuse",
+        "http-send-name-header",
+        "no",
+        "option",
+        "retries",
+        "retry-on",
+        "tcp-check",
+        "timeout",
+    ]
 )
 """Directives that a named `defaults` section takes (manual, section 4.1). Any other stays in the backend itself."""
 

@@ -58,7 +58,11 @@ def find_setting(specs: Iterable[ContainerSpec], accusation: Accusation) -> tupl
         for name, value in free_settings(spec.container):
             pieces = [piece for piece in split_list(value) if piece in accusation.line]
             if pieces or value in accusation.line:
-                score = 1 + sum(word in value.split() for word in quoted) + sum(word in accusation.message for word in value.split())
+                score = (
+                    1
+                    + sum(word in value.split() for word in quoted)
+                    + sum(word in accusation.message for word in value.split())
+                )
                 best = max(best, (score, spec.container.name, name, value))
     return best[1:]
 

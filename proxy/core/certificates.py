@@ -63,9 +63,10 @@ def _load_leaf(chain: list[str]) -> x509.Certificate:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # old but working certificates (serial 0, odd encodings) are the user's choice
-            return [x509.load_pem_x509_certificate(block.encode()) for block in chain][0]
+            certificates = [x509.load_pem_x509_certificate(block.encode()) for block in chain]
     except ValueError:
         raise ValueError("a certificate of the PEM cannot be read; is it complete?") from None
+    return certificates[0]
 
 
 def _check_key(block: str, leaf: x509.Certificate) -> None:

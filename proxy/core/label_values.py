@@ -10,7 +10,22 @@ from proxy.core.syntax import safe_line, safe_word, split_list
 from proxy.core.virtual_host import parse_port
 
 BALANCE_ALGORITHMS = frozenset(
-    ["roundrobin", "static-rr", "leastconn", "first", "source", "uri", "url_param", "hdr", "random", "rdp-cookie", "hash", "log-hash", "log-sticky", "sticky"]
+    [
+        "roundrobin",
+        "static-rr",
+        "leastconn",
+        "first",
+        "source",
+        "uri",
+        "url_param",
+        "hdr",
+        "random",
+        "rdp-cookie",
+        "hash",
+        "log-hash",
+        "log-sticky",
+        "sticky",
+    ]
 )
 
 MAX_WEIGHT = 1_000_000

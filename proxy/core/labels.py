@@ -327,9 +327,7 @@ def _wants_route(raw: Mapping[str, tuple[str, str]]) -> bool:
 
 
 def _build_spec(container: Container, parsed: Mapping[str, Any], virtual_host_text: str) -> ContainerSpec:
-    tcp_ports: tuple[TcpPort, ...] = tuple(
-        TcpPort(number=number, tls=tls) for number, tls in parsed.get("TCP_PORTS", ())
-    )
+    tcp_ports: tuple[TcpPort, ...] = tuple(TcpPort(number=number, tls=tls) for number, tls in parsed.get("TCP_PORTS", ()))
     left_out = {port.number for port in tcp_ports} | set(parsed.get("EXCLUDE_PORTS", ()))
     return ContainerSpec(
         container=container,
@@ -377,6 +375,4 @@ def _build_settings(parsed: Mapping[str, Any]) -> BackendSettings:
 
 
 def _problem(container: Container, *, setting: str, value: str, reason: str) -> Problem:
-    return Problem(
-        service=service_label(container), container=container.name, setting=setting, value=value, reason=reason
-    )
+    return Problem(service=service_label(container), container=container.name, setting=setting, value=value, reason=reason)

@@ -81,7 +81,7 @@ class Frontend:
     mode: ProxyMode
     is_tls: bool = False
     routes: tuple[Route, ...] = ()
-    tables: RouteTables = RouteTables()
+    tables: RouteTables = field(default_factory=RouteTables)
     default_backend: BackendName | None = None
 
 

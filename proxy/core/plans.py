@@ -17,7 +17,8 @@ class Unchanged:
 class RuntimeUpdate:
     """The running HAProxy can be brought to the desired state by `commands`, in order, without a reload.
 
-    Servers (as backend, server) and backends that leave are deleted once their connections have ended; those that return before that are deleted no more.
+    Servers (as backend, server) and backends that leave are deleted once their connections have ended; those that return
+    before that are deleted no more.
     """
 
     commands: tuple[Action, ...]

@@ -54,9 +54,7 @@ class Removals:
             )
             for (backend, server), since in self._servers.items()
         ]
-        return removals + [
-            Removal(backend=name, server="", command=runtime.delete_backend(name)) for name in self._backends
-        ]
+        return removals + [Removal(backend=name, server="", command=runtime.delete_backend(name)) for name in self._backends]
 
     def pause_seconds(self, now: float) -> float | None:
         """Return how long to wait before the next try, the longer the older it is; None when there is nothing to try.

@@ -41,9 +41,7 @@ class ReplaceMap:
 
     def commands(self, version: str) -> list[Command]:
         """Return what to send once `prepare map` has told the version."""
-        add = [
-            Command(text=f"add map @{version} {self.file}", payload=Secret(payload)) for payload in _payloads(self.rows)
-        ]
+        add = [Command(text=f"add map @{version} {self.file}", payload=Secret(payload)) for payload in _payloads(self.rows)]
         return [*add, Command(text=f"commit map @{version} {self.file}")]
 
 

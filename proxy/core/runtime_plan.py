@@ -195,9 +195,7 @@ def _retire_servers(draft: _Draft, backend: str, servers: Sequence[Server]) -> N
     draft.servers += [(backend, server.name) for server in servers]
 
 
-def _plan_certificates(
-    draft: _Draft, before: tuple[StoredCertificate, ...], after: tuple[StoredCertificate, ...]
-) -> None:
+def _plan_certificates(draft: _Draft, before: tuple[StoredCertificate, ...], after: tuple[StoredCertificate, ...]) -> None:
     if before == after:
         return
     if [stored.name for stored in before[:1]] != [stored.name for stored in after[:1]]:

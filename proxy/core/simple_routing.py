@@ -144,9 +144,7 @@ ROUTING_LABELS: tuple[Label, ...] = (
 )
 
 
-def parse_container(
-    container: Container, settings: SimpleSettings
-) -> tuple[tuple[ContainerSpec, ...], tuple[Problem, ...]]:
+def parse_container(container: Container, settings: SimpleSettings) -> tuple[tuple[ContainerSpec, ...], tuple[Problem, ...]]:
     """Return what each port of `container` asks for, and every label that is outside the grammar."""
     reading = _Reading(container.labels)
     if reading.probe and reading.probe.command and container.source != SourceKind.DOCKER:

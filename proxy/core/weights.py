@@ -74,6 +74,4 @@ def _scaled(unit: int, largest: int, scale: int) -> int:
 
 def _error(units: Iterable[int], largest: int, scale: int) -> Fraction:
     """The largest relative deviation from the share that a weight should have."""
-    return max(
-        abs(Fraction(_scaled(unit, largest, scale) * largest, unit * scale) - 1) for unit in units if unit
-    )
+    return max(abs(Fraction(_scaled(unit, largest, scale) * largest, unit * scale) - 1) for unit in units if unit)

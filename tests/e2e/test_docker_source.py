@@ -74,9 +74,7 @@ class Watched:
         self.thread.start()
 
     def saw(self, container_id: str, action: str) -> bool:
-        return any(
-            trigger.container_id == container_id and trigger.reason.endswith(action) for trigger in self.triggers
-        )
+        return any(trigger.container_id == container_id and trigger.reason.endswith(action) for trigger in self.triggers)
 
     def find(self, container_id: str) -> Container | None:
         return find(self.source, container_id)
@@ -112,8 +110,7 @@ def test_list_and_inspection_agree(run_container: RunContainer, network: str, en
     inspected = {container_id: parse_inspected(engine.inspect_container(container_id) or {}) for container_id in own}
 
     assert [replace(inspected[key], environment={}) for key in own] == [
-        replace(listed[key], ports=inspected[key].ports) if has_foreign_network(listed[key]) else listed[key]
-        for key in own
+        replace(listed[key], ports=inspected[key].ports) if has_foreign_network(listed[key]) else listed[key] for key in own
     ]
 
 

@@ -66,9 +66,7 @@ def exchange(
     received = {name.lower(): value for name, value in response.getheaders()}
     body = response.read().decode("utf-8", errors="replace")
     set_cookies = tuple(response.headers.get_all("Set-Cookie") or ())
-    return Answer(
-        status=response.status, headers=received, body=body, certificate=certificate, set_cookies=set_cookies
-    )
+    return Answer(status=response.status, headers=received, body=body, certificate=certificate, set_cookies=set_cookies)
 
 
 def basic_auth(user: str, password: str) -> Mapping[str, str]:

@@ -48,7 +48,9 @@ def run_haproxy(binary: str, folder: Path, model: RoutingModel, settings: Settin
     log = folder / "haproxy.log"
     config = folder / "current" / "haproxy.cfg"
     with log.open("w") as output:
-        process = subprocess.Popen([binary, "-db", "-C", str(config.parent), "-f", str(config)], stdout=output, stderr=output, env={"PATH": ""})
+        process = subprocess.Popen(
+            [binary, "-db", "-C", str(config.parent), "-f", str(config)], stdout=output, stderr=output, env={"PATH": ""}
+        )
     running = RunningHaproxy(folder=folder, offset=settings.haproxy.port_offset, log=log)
     try:
         eventually(lambda: process.poll() is not None or (folder / "haproxy.sock").exists())

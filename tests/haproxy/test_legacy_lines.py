@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from proxy.core.legacy import translate_appsession, translate_http_check, translate_line
-from proxy.settings_parser import parse_settings
+from proxy.settings.parser import parse_settings
 from tests.builders import make_container, make_model, make_settings, with_labels
 from tests.haproxy.running import run_haproxy
 from tests.ports import free_offset
@@ -108,9 +108,7 @@ def ask(port: int, path: str, cookie: str = "") -> tuple[str, str]:
 
 def test_session_keeps_going_to_the_server_that_made_it(haproxy_binary: str, tmp_path: Path) -> None:
     offset = free_offset(80, 1936)
-    labels = with_labels(
-        VIRTUAL_HOST="shop.example", APPSESSION="JSESSIONID len 52 timeout 3h", HEALTH_CHECK="no-check"
-    )
+    labels = with_labels(VIRTUAL_HOST="shop.example", APPSESSION="JSESSIONID len 52 timeout 3h", HEALTH_CHECK="no-check")
     settings = make_settings(PROXY_PORT_OFFSET=str(offset))
 
     with run_applications(2) as ports:

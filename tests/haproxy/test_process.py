@@ -71,9 +71,7 @@ def test_missing_program_is_told_by_name() -> None:
         HaproxyProgram("no-such-haproxy", ENVIRONMENT)
 
 
-def test_candidate_with_relative_names_passes_the_check(
-    site: SmallSite, store: StateFiles, program: HaproxyProgram
-) -> None:
+def test_candidate_with_relative_names_passes_the_check(site: SmallSite, store: StateFiles, program: HaproxyProgram) -> None:
     candidate = store.write_candidate(site.files())
 
     program.check(candidate / "haproxy.cfg")

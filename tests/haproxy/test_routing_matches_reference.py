@@ -128,7 +128,24 @@ def test_entry_matches_what_the_table_says(
 HOSTS = ("a.com", "b.a.com", "c.b.a.com", "ab.com", "a.org", "b.org")
 DOMAIN_PATTERNS = (*HOSTS, *HOSTS, "*", "*.a.com", "*a.com", "*.com", "a.*", "*b*", "b.*.com", "*.b.a.com")
 PATHS = ("/", "/p", "/p/", "/p/q", "/p/q/", "/p/x.js", "/x.js", "/X.JS", "/q/p/x", "/pq", "/p/q/r?a=/p", "/p?x.js")
-PATH_PATTERNS = ("", "", "", "/", "/*", "/p", "/p/", "/p/*", "/p*", "/p/q", "/p/q/*", "/*.js", "/p/*.js", "/*/x", "*/q/*", "/*p*")
+PATH_PATTERNS = (
+    "",
+    "",
+    "",
+    "/",
+    "/*",
+    "/p",
+    "/p/",
+    "/p/*",
+    "/p*",
+    "/p/q",
+    "/p/q/*",
+    "/*.js",
+    "/p/*.js",
+    "/*/x",
+    "*/q/*",
+    "/*p*",
+)
 ENTRIES_PER_ROUND, REQUESTS_PER_ROUND, ROUNDS = 40, 500, 20
 
 

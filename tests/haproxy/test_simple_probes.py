@@ -155,9 +155,7 @@ def test_answers_of_3xx_are_healthy(site: SimpleSite) -> None:
 
 def test_timeout_of_the_label_is_the_timeout_of_the_check(site: SimpleSite) -> None:
     backend = site.backend()
-    container: Container = played_by(
-        backend, HOST, probe__url="http://container:PORT/slow", probe__timeout_seconds="0.2"
-    )
+    container: Container = played_by(backend, HOST, probe__url="http://container:PORT/slow", probe__timeout_seconds="0.2")
     serving = site.serve(container)
 
     eventually(lambda: stat(serving, "check_status", "web-1") == "L7TOUT", timeout=PATIENCE_SECONDS)

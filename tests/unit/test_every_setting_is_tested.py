@@ -6,8 +6,8 @@ import ast
 from pathlib import Path
 
 from proxy.core.labels import LABELS
-from proxy.simple_variables import SIMPLE_VARIABLES
-from proxy.variables import VARIABLES
+from proxy.settings.simple_variables import SIMPLE_VARIABLES
+from proxy.settings.variables import VARIABLES
 
 TESTS = Path(__file__).parent.parent
 

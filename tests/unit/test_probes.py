@@ -87,9 +87,7 @@ def test_container_created_less_than_its_delay_ago_still_waits(overlay: Overlay)
 
 
 def test_nobody_is_asked_before_the_initial_delay(overlay: Overlay, backend: BackendServer) -> None:
-    delayed = simple_container(
-        probe__url=f"http://container:{backend.port}/ping", probe__initial_delay_seconds="0.3"
-    )
+    delayed = simple_container(probe__url=f"http://container:{backend.port}/ping", probe__initial_delay_seconds="0.3")
     begun = time.monotonic()
 
     assert overlay.health(delayed) is Health.STARTING

@@ -13,7 +13,7 @@ import yaml
 from proxy.cli import COMMANDS
 from proxy.core.labels import LABELS, PREFIX
 from proxy.core.simple_routing import PORT_PREFIX, ROUTING_LABELS
-from proxy.variables import VARIABLES
+from proxy.settings.variables import VARIABLES
 
 ROOT = Path(__file__).parent.parent.parent
 ENGLISH, CHINESE = ROOT / "README.md", ROOT / "README.zh-CN.md"

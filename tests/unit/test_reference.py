@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from proxy import reference
-from proxy.variable import Variable
+from proxy.commands import reference
+from proxy.settings.variable import Variable
 
 MARKS = (
     "# Title\n\n<!-- variables:begin -->\nold\n<!-- variables:end -->\n\n"

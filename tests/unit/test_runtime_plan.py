@@ -7,7 +7,6 @@ from collections.abc import Mapping
 import pytest
 
 from proxy.core.backends import make_profile
-from proxy.settings import ProxyMode
 from proxy.core.certificate_set import ProxyCertificates
 from proxy.core.certificates import parse_certificate
 from proxy.core.containers import Container, State
@@ -17,6 +16,7 @@ from proxy.core.plans import Plan, Reload, RuntimeUpdate, Unchanged
 from proxy.core.runtime_commands import Command
 from proxy.core.runtime_plan import Loaded, make_runtime_plan, profiles_of
 from proxy.core.service_table import Specs, label_specs
+from proxy.settings import ProxyMode
 from tests.builders import make_container, make_pem, make_settings, one_line, with_labels
 
 OWN = ProxyCertificates(default=parse_certificate(make_pem("default.example")))

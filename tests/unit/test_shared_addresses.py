@@ -130,9 +130,7 @@ def test_server_that_is_tracked_is_added_before_those_that_track_it() -> None:
     index.update(groups_of(old, other))
     loaded = Loaded(profiles=profiles_of(index.model()), has_runtime_backends=True)
 
-    plan = make_runtime_plan(
-        index.update(groups_of(old, new)), loaded, leaving=frozenset(), leaving_backends={}
-    )
+    plan = make_runtime_plan(index.update(groups_of(old, new)), loaded, leaving=frozenset(), leaving_backends={})
 
     assert isinstance(plan, RuntimeUpdate)
     added = [command.text.split()[2] for command in plan.commands if command.text.startswith("add server")]

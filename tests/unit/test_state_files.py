@@ -125,9 +125,7 @@ def test_two_generations_are_kept(store: StateFiles, layout: StateLayout) -> Non
     assert {"haproxy.cfg": "# 4\n"} == store.read_current()
 
 
-def test_full_disk_is_told_and_leaves_the_files_in_force(
-    store: StateFiles, layout: StateLayout, small_disk: None
-) -> None:
+def test_full_disk_is_told_and_leaves_the_files_in_force(store: StateFiles, layout: StateLayout, small_disk: None) -> None:
     store.promote(store.write_candidate(FIRST))
     before = generation_names(layout)
 

@@ -88,17 +88,11 @@ def test_line_is_refused_with_the_reason(text: str, reason: str) -> None:
         pytest.param("  balance source ", "balance source", id="blanks-around"),
         pytest.param("timeout\tserver 5s", "timeout server 5s", id="tab"),
         pytest.param("balance source # best", "balance source", id="comment"),
-        pytest.param(
-            "http-request set-header X a\\ #b", "http-request set-header X a\\ ", id="comment-after-escaped-blank"
-        ),
+        pytest.param("http-request set-header X a\\ #b", "http-request set-header X a\\ ", id="comment-after-escaped-blank"),
         pytest.param("http-request set-header X 'a # b'", "http-request set-header X 'a # b'", id="quoted-hash"),
-        pytest.param(
-            "http-request set-header X '\"$HOME\"'", "http-request set-header X '\"$HOME\"'", id="strong-dollar"
-        ),
+        pytest.param("http-request set-header X '\"$HOME\"'", "http-request set-header X '\"$HOME\"'", id="strong-dollar"),
         pytest.param('http-request set-header X "\\$5"', 'http-request set-header X "\\$5"', id="escaped-dollar"),
-        pytest.param(
-            "http-request set-path /x$ if my_env(a)", "http-request set-path /x$ if my_env(a)", id="other-env"
-        ),
+        pytest.param("http-request set-path /x$ if my_env(a)", "http-request set-path /x$ if my_env(a)", id="other-env"),
     ],
 )
 def test_line_is_let_through(text: str, expected: str) -> None:

@@ -10,15 +10,14 @@ import dataclasses
 import ipaddress
 from pathlib import Path
 
-from proxy import settings_values as values
 from proxy.core.syntax import quote
 from proxy.core.virtual_host import parse_domain
-from proxy.settings import ProxyMode, RoutingSettings, Scope, SimpleSettings
-from proxy.settings_reader import SettingsReader
+from proxy.settings import ProxyMode, RoutingSettings, Scope, SimpleSettings, values
+from proxy.settings.reader import SettingsReader
 
 HTTP_PORT = 80
 MONITOR_URI = "/haproxy-monitor"
-ERROR_PAGE = Path(__file__).resolve().parent.parent / "templates" / "503.http"
+ERROR_PAGE = Path(__file__).resolve().parent.parent.parent / "templates" / "503.http"
 
 _ALIBABA_DOMAIN = "alicontainer.com"
 _LOCAL_DOMAIN = "localhost"

@@ -2,7 +2,7 @@
 
 In: `VARIABLES`, `LABELS`, `ROUTING_LABELS`. Out: Markdown between the marks `<!-- variables:begin -->` and
 `<!-- variables:end -->` (the same with `labels` and `routing-labels`) in README.md and README.zh-CN.md. `python -m
-proxy.reference` writes; with `--check` it compares.
+proxy.commands.reference` writes; with `--check` it compares.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Protocol
 
 from proxy.core.labels import LABELS, PREFIX
 from proxy.core.simple_routing import ROUTING_LABELS
-from proxy.variables import VARIABLES
+from proxy.settings.variables import VARIABLES
 
 
 class Row(Protocol):
@@ -47,9 +47,7 @@ class Language:
 
 
 ENGLISH = Language(variable="variable", label="label", default="default", meaning="meaning", example="; e.g. ")
-CHINESE = Language(
-    variable="环境变量", label="标签", default="默认值", meaning="说明", example="；例如 ", is_chinese=True
-)
+CHINESE = Language(variable="环境变量", label="标签", default="默认值", meaning="说明", example="；例如 ", is_chinese=True)
 
 
 def render_blocks(language: Language) -> Mapping[str, str]:
@@ -92,7 +90,7 @@ def main(arguments: Sequence[str], folder: Path) -> int:
 
     Exits with 2 when a README cannot be read or lacks the marks.
     """
-    parser = argparse.ArgumentParser(prog="python -m proxy.reference", description=(__doc__ or "").splitlines()[0])
+    parser = argparse.ArgumentParser(prog="python -m proxy.commands.reference", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--check", action="store_true", help="write nothing, exit with 1 when a table is out of date")
     is_check = parser.parse_args(arguments).check
     outdated = 0
@@ -108,7 +106,10 @@ def main(arguments: Sequence[str], folder: Path) -> int:
         outdated += 1
         if not is_check:
             path.write_text(updated, encoding="utf-8")
-        print(f"{name}: " + ("tables are out of date; run python -m proxy.reference" if is_check else "tables updated"))
+        print(
+            f"{name}: "
+            + ("tables are out of date; run python -m proxy.commands.reference" if is_check else "tables updated")
+        )
     return 1 if is_check and outdated else 0
 
 
@@ -117,4 +118,4 @@ def _code(text: str) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:], Path(__file__).resolve().parent.parent))
+    sys.exit(main(sys.argv[1:], Path(__file__).resolve().parent.parent.parent))

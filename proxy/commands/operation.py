@@ -11,8 +11,8 @@ from collections.abc import Mapping
 
 from proxy.adapters.runtime_socket import MasterSocket
 from proxy.adapters.state_files import StateLayout
+from proxy.commands.exit_codes import NO_ANSWER, OK, PROBLEMS
 from proxy.errors import RuntimeApiError
-from proxy.exit_codes import NO_ANSWER, OK, PROBLEMS
 from proxy.reporting import read_status
 from proxy.settings import Settings
 

@@ -17,11 +17,11 @@ from tabulate import tabulate
 
 from proxy.adapters.runtime_socket import RuntimeSocket
 from proxy.adapters.state_files import StateLayout
+from proxy.commands.exit_codes import OK, PROBLEMS
 from proxy.core.commands import parse_server_states
 from proxy.core.model import Backend, RoutingModel, Server, ServerState
 from proxy.core.rendering import CERTIFICATE_FOLDER, DesiredState, Renderer
 from proxy.errors import Problem, RuntimeApiError, StateError
-from proxy.exit_codes import OK, PROBLEMS
 from proxy.reporting import count
 from proxy.settings import ProxyMode, Settings
 from proxy.wiring import make_parts, make_weight_file

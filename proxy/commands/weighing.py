@@ -18,12 +18,12 @@ from pathlib import Path
 from tabulate import tabulate
 
 from proxy.adapters.weight_file import WEIGHT_FILE, read_weights, write_weights
+from proxy.commands.exit_codes import NO_ANSWER, OK, PROBLEMS, SETTINGS_WRONG
 from proxy.core import simple_routing
 from proxy.core.label_values import parse_weight
 from proxy.core.labels import ContainerSpec, parse_container, service_label
 from proxy.core.services import is_in_scope
 from proxy.core.weights import DEFAULT_WEIGHT
-from proxy.exit_codes import NO_ANSWER, OK, PROBLEMS, SETTINGS_WRONG
 from proxy.reporting import Status, read_status
 from proxy.settings import RoutingMode, Settings
 from proxy.wiring import make_sources, weight_label

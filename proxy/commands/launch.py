@@ -11,12 +11,12 @@ from collections.abc import Mapping
 
 from proxy.adapters.haproxy_process import HaproxyProgram
 from proxy.adapters.state_files import StateLayout
-from proxy.engine_socket import docker_socket
-from proxy.exit_codes import OK
-from proxy.privileges import Identity, drop_root
+from proxy.commands.engine_socket import docker_socket
+from proxy.commands.exit_codes import OK
+from proxy.commands.privileges import Identity, drop_root
 from proxy.settings import Settings
+from proxy.settings.variables import unknown_variables
 from proxy.supervisor import Supervisor
-from proxy.variables import unknown_variables
 
 logger = logging.getLogger(__name__)
 

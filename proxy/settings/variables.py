@@ -1,7 +1,7 @@
 """Every environment variable of the proxy, in the order of the reference table.
 
-The one list of names, defaults and meanings: `proxy/settings_parser.py` reads by it, and `proxy/reference.py` writes
-the README's table from it.
+The one list of names, defaults and meanings: `parser` reads by it, and `proxy/commands/reference.py` writes the README's
+table from it.
 """
 
 from __future__ import annotations
@@ -10,10 +10,10 @@ import difflib
 from collections.abc import Mapping
 
 from proxy.core.syntax import split_list
-from proxy.haproxy_variables import HAPROXY_VARIABLES, RUNTIME_VARIABLES
-from proxy.routing_variables import ROUTING_VARIABLES, TLS_VARIABLES
-from proxy.simple_variables import SIMPLE_VARIABLES
-from proxy.variable import Variable
+from proxy.settings.haproxy_variables import HAPROXY_VARIABLES, RUNTIME_VARIABLES
+from proxy.settings.routing_variables import ROUTING_VARIABLES, TLS_VARIABLES
+from proxy.settings.simple_variables import SIMPLE_VARIABLES
+from proxy.settings.variable import Variable
 
 VARIABLES: tuple[Variable, ...] = (
     *ROUTING_VARIABLES,

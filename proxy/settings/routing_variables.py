@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from proxy.variable import Variable
+from proxy.settings.variable import Variable
 
 _BIND_OPTIONS = "prefer-client-ciphers ssl-min-ver TLSv1.2 no-tls-tickets"
 _BIND_CIPHERS = (

@@ -1,4 +1,4 @@
-"""Reads environment variables by the table of `proxy/variables.py`, and keeps every fault, not only the first.
+"""Reads environment variables by the table of `proxy/settings/variables.py`, and keeps every fault, not only the first.
 
 In: the mapping of variables. Out: parsed values, and one sentence per fault that names the variable, its value unless
 it is secret, and the reason.
@@ -14,9 +14,9 @@ from typing import TypeVar
 from proxy.core.syntax import split_list
 from proxy.errors import shorten
 from proxy.secret import Secret
-from proxy.settings_values import parse_line
-from proxy.variable import Variable
-from proxy.variables import VARIABLES
+from proxy.settings.values import parse_line
+from proxy.settings.variable import Variable
+from proxy.settings.variables import VARIABLES
 
 T = TypeVar("T")
 

@@ -1,7 +1,7 @@
 """The proxy's own settings, as frozen groups: types only, so that everything may import them.
 
-`proxy/settings_parser.py` makes them from environment variables; `proxy/variables.py` lists those. Texts that go into
-HAProxy's configuration are safe lines or words already, in today's spelling.
+`parser` makes them from environment variables; `variables` lists those. Texts that go into HAProxy's configuration are
+safe lines or words already, in today's spelling.
 """
 
 from __future__ import annotations

@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TypeVar
 
-from proxy import settings_values as values
 from proxy.core.label_values import parse_balance
 from proxy.core.syntax import make_name, safe_word
 from proxy.core.virtual_host import parse_port
@@ -28,9 +27,10 @@ from proxy.settings import (
     Settings,
     SourceKind,
     TlsSettings,
+    values,
 )
-from proxy.settings_reader import SettingsReader
-from proxy.simple_settings import adapt, parse_simple
+from proxy.settings.reader import SettingsReader
+from proxy.settings.simple import adapt, parse_simple
 
 Key = TypeVar("Key", int, str)
 
@@ -38,7 +38,7 @@ _FRONTEND_SETTINGS = re.compile(r"EXTRA_FRONTEND_SETTINGS_(?P<port>\d+)")
 _FRONTEND_FILE = re.compile(r"EXTRA_FRONTEND_SETTINGS_(FILE_)?(?P<port>\d+)(?(1)|_FILE)")
 _BACKEND = re.compile(r"ADDITIONAL_BACKEND_(?!FILE_)(?P<name>.+)")
 _BACKEND_FILE = re.compile(r"ADDITIONAL_BACKEND_FILE_(?P<name>.+)")
-_TEMPLATES = Path(__file__).resolve().parent.parent / "templates"
+_TEMPLATES = Path(__file__).resolve().parent.parent.parent / "templates"
 
 
 def parse_settings(environment: Mapping[str, str], read_text: Callable[[Path], str]) -> Settings:

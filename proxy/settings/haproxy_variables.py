@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from proxy.variable import Variable
+from proxy.settings.variable import Variable
 
 HAPROXY_VARIABLES: tuple[Variable, ...] = (
     Variable(

@@ -1,0 +1,1 @@
+"""The commands behind `proxy NAME` and what only they need; `proxy/cli.py` has their names."""

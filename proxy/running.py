@@ -56,6 +56,7 @@ class Running:
         self._ports: frozenset[int] = frozenset()
         self._dirty_since: float | None = None
         self._is_untouched = True
+        self._has_runtime_backends: bool | None = None
         self.is_synchronised = False
         self.why_not_synchronised = "first configuration"
 
@@ -140,11 +141,11 @@ class Running:
         self._removals.clear()
         self._ports = _ports_of(model)
         self._loaded = Loaded(profiles=profiles_of(model))
-        try:
-            has_backends = self._haproxy.has_runtime_backends()
-        except RuntimeApiError:
+        with contextlib.suppress(RuntimeApiError):  # right after a reload a master may be too busy to answer
+            self._has_runtime_backends = self._haproxy.has_runtime_backends()
+        if self._has_runtime_backends is None:
             return  # it is still starting; until it answers nothing can be changed at runtime
-        self._loaded = Loaded(profiles=profiles_of(model), has_runtime_backends=has_backends)
+        self._loaded = Loaded(profiles=profiles_of(model), has_runtime_backends=self._has_runtime_backends)
         self.is_synchronised = True
 
     def _refuse_taken_ports(self, desired: DesiredState, folder: Path) -> None:

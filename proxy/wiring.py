@@ -32,8 +32,8 @@ from proxy.adapters.runtime_socket import MasterSocket, RuntimeSocket
 from proxy.adapters.state_files import StateFiles, StateLayout
 from proxy.adapters.weight_file import WEIGHT_FILE, WeightFile
 from proxy.admission import Admission
-from proxy.commands.engine_socket import docker_socket
 from proxy.core.certificate_set import ProxyCertificates
+from proxy.core.engine_address import docker_socket
 from proxy.core.labels import PREFIX
 from proxy.core.links import parse_link_variables
 from proxy.core.rendering import Paths, Renderer

@@ -22,12 +22,11 @@ import urllib3
 from docker.errors import DockerException, NotFound
 from docker.utils import kwargs_from_env
 
+from proxy.core.engine_address import engine_address
 from proxy.errors import SourceError
 
 TIMEOUT_SECONDS = 10
 """How long the engine may take for an answer; the stream of events may be silent for ever."""
-
-DEFAULT_ADDRESS = "unix:///var/run/docker.sock"
 
 _ENDPOINTS = "GET of /version, /containers/json, /containers/{id}/json and /events"
 _ENGINE_ERRORS = (DockerException, urllib3.exceptions.HTTPError, OSError)
@@ -75,7 +74,7 @@ class DockerEngine:
     """The engine at `address`, which need not answer yet. One thread asks; a stream has its own connection."""
 
     def __init__(self, environment: Mapping[str, str]) -> None:
-        self.address = environment.get("DOCKER_HOST") or DEFAULT_ADDRESS
+        self.address = engine_address(environment)
         self._environment = environment
         self._client: docker.APIClient | None = None
 

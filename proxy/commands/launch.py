@@ -11,9 +11,9 @@ from collections.abc import Mapping
 
 from proxy.adapters.haproxy_process import HaproxyProgram
 from proxy.adapters.state_files import StateLayout
-from proxy.commands.engine_socket import docker_socket
 from proxy.commands.exit_codes import OK
 from proxy.commands.privileges import Identity, drop_root
+from proxy.core.engine_address import docker_socket
 from proxy.settings import Settings
 from proxy.settings.variables import unknown_variables
 from proxy.supervisor import Supervisor

@@ -51,7 +51,6 @@ class RouteTables:
 
 
 UNORDERED_KINDS = ("hosts", "paths", "prefixes")
-ORDERED_KINDS = ("patterns", "wildcards")
 
 
 def build_tables(routes: Sequence[Route]) -> RouteTables:

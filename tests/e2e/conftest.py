@@ -54,6 +54,7 @@ def prefix(pytestconfig: pytest.Config, real_engine: None) -> Iterator[str]:
 
 
 RunFile = Callable[[Path], Stack]
+RunExample = Callable[[str], Stack]
 
 
 @pytest.fixture(scope="module")
@@ -104,3 +105,9 @@ def pytest_runtest_makereport(
             rendered = proxy.exec("proxy", "render")
             report.sections.append((f"{name}: proxy render", rendered.output + rendered.errors))
     return report
+
+
+@pytest.fixture
+def run_example(run_file: RunFile) -> RunExample:
+    """Start the example in the folder of this name."""
+    return lambda name: run_file(EXAMPLES / name / "compose.yml")

@@ -3,34 +3,20 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tests.e2e.compose import Stack
-from tests.e2e.conftest import EXAMPLES, RunFile
+from tests.e2e.conftest import EXAMPLES, RunExample, RunFile
 from tests.e2e.engine import run
 from tests.e2e.redis_client import ask_redis
-from tests.e2e.visitor import Answer, basic_auth, fetch, fetch_tls
+from tests.e2e.visitor import Answer, basic_auth, fetch, fetch_tls, is_nginx
 from tests.eventually import eventually
 
 pytestmark = pytest.mark.docker
 
 HOST = "appone.example.com"
-NGINX = "Welcome to nginx"
 OWN_503 = "如果您是应用的维护者"
-RunExample = Callable[[str], Stack]
-
-
-@pytest.fixture
-def run_example(run_file: RunFile) -> RunExample:
-    """Start the example in the folder of this name."""
-    return lambda name: run_file(EXAMPLES / name / "compose.yml")
-
-
-def is_nginx(answer: Answer) -> bool:
-    return answer.status == 200 and NGINX in answer.body
 
 
 def test_basic(run_example: RunExample) -> None:

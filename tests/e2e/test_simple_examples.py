@@ -3,29 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 
 import pytest
 
 from tests.e2e.compose import Stack
-from tests.e2e.conftest import EXAMPLES, RunFile
-from tests.e2e.visitor import Answer, fetch
+from tests.e2e.conftest import RunExample
+from tests.e2e.visitor import fetch, is_nginx
 from tests.eventually import eventually
 
 pytestmark = pytest.mark.docker
-
-NGINX = "Welcome to nginx"
-RunExample = Callable[[str], Stack]
-
-
-@pytest.fixture
-def run_example(run_file: RunFile) -> RunExample:
-    """Start the example in the folder of this name."""
-    return lambda name: run_file(EXAMPLES / name / "compose.yml")
-
-
-def is_nginx(answer: Answer) -> bool:
-    return answer.status == 200 and NGINX in answer.body
 
 
 def ids_of(stack: Stack, service: str) -> set[str]:

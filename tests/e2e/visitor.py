@@ -74,6 +74,11 @@ def basic_auth(user: str, password: str) -> Mapping[str, str]:
     return {"Authorization": "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()}
 
 
+def is_nginx(answer: Answer) -> bool:
+    """Whether nginx's own page was answered."""
+    return answer.status == 200 and "Welcome to nginx" in answer.body
+
+
 def server_name(answer: Answer) -> str:
     """Return which server an answer of nginxdemos/hello names; fail when it is no such answer."""
     assert answer.status == 200, answer

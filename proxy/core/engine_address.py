@@ -1,4 +1,4 @@
-"""Where the engine's socket is, for those who need no engine client."""
+"""Where the engine is: what DOCKER_HOST says, else the usual socket."""
 
 from __future__ import annotations
 
@@ -8,7 +8,12 @@ from pathlib import Path
 DEFAULT_ADDRESS = "unix:///var/run/docker.sock"
 
 
+def engine_address(environment: Mapping[str, str]) -> str:
+    """Return the address of the engine's API."""
+    return environment.get("DOCKER_HOST") or DEFAULT_ADDRESS
+
+
 def docker_socket(environment: Mapping[str, str]) -> Path | None:
     """Return the engine's Unix socket; None when DOCKER_HOST leads elsewhere."""
-    address = environment.get("DOCKER_HOST") or DEFAULT_ADDRESS
+    address = engine_address(environment)
     return Path(address.removeprefix("unix://")) if address.startswith("unix://") else None

@@ -82,11 +82,18 @@ class Daemon:
 
 
 def put_signals(triggers: TriggerQueue) -> None:
-    """Turn signals into triggers: SIGHUP and SIGUSR1 ask for a reload, SIGTERM and SIGINT for the end."""
+    """Turn signals into triggers: to look again (SIGUSR2), to reload (SIGUSR1, SIGHUP), to end (SIGTERM, SIGINT)."""
+    kinds = {
+        signal.SIGUSR2: TriggerKind.LOOK,
+        signal.SIGUSR1: TriggerKind.RELOAD,
+        signal.SIGHUP: TriggerKind.RELOAD,
+        signal.SIGTERM: TriggerKind.STOP,
+        signal.SIGINT: TriggerKind.STOP,
+    }
 
     def put(number: int, _frame: FrameType | None) -> None:
-        kind = TriggerKind.RELOAD if number in (signal.SIGHUP, signal.SIGUSR1) else TriggerKind.STOP
-        triggers.put(Trigger(reason=f"signal {signal.Signals(number).name}", kind=kind))
+        name = signal.Signals(number)
+        triggers.put(Trigger(reason=f"signal {name.name}", kind=kinds[name]))
 
-    for number in (signal.SIGHUP, signal.SIGUSR1, signal.SIGTERM, signal.SIGINT):
+    for number in kinds:
         signal.signal(number, put)

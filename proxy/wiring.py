@@ -30,6 +30,7 @@ from proxy.adapters.probes import Probes
 from proxy.adapters.runtime_api import RuntimeApi
 from proxy.adapters.runtime_socket import MasterSocket, RuntimeSocket
 from proxy.adapters.state_files import StateFiles, StateLayout
+from proxy.adapters.status_file import StatusFile
 from proxy.adapters.weight_file import WEIGHT_FILE, WeightFile
 from proxy.admission import Admission
 from proxy.core.certificate_set import ProxyCertificates
@@ -194,7 +195,7 @@ def run_controller(settings: Settings, environment: Mapping[str, str]) -> None:
         put_page, page = partial(_put_page, triggers), settings.routing.simple.error_page
         threading.Thread(target=FileWatcher([page]).watch, args=(put_page,), name="error page", daemon=True).start()
     schedule = Schedule(ScheduleSettings(resync_seconds=settings.runtime.resync_seconds))
-    reporter = Reporter(settings.runtime.state_folder)
+    reporter = Reporter(StatusFile(settings.runtime.state_folder).write)
     Daemon(triggers, schedule, make_pass(parts.reconciler, reporter), time.monotonic).run()
 
 
@@ -228,6 +229,5 @@ def make_pass(reconciler: Reconciler, reporter: Reporter) -> Callable[[DuePass],
 def watched_paths(settings: Settings) -> tuple[Path, ...]:
     """Files besides the sources' own whose change calls for a pass."""
     tls = settings.tls
-    weights = settings.runtime.state_folder / WEIGHT_FILE
-    paths = (tls.certificate_folder, tls.ca_file, settings.runtime.templates_folder, weights)
+    paths = (tls.certificate_folder, tls.ca_file, settings.runtime.templates_folder)
     return tuple(path for path in paths if path)

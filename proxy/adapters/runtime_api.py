@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager
 from typing import Protocol
 
-from proxy.core.runtime_commands import Action, Command, ReplaceMap
+from proxy.core.runtime_commands import Action, Command
 from proxy.errors import RuntimeApiError
 
 _VERSION = re.compile(r"New version created: (\d+)")
+
+
+Send = Callable[[str, str], str]
+"""Sends a command and its payload, and returns the reply."""
 
 
 class CommandSocket(Protocol):
@@ -17,6 +22,9 @@ class CommandSocket(Protocol):
 
     def send(self, command: str, payload: str = "", *, timeout_seconds: float | None = None) -> str:
         """Return the reply to one command; raise RuntimeApiError when there is none."""
+
+    def session(self) -> AbstractContextManager[Send]:
+        """Return a context with what sends commands over one connection."""
 
 
 class RuntimeApi:
@@ -27,25 +35,24 @@ class RuntimeApi:
 
     def execute(self, actions: Iterable[Action]) -> None:
         """Carry out `actions` in order; raise RuntimeApiError, naming the command, at the first that is refused."""
-        for action in actions:
-            if isinstance(action, ReplaceMap):
-                version = self._prepare(action)
-                self.execute(action.commands(version))
-            else:
-                reply = self._send(action)
-                if not action.is_accepted(reply):
-                    raise RuntimeApiError(f"`{action.text}`: {' '.join(reply.split()) or 'no reply'}")
+        with self._socket.session() as send:
+            for action in actions:
+                for command in _commands(action, send):
+                    reply = send(command.text, command.payload.reveal())
+                    if not command.is_accepted(reply):
+                        raise RuntimeApiError(f"`{command.text}`: {' '.join(reply.split()) or 'no reply'}")
 
     def is_done(self, command: Command) -> bool:
         """Carry out one command and return whether HAProxy says that it is done."""
-        return command.is_accepted(self._send(command))
+        return command.is_accepted(self._socket.send(command.text, command.payload.reveal()))
 
-    def _prepare(self, action: ReplaceMap) -> str:
-        reply = self._socket.send(f"prepare map {action.file}")
-        match = _VERSION.search(reply)
-        if not match:
-            raise RuntimeApiError(f"`prepare map {action.file}`: {reply.strip() or 'no reply'}")
-        return match[1]
 
-    def _send(self, command: Command) -> str:
-        return self._socket.send(command.text, command.payload.reveal())
+def _commands(action: Action, send: Send) -> Sequence[Command]:
+    """Return the commands that an action comes to; a map's new version is asked for first."""
+    if isinstance(action, Command):
+        return (action,)
+    reply = send(f"prepare map {action.file}", "")
+    match = _VERSION.search(reply)
+    if not match:
+        raise RuntimeApiError(f"`prepare map {action.file}`: {reply.strip() or 'no reply'}")
+    return action.commands(match[1])

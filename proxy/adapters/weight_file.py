@@ -1,7 +1,7 @@
 """Weights that a user has set while the proxy runs (`proxy weight`), kept in a file and laid over the labels.
 
 In: `weights.json` in the state folder, service -> weight. Out: containers whose weight label says what the file says, so
-that everything behind needs to know nothing of it. The command replaces the file in one step; the controller watches it.
+that everything behind needs to know nothing of it. The command replaces the file in one step and then tells the controller.
 """
 
 from __future__ import annotations

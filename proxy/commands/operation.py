@@ -11,9 +11,9 @@ from collections.abc import Mapping
 
 from proxy.adapters.runtime_socket import MasterSocket
 from proxy.adapters.state_files import StateLayout
+from proxy.adapters.status_file import read_status
 from proxy.commands.exit_codes import NO_ANSWER, OK, PROBLEMS
 from proxy.errors import RuntimeApiError
-from proxy.reporting import read_status
 from proxy.settings import Settings
 
 RELOAD_WAIT_SECONDS = 90.0

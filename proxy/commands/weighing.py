@@ -1,7 +1,7 @@
 """The command `weight`: shows or changes which share of the visitors a service gets, while the proxy runs.
 
-In: a service and a weight. Out: the file that the controller watches, replaced; the command returns once the controller
-has brought HAProxy up to date.
+In: a service and a weight. Out: the file that the controller reads, replaced, and a signal to look at it; the command
+returns once the controller has brought HAProxy up to date.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import difflib
 import os
+import signal
 import sys
 import time
 from collections.abc import Mapping
@@ -17,6 +18,7 @@ from pathlib import Path
 
 from tabulate import tabulate
 
+from proxy.adapters.status_file import Status, read_status
 from proxy.adapters.weight_file import WEIGHT_FILE, read_weights, write_weights
 from proxy.commands.exit_codes import NO_ANSWER, OK, PROBLEMS, SETTINGS_WRONG
 from proxy.core import simple_routing
@@ -24,7 +26,6 @@ from proxy.core.label_values import parse_weight
 from proxy.core.labels import ContainerSpec, parse_container, service_label
 from proxy.core.services import is_in_scope
 from proxy.core.weights import DEFAULT_WEIGHT
-from proxy.reporting import Status, read_status
 from proxy.settings import RoutingMode, Settings
 from proxy.wiring import make_sources, weight_label
 from proxy.world import World
@@ -104,7 +105,7 @@ def _wait_until_applied(folder: Path, done: str) -> int:
     """Wait for the end of a pass that began after this call; then the file has been read and applied."""
     written = time.time()
     before = read_status(folder)
-    if before is None or not _is_alive(before.pid):
+    if before is None or not _wake(before.pid):
         return _fail(f"{done}; it is kept, but no controller runs here to apply it; start `proxy run`", NO_ANSWER)
     deadline = time.monotonic() + WAIT_SECONDS
     status: Status | None = before
@@ -117,9 +118,10 @@ def _wait_until_applied(folder: Path, done: str) -> int:
     return _fail(f"{done}; it is kept, but the controller has not applied it in {WAIT_SECONDS:g} s; see its log", NO_ANSWER)
 
 
-def _is_alive(pid: int) -> bool:
+def _wake(pid: int) -> bool:
+    """Have the controller look again; say whether there is one. Of another user's, it waits for the next pass."""
     try:
-        os.kill(pid, 0)
+        os.kill(pid, signal.SIGUSR2)
     except ProcessLookupError:
         return False
     except PermissionError:

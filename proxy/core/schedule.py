@@ -1,10 +1,10 @@
 """When the next pass is due. A state machine that is told the time; it never looks at a clock itself.
 
 In: triggers with the time they came, and how passes ended. Out: the time of the next pass, and why. Rules: the first
-trigger after a quiet time acts at once; those that follow are coalesced until `holdoff_seconds` after the last pass, no
-longer, so that a storm that never ends still gets its passes; a server's first answer waits for less; a failed pass is
-retried with growing delays; a resync is due `resync_seconds` after the last one. All times are in seconds of one
-monotonic clock.
+trigger after a quiet time acts at once; those that follow are coalesced, for a time that grows with each pass of a storm
+but has a bound, so that a storm that never ends still gets its passes; a server's first answer waits for less; a failed
+pass is retried with growing delays; a resync is due `resync_seconds` after the last one, and later where one costs much.
+All times are in seconds of one monotonic clock.
 """
 
 from __future__ import annotations
@@ -41,12 +41,18 @@ class Trigger:
 class ScheduleSettings:
     """How eager passes are."""
 
-    holdoff_seconds: float = 0.05
-    """Shortest pause between two passes: what comes within it is one pass."""
-    answer_holdoff_seconds: float = 0.002
-    """The same before a pass for an `ANSWER`; long enough for servers that started together to be one pass."""
+    first_holdoff_seconds: float = 0.002
+    """Pause after the first pass of a burst, doubled after each further one: what comes within it is one pass."""
+    longest_holdoff_seconds: float = 0.05
+    """Bound of that pause. A burst is over when nothing has come for twice as long."""
+    answer_holdoff_seconds: float = 0.01
+    """Bound of that pause before a pass for an `ANSWER`."""
     resync_seconds: float = 60.0
     """How long after the last full look everything is looked at again, which repairs what a hint missed."""
+    resync_share: float = 0.001
+    """Share of the time that full looks may take: where one takes long, the next is put off, up to `longest_resync_seconds`.
+    After a lost connection everything is looked at in any case."""
+    longest_resync_seconds: float = 600.0
     first_retry_seconds: float = 0.5
     """Pause after a failed pass; doubled after each further one, up to `longest_retry_seconds`."""
     longest_retry_seconds: float = 30.0
@@ -77,6 +83,11 @@ class Schedule:
         self._forced_by = ""
         self._last_end: float | None = None
         self._last_resync: float | None = None
+        self._next_resync = 0.0
+        self._burst_end: float | None = None
+        self._holdoff_seconds = 0.0
+        self._taken_at = 0.0
+        self._is_triggered = False
         self._failures = 0
         self._taken: DuePass | None = None
         self._is_about_files = False
@@ -100,15 +111,12 @@ class Schedule:
         if self._failures:
             return self._retry_time()
         if self._pending_since is not None:
-            settings = self._settings
-            holdoff_seconds = settings.answer_holdoff_seconds if self._has_answer else settings.holdoff_seconds
-            return max(self._pending_since, self._last_end + holdoff_seconds)
-        resync = self._last_resync + self._settings.resync_seconds
-        return resync if self._again_at is None else min(resync, self._again_at)
+            return max(self._pending_since, self._end_of_holdoff())
+        return self._next_resync if self._again_at is None else min(self._next_resync, self._again_at)
 
     def take(self, now: float) -> DuePass:
         """Return the pass to run at `now`; what it covers is no longer pending."""
-        is_resync = self._last_resync is None or now >= self._last_resync + self._settings.resync_seconds
+        is_resync = self._last_resync is None or now >= self._next_resync
         reasons = [*self._reasons]
         if self._dropped_reasons:
             reasons.append(f"{self._dropped_reasons} more")
@@ -120,6 +128,10 @@ class Schedule:
             is_resync=is_resync or bool(self._forced_by),
             is_about_files=self._is_about_files,
         )
+        self._taken_at = now
+        self._is_triggered = self._pending_since is not None
+        if self._is_triggered and self._is_new_burst():
+            self._holdoff_seconds = 0.0
         self._pending_since, self._reasons, self._dropped_reasons, self._forced_by = None, {}, 0, ""
         self._is_about_files, self._has_answer, self._again_at = False, False, None
         return self._taken
@@ -129,6 +141,12 @@ class Schedule:
         self._again_at = None if again_in is None else now + again_in
         if self._taken and self._taken.is_resync:
             self._last_resync = now
+            self._next_resync = now + self._resync_pause(now - self._taken_at)
+        if self._is_triggered:
+            settings = self._settings
+            grown = max(2 * self._holdoff_seconds, settings.first_holdoff_seconds)
+            self._holdoff_seconds = min(grown, settings.longest_holdoff_seconds)
+            self._burst_end = now
         self._last_end, self._failures, self._taken = now, 0, None
 
     def record_failure(self, now: float) -> None:
@@ -138,6 +156,23 @@ class Schedule:
             self._is_about_files |= self._taken.is_about_files
         self._last_end, self._taken = now, None
         self._failures += 1
+
+    def _resync_pause(self, took_seconds: float) -> float:
+        affordable = min(took_seconds / self._settings.resync_share, self._settings.longest_resync_seconds)
+        return max(self._settings.resync_seconds, affordable)
+
+    def _is_new_burst(self) -> bool:
+        """Whether what is pending came after a time without any."""
+        if self._burst_end is None or self._pending_since is None:
+            return True
+        return self._pending_since > self._burst_end + 2 * self._settings.longest_holdoff_seconds
+
+    def _end_of_holdoff(self) -> float:
+        """When what is pending has waited long enough for more; passes that nothing triggered do not count."""
+        if self._burst_end is None:
+            return 0.0
+        longest = self._settings.answer_holdoff_seconds if self._has_answer else self._settings.longest_holdoff_seconds
+        return self._burst_end + min(self._holdoff_seconds, longest)
 
     def _own_reason(self, *, is_resync: bool) -> str:
         if self._failures:

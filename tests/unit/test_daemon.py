@@ -13,7 +13,7 @@ from proxy.daemon import Daemon, PassResult, TriggerQueue, put_signals
 from proxy.errors import SourceError
 from tests.eventually import eventually
 
-QUICK = ScheduleSettings(holdoff_seconds=0.0, resync_seconds=1000, first_retry_seconds=0.0)
+QUICK = ScheduleSettings(longest_holdoff_seconds=0.0, resync_seconds=1000, first_retry_seconds=0.0)
 STOP = Trigger(reason="enough", kind=TriggerKind.STOP)
 
 
@@ -29,7 +29,7 @@ class Clock:
 
 @pytest.fixture
 def restored_signals() -> Iterator[None]:
-    numbers = (signal.SIGHUP, signal.SIGUSR1, signal.SIGTERM, signal.SIGINT)
+    numbers = (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGTERM, signal.SIGINT)
     handlers = {number: signal.getsignal(number) for number in numbers}
     yield
     for number, handler in handlers.items():
@@ -127,6 +127,7 @@ def test_failed_pass_keeps_the_reload_that_was_asked_for() -> None:
     [
         (signal.SIGHUP, TriggerKind.RELOAD),
         (signal.SIGUSR1, TriggerKind.RELOAD),
+        (signal.SIGUSR2, TriggerKind.LOOK),
         (signal.SIGTERM, TriggerKind.STOP),
         (signal.SIGINT, TriggerKind.STOP),
     ],

@@ -4,7 +4,14 @@ import pytest
 
 from proxy.core.schedule import MAX_REASONS, DuePass, Schedule, ScheduleSettings, Trigger, TriggerKind
 
-SETTINGS = ScheduleSettings(holdoff_seconds=0.05, resync_seconds=60, first_retry_seconds=0.5, longest_retry_seconds=30)
+SETTINGS = ScheduleSettings(
+    first_holdoff_seconds=0.01,
+    longest_holdoff_seconds=0.05,
+    answer_holdoff_seconds=0.02,
+    resync_seconds=60,
+    first_retry_seconds=0.5,
+    longest_retry_seconds=30,
+)
 
 
 def look(reason: str = "container web: start") -> Trigger:
@@ -16,6 +23,16 @@ def make_quiet_schedule(*, last_end: float = 100.0) -> Schedule:
     schedule = Schedule(SETTINGS)
     schedule.take(last_end)
     schedule.record_success(last_end)
+    return schedule
+
+
+def make_busy_schedule(*, passes: int = 1, last_end: float = 100.0) -> Schedule:
+    """A schedule in a burst: that many passes, each for a trigger, one right after the other."""
+    schedule = make_quiet_schedule(last_end=last_end - 10)
+    for _ in range(passes):
+        schedule.add(look(), last_end)
+        schedule.take(last_end)
+        schedule.record_success(last_end)
     return schedule
 
 
@@ -36,27 +53,64 @@ def test_first_trigger_after_a_quiet_time_is_due_at_once() -> None:
     assert 110.0 == schedule.due_time()
 
 
-def test_trigger_right_after_a_pass_waits_for_the_holdoff() -> None:
+@pytest.mark.parametrize(("passes", "holdoff"), [(1, 0.01), (2, 0.02), (3, 0.04), (4, 0.05), (5, 0.05)])
+def test_pause_after_a_pass_doubles_in_a_burst_up_to_a_limit(passes: int, holdoff: float) -> None:
+    schedule = make_busy_schedule(passes=passes, last_end=100.0)
+
+    schedule.add(look(), 100.001)
+
+    assert pytest.approx(100.0 + holdoff) == schedule.due_time()
+
+
+def test_burst_is_over_when_nothing_has_come_for_a_while() -> None:
+    schedule = make_busy_schedule(passes=5, last_end=100.0)
+    schedule.add(look(), 100.11)
+    schedule.take(100.11)
+    schedule.record_success(100.11)
+
+    schedule.add(look(), 100.111)
+
+    assert pytest.approx(100.12) == schedule.due_time()
+
+
+def test_pass_that_nothing_triggered_holds_nobody_up() -> None:
     schedule = make_quiet_schedule(last_end=100.0)
+    schedule.take(101.0)
+    schedule.record_success(101.0)
 
-    schedule.add(look(), 100.01)
+    schedule.add(look(), 101.001)
 
-    assert pytest.approx(100.05) == schedule.due_time()
+    assert 101.001 == schedule.due_time()
+
+
+def test_storm_of_a_thousand_triggers_costs_a_few_passes() -> None:
+    """Each comes a tenth of a millisecond after the other."""
+    schedule = make_quiet_schedule(last_end=99.0)
+    passes = 0
+    for step in range(1000):
+        now = 100.0 + step / 10_000
+        while schedule.due_time() <= now:
+            schedule.take(now)
+            schedule.record_success(now)
+            passes += 1
+        schedule.add(look(f"event {step}"), now)
+
+    assert passes < 8
 
 
 def test_triggers_within_the_holdoff_are_one_pass_with_each_reason_once() -> None:
-    schedule = make_quiet_schedule(last_end=100.0)
+    schedule = make_busy_schedule(last_end=100.0)
     for reason in ("container a: die", "container b: start", "container a: die"):
         schedule.add(look(reason), 100.01)
 
     due = schedule.take(100.05)
 
     assert DuePass(reasons=("container a: die", "container b: start")) == due
-    assert pytest.approx(160.0) == schedule.due_time(), "nothing is left pending"
+    assert pytest.approx(150.0) == schedule.due_time(), "nothing is left pending"
 
 
 def test_steady_storm_cannot_put_a_pass_off() -> None:
-    schedule = make_quiet_schedule(last_end=100.0)
+    schedule = make_busy_schedule(passes=9, last_end=100.0)
 
     for step in range(1000):
         schedule.add(look(f"event {step}"), 100.0 + step / 100)
@@ -82,8 +136,8 @@ def test_trigger_during_a_pass_is_due_after_it() -> None:
     schedule.add(look("meanwhile"), 101.2)
     schedule.record_success(101.5)
 
-    assert pytest.approx(101.55) == schedule.due_time()
-    assert ("meanwhile",) == schedule.take(101.55).reasons
+    assert pytest.approx(101.51) == schedule.due_time()
+    assert ("meanwhile",) == schedule.take(101.51).reasons
 
 
 def test_resync_is_due_after_its_time_even_when_other_passes_come_between() -> None:
@@ -177,14 +231,25 @@ def test_reload_that_was_asked_for_survives_a_failed_pass_but_not_a_good_one() -
     assert ("signal SIGUSR1", "") == (retried.forced_by, next_one.forced_by)
 
 
-def test_answer_of_a_server_does_not_wait_for_the_pause_between_passes() -> None:
-    settings = ScheduleSettings(holdoff_seconds=0.05, answer_holdoff_seconds=0.002, resync_seconds=1000)
-    schedule = Schedule(settings)
-    schedule.take(10.0)
-    schedule.record_success(10.0)
+def test_answer_of_a_server_waits_for_less() -> None:
+    schedule = make_busy_schedule(passes=5, last_end=100.0)
 
-    schedule.add(Trigger(reason="container web: start"), 10.001)
+    schedule.add(Trigger(reason="container web: start"), 100.001)
     hint = schedule.due_time()
-    schedule.add(Trigger(reason="web accepts connections", kind=TriggerKind.ANSWER), 10.001)
+    schedule.add(Trigger(reason="web accepts connections", kind=TriggerKind.ANSWER), 100.001)
 
-    assert (10.05, 10.002) == (hint, schedule.due_time())
+    assert pytest.approx((100.05, 100.02)) == (hint, schedule.due_time())
+
+
+def test_resync_that_takes_long_is_put_off_up_to_a_limit() -> None:
+    """A thousandth of the time may go into looking at everything again."""
+    schedule = make_quiet_schedule(last_end=100.0)
+
+    dues = []
+    for took in (0.001, 0.3, 5.0):
+        begin = schedule.due_time()
+        schedule.take(begin)
+        schedule.record_success(begin + took)
+        dues.append(schedule.due_time() - begin - took)
+
+    assert pytest.approx([60, 300, 600]) == dues

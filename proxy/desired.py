@@ -6,7 +6,8 @@ state is known here.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 
 from proxy.admission import Admission
 from proxy.core import simple_routing
@@ -17,7 +18,7 @@ from proxy.core.labels import ContainerSpec, parse_container
 from proxy.core.model import Backend, RoutingModel, Server
 from proxy.core.model_change import ModelChange
 from proxy.core.model_index import ModelIndex
-from proxy.core.readiness import Readiness, targets_of
+from proxy.core.readiness import Readiness, Target, targets_of
 from proxy.core.rendering import DesiredState
 from proxy.core.routing import build_routing_model, out_of_scope
 from proxy.core.schedule import DuePass
@@ -72,7 +73,10 @@ class Desired:
             self._proxy = proxy
             touched |= {*self._specs.labels()}  # another project is another scope
         surroundings = self._index.set_surroundings(proxy, self._certificates)
-        change = surroundings.then(self._index.update({label: self._review(label) for label in sorted(touched)}))
+        change = surroundings.then(self._update_index(touched))
+        if not change.is_everything:
+            answers = self._prober.ask_at_once(_new_targets(change))
+            change = change.then(self._update_index(self._specs.labels_of(self._readiness.accept(answers))))
         self._readiness.end_start()
         self._is_first = False
         self._wait_for_servers(change)
@@ -83,8 +87,8 @@ class Desired:
         return self._index.model()
 
     def freeze(self) -> Callable[[], RoutingModel]:
-        """Return what builds the model of this moment, at any later one and in any thread."""
-        return self._index.snapshot().model
+        """Return what builds the model of this moment, to be printed, at any later one and in any thread."""
+        return partial(self._index.snapshot().model, is_for_print=True)
 
     def count_services(self) -> int:
         """Return how many services take part."""
@@ -130,6 +134,9 @@ class Desired:
         spec, problems = parse_container(container, allow_free_form=self._settings.routing.allow_extra_settings)
         return ((spec,) if spec else ()), problems
 
+    def _update_index(self, labels: Iterable[str]) -> ModelChange:
+        return self._index.update({label: self._review(label) for label in sorted(labels)})
+
     def _forget_gone(self, changed: Mapping[Key, Container | None]) -> None:
         for (_, container_id), container in changed.items():
             if container is None:
@@ -168,3 +175,12 @@ class Desired:
                 self._waited_for |= {(after.name, server.name): server for server in after.servers if targets_of([server])}
         if pairs:
             self._prober.wait_for(targets_of(self._waited_for.values()))
+
+
+def _new_targets(change: ModelChange) -> frozenset[Target]:
+    """Return the servers that are new and waited for."""
+    found: set[Target] = set()
+    for before, after in change.backend_pairs():
+        known = {server.name for server in before.servers} if before else set()
+        found |= targets_of(server for server in (after.servers if after else ()) if server.name not in known)
+    return frozenset(found)

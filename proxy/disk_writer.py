@@ -77,7 +77,7 @@ class DiskWriter:
         try:
             folder = self._store.write_candidate(render().files)
             try:
-                self._haproxy.check(folder / CONFIG_FILE)
+                self._haproxy.check(folder / CONFIG_FILE, is_urgent=False)
             except ConfigCheckError as error:
                 self._store.discard(folder)
                 logger.error("the files on disk stay as they are, HAProxy would not start from the present ones: %s", error)

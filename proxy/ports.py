@@ -46,8 +46,8 @@ class Overlay(Protocol):
 class HaproxyControl(Protocol):
     """The HAProxy that runs."""
 
-    def check(self, config: Path) -> None:
-        """Raise ConfigCheckError unless HAProxy would load `config`."""
+    def check(self, config: Path, *, is_urgent: bool = True) -> None:
+        """Raise ConfigCheckError unless HAProxy would load `config`; what is not urgent may take long."""
 
     def is_running(self) -> bool:
         """Whether a master answers; False before the supervisor has started it."""
@@ -74,6 +74,9 @@ class Runtime(Protocol):
 
 class Prober(Protocol):
     """Waits for new servers to accept connections."""
+
+    def ask_at_once(self, targets: frozenset[Target]) -> set[Target]:
+        """Return those that accept a connection at once."""
 
     def wait_for(self, targets: frozenset[Target]) -> None:
         """Wait for exactly these from now on."""

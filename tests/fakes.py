@@ -61,6 +61,9 @@ class FakeProber:
         self.answers_at_once = answers_at_once
         self._answers: set[Target] = set()
 
+    def ask_at_once(self, targets: frozenset[Target]) -> set[Target]:
+        return set()
+
     def wait_for(self, targets: frozenset[Target]) -> None:
         self.waited_for = targets
         if self.answers_at_once:
@@ -86,7 +89,7 @@ class FakeHaproxy:
     checks: int = 0
     reloads: int = 0
 
-    def check(self, config: Path) -> None:
+    def check(self, config: Path, *, is_urgent: bool = True) -> None:
         self.checks += 1
         if self.refuses and self.refuses in config.read_text():
             raise ConfigCheckError([f"{config}:1 : {self.refuses!r} is refused"])

@@ -1,16 +1,23 @@
-"""Ports of this machine that nobody uses, for servers that tests start."""
+"""Ports of this machine that nobody uses, for servers that tests start.
+
+All of them lie below the ports that the system gives to clients: one of those could be taken by a connection of any test
+between the look and the server's start.
+"""
 
 from __future__ import annotations
 
 import itertools
 import random
 import socket
+from pathlib import Path
+
+CLIENT_PORTS_BEGIN = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
 
 
 def free_offset(*ports: int) -> int:
     """An offset at which each of `ports` is free on the loopback address; another at each call."""
     for _ in itertools.repeat(None, 200):
-        offset = random.randrange(10000, 55000)
+        offset = random.randrange(10000, CLIENT_PORTS_BEGIN - max(ports))
         if all(_is_free(offset + port) for port in ports):
             return offset
     raise RuntimeError("no free ports")
@@ -22,11 +29,8 @@ def free_low_port() -> int:
 
 
 def free_port() -> int:
-    """A TCP port that is free on the loopback address."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A TCP port that is free on all addresses."""
+    return next(port for port in iter(lambda: random.randrange(10000, CLIENT_PORTS_BEGIN), 0) if _is_free(port))
 
 
 def _is_free(port: int) -> bool:

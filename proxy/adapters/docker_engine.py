@@ -11,9 +11,10 @@ import contextlib
 import errno
 import json
 import os
+import re
 import socket
 import stat
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any, cast
 
 import docker
@@ -30,6 +31,8 @@ TIMEOUT_SECONDS = 10
 
 _ENDPOINTS = "GET of /version, /containers/json, /containers/{id}/json and /events"
 _ENGINE_ERRORS = (DockerException, urllib3.exceptions.HTTPError, OSError)
+_ENTRY = re.compile(r"[\s,]*(?=\{)")
+"""What stands before each entry of a list."""
 _EVENT_FILTERS = {
     "type": ["container", "network"],
     "event": [
@@ -78,10 +81,16 @@ class DockerEngine:
         self._environment = environment
         self._client: docker.APIClient | None = None
 
-    def list_containers(self) -> Sequence[Mapping[str, Any]]:
-        """Return the entries of `GET /containers/json`; raise `SourceError` when the engine cannot be asked."""
+    def list_containers(self) -> Iterator[Mapping[str, Any]]:
+        """Yield the entries of `GET /containers/json`, each parsed only when it is asked for.
+
+        As a whole they take ten times the memory of their text, which Python would keep for ever. `SourceError` is raised
+        when the engine cannot be asked.
+        """
         with self.question() as client:
-            return cast(Sequence[Mapping[str, Any]], client.containers())
+            response = client.get(f"{client.base_url}/v{client.api_version}/containers/json", timeout=TIMEOUT_SECONDS)
+            response.raise_for_status()
+        yield from self._parse_list(response.content.decode())
 
     def find_container(self, container_id: str) -> Mapping[str, Any] | None:
         """Return the entry of one container in the list, or None where it is not listed.
@@ -118,6 +127,16 @@ class DockerEngine:
         except _ENGINE_ERRORS as error:
             raise SourceError(explain(self.address, error)) from error
         return EventStream(self.address, response)
+
+    def _parse_list(self, text: str) -> Iterator[Mapping[str, Any]]:
+        decoder = json.JSONDecoder()
+        try:
+            position = text.index("[") + 1
+            while match := _ENTRY.match(text, position):
+                entry, position = decoder.raw_decode(text, match.end())
+                yield entry
+        except ValueError as error:
+            raise SourceError(f"the engine at {self.address} does not answer with a list of containers: {error}") from error
 
     @contextlib.contextmanager
     def question(self) -> Iterator[docker.APIClient]:

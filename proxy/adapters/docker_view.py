@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import signal
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any, Protocol
 
@@ -43,7 +43,7 @@ class Engine(Protocol):
 
     address: str
 
-    def list_containers(self) -> Sequence[Mapping[str, Any]]: ...
+    def list_containers(self) -> Iterable[Mapping[str, Any]]: ...
     def find_container(self, container_id: str) -> Mapping[str, Any] | None: ...
     def inspect_container(self, container: str) -> Mapping[str, Any] | None: ...
     def open_events(self, since: int | None) -> EventStream: ...

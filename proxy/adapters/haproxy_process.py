@@ -39,6 +39,7 @@ RELOAD_TIMEOUT_SECONDS = 60.0
 START_TIMEOUT_SECONDS = 20.0
 """Longest that a master which was started may take to answer: it reads the whole configuration first."""
 POLL_SECONDS = 0.02
+BACKGROUND_NICENESS = 10
 _INHERITED_VARIABLES = ("PATH", "LANG", "TZ")
 
 
@@ -67,10 +68,13 @@ class HaproxyProgram:
         except (OSError, subprocess.TimeoutExpired, RuntimeApiError) as error:
             raise SettingsError([f"HAProxy program {self._path} does not tell its version: {error}"]) from error
 
-    def check(self, config: Path) -> None:
-        """Raise ConfigCheckError unless HAProxy would load `config`, which stands in the folder of its files."""
+    def check(self, config: Path, *, is_urgent: bool = True) -> None:
+        """Raise ConfigCheckError unless HAProxy would load `config`, which stands in the folder of its files.
+
+        One that is not urgent leaves the processor to everybody else.
+        """
         try:
-            result = self._run("-c", *_place(config))
+            result = self._run("-c", *_place(config), niceness=0 if is_urgent else BACKGROUND_NICENESS)
         except (OSError, subprocess.TimeoutExpired) as error:
             raise ConfigCheckError([f"the check could not be run: {error}"]) from error
         if result.returncode:
@@ -82,17 +86,25 @@ class HaproxyProgram:
         """Return the command of a master in the foreground, whatever a `daemon` line in `config` says (`-db`)."""
         return [self._path, "-W", "-db", "-S", f"{master_socket},mode,600", *_place(config)]
 
-    def _run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [self._path, *arguments],
+    def _run(self, *arguments: str, niceness: int = 0) -> subprocess.CompletedProcess[str]:
+        command = [self._path, *arguments]
+        with subprocess.Popen(
+            command,
             env=self.environment,
             stdin=subprocess.DEVNULL,
-            capture_output=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
             encoding="utf-8",
             errors="replace",
-            timeout=CHECK_TIMEOUT_SECONDS,
-            check=False,
-        )
+        ) as process:
+            if niceness:
+                os.setpriority(os.PRIO_PROCESS, process.pid, niceness)
+            try:
+                output, errors = process.communicate(timeout=CHECK_TIMEOUT_SECONDS)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                raise
+        return subprocess.CompletedProcess(command, process.returncode, output, errors)
 
 
 class HaproxyControl:
@@ -104,9 +116,9 @@ class HaproxyControl:
         self._server_state = server_state
         self._start_mark = start_mark
 
-    def check(self, config: Path) -> None:
+    def check(self, config: Path, *, is_urgent: bool = True) -> None:
         """Raise ConfigCheckError unless HAProxy would load `config`."""
-        self._program.check(config)
+        self._program.check(config, is_urgent=is_urgent)
 
     def is_running(self) -> bool:
         """Whether a master answers; one that is being started (the file `start_mark` exists) is waited for.

@@ -18,7 +18,7 @@ from proxy.core.labels import BackendSettings, ContainerSpec
 from proxy.core.model import WAITING, Backend, Profile, Server, ServerState
 from proxy.core.services import Service, settings_by_label
 from proxy.core.simple_routing import plain_settings
-from proxy.core.syntax import ServerName, make_name
+from proxy.core.syntax import BackendName, ServerName, make_name, make_variant_name
 from proxy.core.weights import weigh
 from proxy.errors import Problem
 from proxy.settings import ProxyMode, RoutingMode, RoutingSettings
@@ -28,6 +28,10 @@ USERLIST = "proxy_users"
 
 PEERS = "workers"
 """The name of the peers section: this HAProxy alone, its old worker and its new one."""
+
+PROFILE_PREFIX = "profile_"
+VARIANT_LENGTH = 6
+"""How much of a profile's digest tells a service's backends apart."""
 
 _ENGINE_ID = re.compile(r"[0-9a-f]{64}")
 
@@ -72,13 +76,15 @@ class BuildContext:
     terminates_tls: bool
     https_port: int | None = None
     """The port to name in redirects to https; None where it is the default one."""
+    plain: Profile | None = None
+    """The profile of a service without settings of its own."""
 
 
 def make_profile(mode: ProxyMode, lines: Sequence[str]) -> Profile:
     """Return the profile of `lines`; equal lines in one mode give one name."""
     every = ("mode " + mode, *lines)
     digest = hashlib.sha256("\n".join(every).encode()).hexdigest()[:12]
-    return Profile(name=f"profile_{digest}", mode=mode, lines=every)
+    return Profile(name=f"{PROFILE_PREFIX}{digest}", mode=mode, lines=every)
 
 
 def plain_profile(context: BuildContext) -> Profile:
@@ -107,15 +113,32 @@ def build_backend(service: Service, context: BuildContext) -> tuple[Backend, tup
     shared, own = (extra, ()) if all(map(_fits_profile, extra)) else ((), extra)
     cookie = service.settings.cookie if mode is ProxyMode.HTTP else None
     servers, problems = build_servers(service.members, None, context, has_cookie=bool(cookie))
+    profile = _profile_of(service.settings, shared, context)
+    lines = (*map(_kept_over_reloads, service.settings.session_lines), *own)
     backend = Backend(
-        name=service.name,
+        name=service.name if lines else _name_for(service, profile, context),
         mode=mode,
-        profile=_profile_of(service.settings, shared, context),
-        lines=(*map(_kept_over_reloads, service.settings.session_lines), *own),
+        profile=profile,
+        lines=lines,
         servers=servers,
         services=service.labels,
     )
     return backend, problems
+
+
+def _name_for(service: Service, profile: Profile, context: BuildContext) -> BackendName:
+    """Return a name that follows from service and profile.
+
+    A backend's profile cannot be changed while HAProxy runs, nor can its name be given to another one before its last
+    connection has ended: so other settings mean another backend, which takes the routes over at once. A probed service
+    of simple routing keeps its name, by which shared backends follow its health (`track`).
+    """
+    is_tracked = context.settings.routing_mode is RoutingMode.SIMPLE and any(
+        member.settings.health_check for member in service.members
+    )
+    if is_tracked or context.plain is None or profile.name == context.plain.name:
+        return service.name
+    return make_variant_name(service.name, profile.name.removeprefix(PROFILE_PREFIX)[:VARIANT_LENGTH])
 
 
 def build_tcp_lines(members: Sequence[ContainerSpec], context: BuildContext) -> tuple[str, ...]:

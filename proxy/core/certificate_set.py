@@ -5,6 +5,7 @@ In: the proxy's own certificates and those of services. Out: `StoredCertificate`
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -27,25 +28,35 @@ class ProxyCertificates:
     problems: tuple[Problem, ...] = ()
 
 
+DEFAULT_NAME = "default/cert0.pem"
+"""The file of the certificate that answers where no SNI matches, whoever brought it: so that another one is taken into use
+as a renewed one is, without a reload. In a folder of its own, where no service's name can meet it."""
+
+
 def collect_certificates(services: Sequence[Service], own: ProxyCertificates) -> tuple[StoredCertificate, ...]:
-    """Return every certificate to serve, the default first, each under a file name of its own."""
-    default = [StoredCertificate(name="cert0.pem", certificate=own.default)] if own.default else []
+    """Return every certificate to serve, the default first, each under a file name of its own.
+
+    The default is the proxy's own, else the first of a service's DEFAULT_SSL_CERT, else the first of all by name.
+    """
     stored: dict[str, StoredCertificate] = {}
     for name, certificate in own.others:
         stored[f"{name}.pem"] = StoredCertificate(name=f"{name}.pem", certificate=certificate)
+    wanted: list[StoredCertificate] = []
     for service in () if own.exclusive else services:
         # "~" keeps project and service apart, and is in no name of either; ":" would mean a line in crt-list commands
         base = service.name.replace(":", "~")
-        named = [(f"{base}.pem", certificate) for certificate in service.settings.certificates]
-        for certificate in service.settings.default_certificates:
-            entry = StoredCertificate(name=f"{base}~default.pem", certificate=certificate, services=service.labels)
-            if default:
-                stored[entry.name] = entry
-            else:
-                default.append(entry)
-        for name, certificate in named:
-            stored[name] = StoredCertificate(name=name, certificate=certificate, services=service.labels)
-    return (*default, *(stored[name] for name in sorted(stored)))
+        for name, certificates in (
+            (f"{base}.pem", service.settings.certificates),
+            (f"{base}~default.pem", service.settings.default_certificates),
+        ):
+            for certificate in certificates:
+                stored[name] = StoredCertificate(name=name, certificate=certificate, services=service.labels)
+        wanted += [stored[name] for name in (f"{base}~default.pem",) if name in stored]
+    every = tuple(stored[name] for name in sorted(stored))
+    if own.default:
+        return StoredCertificate(name=DEFAULT_NAME, certificate=own.default), *every
+    default = (*wanted, *every)[:1]
+    return *(dataclasses.replace(first, name=DEFAULT_NAME) for first in default), *every
 
 
 def brings_certificates(service: Service) -> bool:

@@ -155,13 +155,19 @@ def make_state_file(reply: str) -> str:
     The port in such a file wins over the configuration's, the address does not [tried: 2.6 and 3.4]; the file is safe
     because a server's name holds its port. Servers in maintenance are left out: the configuration that is loaded with the
     file says who is in maintenance, and the file would keep a server there, and down, that has answered meanwhile [tried:
-    2.6 and 3.4].
+    2.6 and 3.4]. Likewise for weights that were changed at runtime: of a weight that is as it was configured first, HAProxy
+    takes the configuration's.
     """
     lines, columns = _state_lines(reply)
+    rows = [line.split() for line in lines[2:]]
     if "srv_admin_state" in columns:
         place = columns.index("srv_admin_state")
-        lines[2:] = [line for line in lines[2:] if not int(line.split()[place]) & _FORCED_MAINTENANCE]
-    return "\n".join(lines) + "\n"
+        rows = [row for row in rows if not int(row[place]) & _FORCED_MAINTENANCE]
+    if {"srv_uweight", "srv_iweight"} <= {*columns}:
+        place, configured = columns.index("srv_uweight"), columns.index("srv_iweight")
+        for row in rows:
+            row[place] = row[configured]
+    return "\n".join([*lines[:2], *map(" ".join, rows)]) + "\n"
 
 
 def _state_lines(reply: str) -> tuple[list[str], list[str]]:

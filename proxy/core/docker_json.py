@@ -3,8 +3,9 @@
 In: documents of `GET /containers/json`, `GET /containers/{id}/json` and `GET /events`. Out: `Container`,
 `ProxyContainer`, `EngineEvent`. Engines differ in what they leave out or send as null, so every key may be missing.
 
-A container parsed from the list equals the same one parsed from its inspection, but for two things the list does not
-say: the environment, and the ports of a container that has no network of its own (`has_foreign_network`).
+Only labels that can be ours are kept. A container parsed from the list equals the same one parsed from its inspection,
+but for two things the list does not say: the environment, and the ports of a container that has no network of its own
+(`has_foreign_network`).
 """
 
 from __future__ import annotations
@@ -60,7 +61,7 @@ def parse_listed(entry: Mapping[str, Any]) -> Container:
             id=entry["Id"],
             name=name,
             created=int(entry.get("Created") or 0),
-            labels=dict(entry.get("Labels") or {}),
+            labels=entry.get("Labels") or {},
             ports=_merge_ports(
                 (port["PrivatePort"], port.get("Type"), port.get("PublicPort")) for port in entry.get("Ports") or ()
             ),
@@ -81,7 +82,7 @@ def parse_inspected(document: Mapping[str, Any]) -> Container:
             id=document["Id"],
             name=(document.get("Name") or "").removeprefix("/") or document["Id"][:12],
             created=_parse_time(document.get("Created") or ""),
-            labels=dict(config.get("Labels") or {}),
+            labels=config.get("Labels") or {},
             environment=_parse_environment(config.get("Env") or ()),
             ports=_parse_inspected_ports(document),
             state=state,
@@ -173,6 +174,7 @@ def _add_common(document: Mapping[str, Any], container: Container) -> Container:
         service = labels.get(SWARM_SERVICE, "").removeprefix(f"{project}_" if project else "")
     return replace(
         container,
+        labels={key: value for key, value in labels.items() if key.startswith(LABEL_PREFIX)},
         project=project,
         service=service or container.name,
         networks=_parse_networks(document),

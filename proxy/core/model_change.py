@@ -43,6 +43,13 @@ class ModelChange:
     certificates: tuple[tuple[StoredCertificate, ...], tuple[StoredCertificate, ...]] = ((), ())
     is_everything: bool = False
 
+    def note_backend(self, before: Backend | None, after: Backend | None) -> None:
+        """Note what a service's backend was and is; of another name, one goes and another comes."""
+        if before and after and before.name != after.name:
+            self.backends[before.name], self.backends[after.name] = (before, None), (None, after)
+        elif before != after and (known := after or before):
+            self.backends[known.name] = before, after
+
     def backend_pairs(self) -> Iterable[tuple[Backend | None, Backend | None]]:
         """Every backend that differs, those of TCP listeners included, as (before, after)."""
         yield from self.backends.values()

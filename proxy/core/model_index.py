@@ -7,37 +7,26 @@ In: the specs of the service labels that changed. Out: a `ModelChange`, which te
 from __future__ import annotations
 
 import copy
+import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 
-from proxy.core.backends import BuildContext, build_backend, plain_profile
+from proxy.core.backends import BuildContext, plain_profile
 from proxy.core.certificate_set import ProxyCertificates, brings_certificates, collect_certificates
-from proxy.core.containers import ProxyContainer, State
-from proxy.core.matching import Route
+from proxy.core.containers import ProxyContainer
 from proxy.core.model import Backend, Frontend, RoutingModel, StoredCertificate, TcpListener
 from proxy.core.model_change import FrontendShape, ModelChange
-from proxy.core.port_routes import Claim, PortRoutes
+from proxy.core.port_routes import PortRoutes
 from proxy.core.service_table import Specs, label_specs
 from proxy.core.services import Service
+from proxy.core.share import Share, make_share, report
 from proxy.core.shared_addresses import make_table
-from proxy.core.syntax import BackendName
+from proxy.core.syntax import BackendName, service_of_backend
 from proxy.core.tcp_listeners import build_listener
-from proxy.core.virtual_host import VirtualHost
 from proxy.errors import Problem
 from proxy.settings import ProxyMode, Settings
 
 HTTP_PORT = 80
 HTTPS_PORT = 443
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Share:
-    """What one service brings to the model."""
-
-    service: Service
-    backend: Backend | None = None
-    claims: tuple[Claim, ...] = ()
-    problems: tuple[Problem, ...] = ()
 
 
 class ModelIndex:
@@ -48,7 +37,7 @@ class ModelIndex:
         self._proxy = proxy
         self._own_certificates = certificates
         self._table = make_table(settings.routing.routing_mode)
-        self._shares: dict[BackendName, _Share] = {}
+        self._shares: dict[BackendName, Share] = {}
         self._share_problems: dict[BackendName, tuple[Problem, ...]] = {}
         self._defaults: set[BackendName] = set()
         self._ports: dict[int, PortRoutes] = {}
@@ -90,28 +79,29 @@ class ModelIndex:
         if bool(old_certificates) != bool(self._certificates):
             return self._start_over()
         change = ModelChange(certificates=(old_certificates, self._certificates))
-        old: dict[BackendName, _Share | None] = {service.name: self._unlink(service) for service in removed}
+        old: dict[BackendName, Share | None] = {service.name: self._unlink(service) for service in removed}
         for service in added:
             old.setdefault(service.name, None)
             self._link(service)
         for name, share in old.items():
-            before, after = share.backend if share else None, self._backend(name)
-            if before != after:
-                change.backends[name] = before, after
+            change.note_backend(share.backend if share else None, self._backend(name))
         self._settle(change, {port.number for service in (*removed, *added) for port in service.tcp_ports}, http_ports)
         change.shapes = old_shapes, self._shapes
         return change
 
-    def model(self) -> RoutingModel:
-        """Return the whole model; its problems are those of services and routes, not of containers' labels."""
+    def model(self, *, is_for_print: bool = False) -> RoutingModel:
+        """Return the whole model; its problems are those of services and routes, not of containers' labels.
+
+        One that is only printed has neither problems nor sorted routes, which take longer than everything else.
+        """
         backends = [share.backend for share in self._shares.values() if share.backend]
         return RoutingModel(
-            frontends=tuple(self._frontend(shape) for shape in self._shapes),
+            frontends=tuple(self._frontend(shape, has_routes=not is_for_print) for shape in self._shapes),
             listeners=tuple(self._listeners[port] for port in sorted(self._listeners)),
             backends=tuple(sorted(backends, key=lambda backend: backend.name)),
             certificates=self._certificates,
-            plain_profile=plain_profile(self._context),
-            problems=self.problems(),
+            plain_profile=self._context.plain,
+            problems=() if is_for_print else self.problems(),
         )
 
     def snapshot(self) -> ModelIndex:
@@ -145,17 +135,19 @@ class ModelIndex:
         first, *others = routes.routes()
         for route in others:
             if route.backend != first.backend:
-                reason = f"{route.entry}: with MODE=tcp a port has one service, and {routes.port} belongs to {first.backend}"
-                yield _report(self._shares[route.backend].service, "VIRTUAL_HOST", reason)
+                winner, loser = service_of_backend(first.backend), service_of_backend(route.backend)
+                reason = f"{route.entry}: with MODE=tcp a port has one service, and {routes.port} belongs to {winner}"
+                yield report(self._shares[loser].service, "VIRTUAL_HOST", reason)
 
     def _make_context(self) -> BuildContext:
         offset = self._settings.haproxy.port_offset
-        return BuildContext(
+        context = BuildContext(
             settings=self._settings.routing,
             proxy=self._proxy,
             terminates_tls=bool(self._certificates),
             https_port=HTTPS_PORT + offset if offset else None,
         )
+        return dataclasses.replace(context, plain=plain_profile(context))
 
     def _start_over(self) -> ModelChange:
         """Build everything anew: whether TLS is terminated at all decides on every route and backend."""
@@ -172,7 +164,7 @@ class ModelIndex:
         return share.backend if share else None
 
     def _link(self, service: Service) -> None:
-        share = self._make_share(service)
+        share = make_share(service, self._context, self._settings)
         self._shares[service.name] = share
         if share.problems:
             self._share_problems[service.name] = share.problems
@@ -184,7 +176,7 @@ class ModelIndex:
         for tcp_port in service.tcp_ports:
             self._tcp_services.setdefault(tcp_port.number, set()).add(service.name)
 
-    def _unlink(self, service: Service) -> _Share:
+    def _unlink(self, service: Service) -> Share:
         share = self._shares.pop(service.name)
         self._share_problems.pop(service.name, None)
         self._defaults.discard(service.name)
@@ -193,32 +185,6 @@ class ModelIndex:
         for tcp_port in service.tcp_ports:
             self._tcp_services[tcp_port.number].discard(service.name)
         return share
-
-    def _make_share(self, service: Service) -> _Share:
-        if not (service.virtual_hosts or any(member.ports for member in service.members) or not service.tcp_ports):
-            return _Share(service=service)
-        if service.name in self._settings.routing.additional_backends:
-            reason = f"its name {service.name!r} is taken by ADDITIONAL_BACKEND_{service.name}"
-            return _Share(service=service, problems=(_report(service, "VIRTUAL_HOST", reason),))
-        backend, problems = build_backend(service, self._context)
-        claims: list[Claim] = []
-        for entry in service.virtual_hosts:
-            fault = self._fault_of(entry)
-            if fault:
-                problems = (*problems, _report(service, "VIRTUAL_HOST", f"{entry}{fault}"))
-                continue
-            claims.append(_claim(service, entry))
-            redirected = entry.plain_twin
-            if redirected and service.settings.force_ssl and not self._fault_of(redirected):
-                claims.append(_claim(service, redirected, is_implied=True))
-        return _Share(service=service, backend=backend, claims=tuple(claims), problems=problems)
-
-    def _fault_of(self, entry: VirtualHost) -> str:
-        if entry.scheme.is_tls and not self._certificates:
-            return " needs a certificate and none is known; give SSL_CERT"
-        if entry.port == self._settings.haproxy.stats_port:
-            return ": the port is taken by the statistics page (STATS_PORT)"
-        return ""
 
     def _http_ports(self) -> set[int]:
         return {port for port, routes in self._ports.items() if routes.has_claims}
@@ -260,9 +226,10 @@ class ModelIndex:
     def _default_backend(self) -> BackendName | None:
         if self._http_ports() and not self._settings.routing.force_default_backend:
             return None
-        return min(self._defaults, default=None)
+        backend = self._backend(min(self._defaults)) if self._defaults else None
+        return backend.name if backend else None
 
-    def _frontend(self, shape: FrontendShape) -> Frontend:
+    def _frontend(self, shape: FrontendShape, *, has_routes: bool) -> Frontend:
         if shape.mode is ProxyMode.TCP:
             return Frontend(port=shape.port, mode=shape.mode, is_tls=shape.is_tls, default_backend=shape.only_backend)
         routes = self._ports[shape.port]
@@ -270,7 +237,7 @@ class ModelIndex:
             port=shape.port,
             mode=shape.mode,
             is_tls=shape.is_tls,
-            routes=routes.routes(),
+            routes=routes.routes() if has_routes else (),
             tables=routes.tables(),
             default_backend=self._default_backend(),
         )
@@ -287,13 +254,3 @@ class ModelIndex:
         if port == self._settings.routing.monitor_port:
             return f"port {port} is taken by the health probe of the proxy (MONITOR_PORT)"
         return f"port {port} is used by a virtual host" if port in self._http_ports() else ""
-
-
-def _claim(service: Service, entry: VirtualHost, *, is_implied: bool = False) -> Claim:
-    route = Route(entry=entry, backend=service.name, weight=service.weight)
-    is_lingering = all(member.container.state is State.STOPPED for member in service.members)
-    return Claim(route=route, labels=service.labels, is_implied=is_implied or is_lingering)
-
-
-def _report(service: Service, setting: str, reason: str) -> Problem:
-    return Problem(service=", ".join(service.labels), setting=setting, reason=reason)

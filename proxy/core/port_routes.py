@@ -21,7 +21,7 @@ from proxy.core.matching import (
     matches_domain,
     wildcard_rows,
 )
-from proxy.core.syntax import BackendName
+from proxy.core.syntax import BackendName, service_of_backend
 from proxy.core.virtual_host import VirtualHost, precedence
 from proxy.errors import Problem
 
@@ -44,7 +44,7 @@ class Claim:
     def sort_key(self) -> tuple[object, ...]:
         """Order of precedence, and then of names (spec 1.4)."""
         key = precedence(self.route.entry, self.route.weight)
-        return *key, self.is_implied, self.route.backend, str(self.route.entry)
+        return *key, self.is_implied, service_of_backend(self.route.backend), str(self.route.entry)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -241,6 +241,6 @@ def _problem(claim: Claim, reason: str) -> Problem:
 
 def _taken(entry: VirtualHost, winner: Route) -> str:
     return (
-        f"{entry} is already served by {winner.backend}; change one of them, "
+        f"{entry} is already served by {service_of_backend(winner.backend)}; change one of them, "
         f"or give both the same VIRTUAL_HOST to make them one service"
     )

@@ -198,9 +198,6 @@ def _retire_servers(draft: _Draft, backend: str, servers: Sequence[Server]) -> N
 def _plan_certificates(draft: _Draft, before: tuple[StoredCertificate, ...], after: tuple[StoredCertificate, ...]) -> None:
     if before == after:
         return
-    if [stored.name for stored in before[:1]] != [stored.name for stored in after[:1]]:
-        draft.reasons.append("another default certificate")
-        return
     old = {stored.name: stored.certificate for stored in before}
     new = {stored.name: stored.certificate for stored in after}
     for name, certificate in new.items():

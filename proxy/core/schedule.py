@@ -41,7 +41,7 @@ class Trigger:
 class ScheduleSettings:
     """How eager passes are."""
 
-    first_holdoff_seconds: float = 0.002
+    first_holdoff_seconds: float = 0.001
     """Pause after the first pass of a burst, doubled after each further one: what comes within it is one pass."""
     longest_holdoff_seconds: float = 0.05
     """Bound of that pause. A burst is over when nothing has come for twice as long."""

@@ -99,6 +99,10 @@ def has_variable(line: str) -> bool:
     return any("$" in _ESCAPE.sub("", piece["weak"]) for piece in _split_pieces(line) if piece.lastgroup == "weak")
 
 
+VARIANT_SIGN = "::"
+"""Stands in a backend's name behind the service's, and in no name of a service."""
+
+
 def safe_word(text: str) -> str:
     """Return `text` if it is one printable word without quotes, escapes, blanks or comment signs."""
     if not text or not re.fullmatch(r"[!-~]+", text) or any(sign in text for sign in "\"'\\#$"):
@@ -113,7 +117,18 @@ def make_name(text: str) -> str:
 
 def make_backend_name(label: str) -> BackendName:
     """Return the backend's name for `project:service`; a lone service called like one of our sections is `:service`."""
-    return BackendName(make_name(f":{label}" if _OWN_SECTION.fullmatch(label) else label))
+    name = make_name(f":{label}" if _OWN_SECTION.fullmatch(label) else label)
+    return BackendName(name.replace(VARIANT_SIGN, ":-"))
+
+
+def make_variant_name(service: BackendName, variant: str) -> BackendName:
+    """Return the name of the backend that a service has with settings of its own, told apart by `variant`."""
+    return BackendName(f"{service}{VARIANT_SIGN}{variant}")
+
+
+def service_of_backend(backend: BackendName) -> BackendName:
+    """Return the name that a service's backends begin with, whatever its settings."""
+    return BackendName(backend.partition(VARIANT_SIGN)[0])
 
 
 def quote(text: str) -> str:

@@ -12,6 +12,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from cryptography import x509
+
 HOST = "shop.example"
 
 
@@ -88,6 +90,19 @@ def any_tls() -> ssl.SSLContext:
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
     return context
+
+
+def connect_tls(port: int, sni: str = HOST, *, tls: ssl.SSLContext | None = None) -> ssl.SSLSocket:
+    """A connection over TLS to this machine; without a name, no SNI is sent."""
+    plain = socket.create_connection(("127.0.0.1", port), timeout=20)
+    return (tls or any_tls()).wrap_socket(plain, server_hostname=sni or None)
+
+
+def shown_name(port: int, sni: str = HOST, *, tls: ssl.SSLContext | None = None) -> str:
+    """The first name in the certificate that a visitor of `sni` is shown."""
+    with connect_tls(port, sni, tls=tls) as connection:
+        certificate = x509.load_der_x509_certificate(connection.getpeercert(binary_form=True) or b"")
+    return certificate.subject.rfc4514_string().removeprefix("CN=")
 
 
 def basic_auth(user: str, password: str) -> Mapping[str, str]:

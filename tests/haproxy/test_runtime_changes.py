@@ -14,7 +14,7 @@ from proxy.core.containers import Container
 from tests.builders import make_container, make_pem, make_settings, one_line, with_labels
 from tests.eventually import eventually
 from tests.haproxy.backend_server import BackendServer, run_backend
-from tests.haproxy.client import any_tls, ask
+from tests.haproxy.client import any_tls, ask, shown_name
 from tests.haproxy.conftest import find_binary
 from tests.haproxy.reconciled import Reconciled
 from tests.haproxy.small_site import finish_request
@@ -81,6 +81,26 @@ def test_scaling_takes_no_reload(site: Site) -> None:
     one = {site.server("web.example") for _ in range(4)}
 
     assert ({"web-1", "web-2"}, {"web-1"}, []) == (both, one, site.haproxy.reload_reasons())
+
+
+def test_other_settings_that_are_loaded_take_no_reload_and_cut_nobody_off(modern_site: Site) -> None:
+    """The service moves to a backend of another name; what it was asked before is answered."""
+    site, backend = modern_site, modern_site.backend("slow-1")
+    sticky = {"COOKIE": "SRV insert indirect nocache"}
+    other = site.backend("other-1").container(VIRTUAL_HOST="other.example", **sticky)
+    site.apply(backend.container(VIRTUAL_HOST="slow.example"), other)
+    request = begin_request(site, "slow.example", "/slow")
+    eventually(lambda: ("GET", "/slow") in backend.targets())
+    site.haproxy.plans.clear()
+
+    relabelled = replace(backend.container(VIRTUAL_HOST="slow.example", **sticky), id="f" * 64)
+    site.apply(relabelled, other)
+    answer = ask(80 + site.offset, host="slow.example")
+    backend.release.set()
+
+    assert "SRV" in answer.cookie
+    assert "200 OK" in finish_request(request)
+    assert [] == site.haproxy.reload_reasons()
 
 
 def test_request_in_flight_outlives_its_service(site: Site) -> None:
@@ -179,7 +199,25 @@ def test_certificates_come_change_and_go_without_a_reload(modern_site: Site) -> 
 
     assert ["tls-1", "tls-1"] == [server for server, _ in served]
     assert served[0][1] != served[1][1]
-    assert 1 == len(site.haproxy.report()["certificates"])  # type: ignore[arg-type]
+    left = site.haproxy.report()["certificates"]
+    assert isinstance(left, dict)
+    assert ["certs/default/cert0.pem", "certs/shop~always.pem"] == sorted(left)
+    assert [] == site.haproxy.reload_reasons()
+
+
+@pytest.mark.parametrize("sni", ["", "nobody.example"])
+def test_other_default_certificate_is_served_without_a_reload(modern_site: Site, sni: str) -> None:
+    site = modern_site
+    backend = site.backend("tls-1").container(VIRTUAL_HOST="https://tls.example")
+    labels = {**backend.labels, **with_labels(DEFAULT_SSL_CERT=one_line(make_pem("tls.example")))}
+
+    names = []
+    for containers in ((replace(backend, labels=labels),), ()):
+        for _ in range(2):  # a service that has gone lingers for a while
+            site.apply(*containers, seconds=30.0)
+        names.append(shown_name(443 + site.offset, sni))
+
+    assert ["tls.example", "shop.example"] == names
     assert [] == site.haproxy.reload_reasons()
 
 

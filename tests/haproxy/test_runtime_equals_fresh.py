@@ -37,7 +37,14 @@ HOSTS = (
     "*",
 )
 NAMES = ("api", "blog", "cart", "docs", "edge")
-RELOADS_ALLOWED = ("settings that no other has", "comes back with other settings before it is gone")
+SETTING_SETS = (
+    {"BALANCE": "leastconn"},
+    {"COOKIE": "SRV insert indirect nocache"},
+    {"FORCE_SSL": "yes", "HSTS_MAX_AGE": "60"},
+    {"HTTP_CHECK": "GET /health", "OPTION": "httpclose"},
+    {"FAILOVER": "yes", "HEALTH_CHECK": "check inter 1s"},
+)
+RELOADS_ALLOWED = ("settings that no other has",)
 """A profile that no service has had since the last reload is added by one."""
 
 
@@ -86,6 +93,10 @@ class Shop:
             labels["VIRTUAL_HOST_WEIGHT"] = str(self.chance.randint(-2, 3))
         if self.chance.random() < 0.3:
             labels["WEIGHT"] = str(self.chance.choice((0, 10, 100, 200)))
+        if self.chance.random() < 0.4:
+            labels.update(self.chance.choice(SETTING_SETS))
+        if self.chance.random() < 0.2:
+            labels["DEFAULT_SSL_CERT"] = one_line(make_pem(f"{name}.example", str(self.chance.randint(3, 4))))
         if self.chance.random() < 0.3:
             labels["SSL_CERT"] = one_line(make_pem(f"{name}.example", str(self.chance.randint(1, 2))))
         if self.chance.random() < 0.3:

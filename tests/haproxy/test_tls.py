@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import socket
 import ssl
 from pathlib import Path
 
 import pytest
-from cryptography import x509
 
 from tests.builders import make_pem, one_line
+from tests.haproxy import client
 from tests.haproxy.authority import Authority
 from tests.haproxy.client import HOST, any_tls
 from tests.haproxy.product import Product, Serving
@@ -20,17 +19,11 @@ OTHER = "other.example"
 
 
 def shown_name(serving: Serving, sni: str = HOST, *, port: int = 443, tls: ssl.SSLContext | None = None) -> str:
-    """The first name in the certificate that a visitor of `sni` is shown."""
-    with tls_connection(serving, sni, port=port, tls=tls) as connection:
-        certificate = x509.load_der_x509_certificate(connection.getpeercert(binary_form=True) or b"")
-    return certificate.subject.rfc4514_string().removeprefix("CN=")
+    return client.shown_name(serving.haproxy.port(port), sni, tls=tls)
 
 
-def tls_connection(
-    serving: Serving, sni: str = HOST, *, port: int = 443, tls: ssl.SSLContext | None = None
-) -> ssl.SSLSocket:
-    plain = socket.create_connection(("127.0.0.1", serving.haproxy.port(port)), timeout=20)
-    return (tls or any_tls()).wrap_socket(plain, server_hostname=sni)
+def tls_connection(serving: Serving, *, tls: ssl.SSLContext) -> ssl.SSLSocket:
+    return client.connect_tls(serving.haproxy.port(443), tls=tls)
 
 
 @pytest.mark.parametrize("variable", ["DEFAULT_SSL_CERT", "SSL_CERT"])

@@ -17,6 +17,8 @@ CONTAINERS = (
     make_container("tls-1", labels=with_labels(VIRTUAL_HOST="d.com", SSL_CERT=one_line(make_pem("d.com")))),
 )
 
+API = next(backend.name for backend in make_model(*CONTAINERS).backends if backend.services == ("shop:api",))
+
 
 @pytest.fixture
 def state() -> DesiredState:
@@ -48,7 +50,7 @@ def test_line_leads_to_the_services_that_it_is_for(state: DesiredState, line: st
 
 NAMES = {
     "backend": ("config : backend 'shop:web' has no server available!", ["shop:web"]),
-    "server": ("config : server shop:api/api-1.x:80' : unable to bind", ["shop:api"]),
+    "server": (f"config : server {API}/api-1.x:80' : unable to bind", ["shop:api"]),
     "certificate": ("unable to load certificate chain from file 'certs/shop~tls.pem'.", ["shop:tls"]),
     "nobody": ("config : not enough memory", []),
 }

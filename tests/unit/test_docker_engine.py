@@ -32,7 +32,7 @@ def test_missing_socket_says_how_to_mount_it(tmp_path: Path) -> None:
     path = tmp_path / "docker.sock"
 
     with pytest.raises(SourceError) as raised:
-        DockerEngine({"DOCKER_HOST": f"unix://{path}"}).list_containers()
+        DockerEngine({"DOCKER_HOST": f"unix://{path}"}).find_container("0")
 
     assert str(raised.value) == (
         f"cannot read containers from the engine at unix://{path}: there is no such socket. "
@@ -66,7 +66,7 @@ def test_missing_certificates_are_named(tmp_path: Path) -> None:
     environment = {"DOCKER_HOST": "tcp://127.0.0.1:1", "DOCKER_TLS_VERIFY": "1", "DOCKER_CERT_PATH": str(tmp_path)}
 
     with pytest.raises(SourceError, match="DOCKER_CERT_PATH"):
-        DockerEngine(environment).list_containers()
+        DockerEngine(environment).find_container("0")
 
 
 def test_access_that_a_socket_proxy_refuses_names_what_is_needed() -> None:

@@ -163,13 +163,13 @@ def test_recreated_container_is_another_server() -> None:
 def test_default_certificate_comes_first() -> None:
     model = make_model(*SHOP, certificates=CERTIFICATES)
 
-    assert ["cert0.pem", "shop~api.pem"] == [stored.name for stored in model.certificates]
+    assert ["default/cert0.pem", "shop~api.pem"] == [stored.name for stored in model.certificates]
 
 
 def test_certificates_of_services_are_not_served_beside_those_of_a_folder() -> None:
     exclusive = ProxyCertificates(default=CERTIFICATES.default, exclusive=True)
 
-    assert ["cert0.pem"] == [stored.name for stored in make_model(*SHOP, certificates=exclusive).certificates]
+    assert ["default/cert0.pem"] == [stored.name for stored in make_model(*SHOP, certificates=exclusive).certificates]
 
 
 def test_container_outside_the_scope_is_told_of_without_a_problem() -> None:

@@ -62,7 +62,10 @@ def texts(found: Plan) -> list[str]:
     return [" ".join(line[:5] if line[0] == "add" else line) for line in words]
 
 
-WEB_1 = "shop:web/web-1.7765622d3100:80"
+WEB_SERVER = "web-1.7765622d3100:80"
+WEB_1 = f"shop:web/{WEB_SERVER}"
+SOURCE = make_profile(ProxyMode.HTTP, ["balance source"])
+WEB_SOURCE = "shop:web::" + SOURCE.name.removeprefix("profile_")[:6]
 WEB_2 = "shop:web/web-2.7765622d3200:80"
 API = "shop:api/api-1.6170692d3100:80"
 DB = "tcp_9000/db-1.64622d310000:9000"
@@ -100,6 +103,20 @@ UPDATES = {
         (database(),),
         (database("10.0.0.2"),),
         [f"set server {DB} addr 10.0.0.2 port 9000"],
+    ),
+    "settings-that-another-service-has": (
+        (web(), api(BALANCE="source")),
+        (web(BALANCE="source"), api(BALANCE="source")),
+        [
+            f"add backend {WEB_SOURCE} from {SOURCE.name}",
+            f"add server {WEB_SOURCE}/{WEB_SERVER} 127.0.0.1:80 check",
+            f"enable health {WEB_SOURCE}/{WEB_SERVER}",
+            f"set server {WEB_SOURCE}/{WEB_SERVER} state ready",
+            f"publish backend {WEB_SOURCE}",
+            f"set map maps/80-hosts.map ha.com {WEB_SOURCE}",
+            "unpublish backend shop:web",
+            f"set server {WEB_1} state maint",
+        ],
     ),
     "new-certificate": (
         (web(),),
@@ -145,7 +162,16 @@ RELOADS = {
         (database(BALANCE="source"),),
         "TCP port 9000 changes its settings",
     ),
-    "settings-of-a-backend": ((web(),), (web(BALANCE="source"),), "backend shop:web changes its settings"),
+    "settings-of-a-backend": (
+        (web(),),
+        (web(BALANCE="source"),),
+        f"new backend {WEB_SOURCE} has settings that no other has",
+    ),
+    "settings-that-stand-in-the-backend": (
+        (web(APPSESSION="S len 8 timeout 1h"),),
+        (web(APPSESSION="S len 9 timeout 1h"),),
+        "backend shop:web changes its settings",
+    ),
     "settings-of-a-server": (
         (web(),),
         (web(HEALTH_CHECK="check inter 1s"),),
@@ -154,17 +180,12 @@ RELOADS = {
     "settings-that-no-other-has": (
         (web(),),
         (web(), api(BALANCE="source")),
-        "new backend shop:api has settings that no other has",
+        f"new backend shop:api::{SOURCE.name.removeprefix('profile_')[:6]} has settings that no other has",
     ),
     "settings-that-only-a-file-can-give": (
         (web(),),
         (web(), api(APPSESSION="S len 8 timeout 1h")),
         "new backend shop:api has settings that only a reload can give it",
-    ),
-    "other-default-certificate": (
-        (web(DEFAULT_SSL_CERT=PEM_A),),
-        (web(), api(DEFAULT_SSL_CERT=PEM_A)),
-        "another default certificate",
     ),
 }
 
@@ -173,12 +194,21 @@ RELOADS = {
 def test_change_takes_a_reload_for_this_reason(
     before: tuple[Container, ...], after: tuple[Container, ...], reason: str
 ) -> None:
-    certificates = ProxyCertificates() if "certificate" in reason else OWN
-
-    found = plan(before, after, certificates=certificates)
+    found = plan(before, after)
 
     assert isinstance(found, Reload)
     assert reason in found.reasons
+
+
+def test_other_default_certificate_is_taken_into_use_as_a_renewed_one() -> None:
+    """Whoever brings it, its file has the same name."""
+    before, after = (web(DEFAULT_SSL_CERT=PEM_A),), (web(DEFAULT_SSL_CERT=PEM_A), api(DEFAULT_SSL_CERT=PEM_B))
+
+    commands = texts(plan(before, after, certificates=ProxyCertificates()))
+
+    assert ["set ssl cert certs/default/cert0.pem", "commit ssl cert certs/default/cert0.pem"] == [
+        command for command in commands if "default/" in command
+    ]
 
 
 @pytest.mark.parametrize(("before", "after"), [((web(),), (web(), api())), ((web(), api()), (web(),))], ids=["new", "gone"])

@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 import sys
 
-from bench.changes import measure_few, measure_many, measure_mixed_changes
-from bench.cost import measure_cost
+from bench.changes import measure_few, measure_late, measure_many, measure_mixed_changes
+from bench.cost import measure_cost, measure_resync
 from bench.packages import install
 from bench.peers import measure_throughput
 from bench.stage import ROOT
@@ -16,7 +16,9 @@ PAGE = ROOT / "docs" / "benchmarks.md"
 BEGIN, END = "<!-- table: written by python -m bench -->", "<!-- end of table -->"
 MEASUREMENTS = {
     "cost": measure_cost,
+    "resync": measure_resync,
     "few": measure_few,
+    "late": measure_late,
     "many": measure_many,
     "mixed": measure_mixed_changes,
     "throughput": measure_throughput,

@@ -1,6 +1,8 @@
 """The other ways to route ten thousand virtual hosts, each as a program with a configuration written by hand.
 
-All run on one core with one thread, ask the same backend, and are asked for the last host.
+All run on one core with one thread, ask the same backend, which shares the other core with the visitors, and are asked for
+the last host. Nobody writes a log. The hard-wired backend comes twice: bare, and with the lines that this proxy gives to
+every service (headers that tell of the visitor, retries), so that one sees what routing costs and what those lines do.
 """
 
 from __future__ import annotations
@@ -8,32 +10,33 @@ from __future__ import annotations
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from bench.packages import install
-from bench.stage import Visitor, find_haproxy, running, running_backend, running_proxy
+from bench.stage import Visitor, find_haproxy, pinned_to, running, running_backend, running_proxy
 from bench.table import Row
+from proxy.core.rendering import RETRIES
 from tests.ports import free_port
 from tests.wrk import requests_per_second
 
 HOSTS = 10_000
 LAST_HOST = f"service-{HOSTS - 1}.example"
+ROUNDS, ROUND_SECONDS = 4, 3
 LOAD_SECONDS = 6
 START_SECONDS = 90.0
-PROXY_VARIABLES = {"NBPROC": "1", "HEALTH_CHECK": "inter 2s"}
+PROXY_VARIABLES = {"NBPROC": "1", "HEALTH_CHECK": "inter 2s", "EXTRA_DEFAULT_SETTINGS": "no log"}
 """Without `check`: the peers check nothing, and 10,000 servers every 2 s are 5,000 connections a second on the one core."""
 QUIET_SECONDS = 8.0
 """After the first answer the controller looks once more at everything, as it has connected to the stream of events."""
 PROXY_CORE, LOAD_CORE = "0", "1"
 HAPROXY_HEAD = """\
 global
-    log 127.0.0.1:514 local0
     maxconn 4096
     nbthread 1
 defaults
-    log global
     mode http
     option forwardfor
     option redispatch
@@ -71,56 +74,95 @@ class Peer:
 
 def measure_throughput() -> list[Row]:
     """Return requests per second of the proxy and of every peer, as a share of one hard-wired backend."""
-    with tempfile.TemporaryDirectory() as name, running_proxy(Path(name), HOSTS, PROXY_VARIABLES, PROXY_CORE) as stage:
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        stage = stack.enter_context(running_proxy(folder, HOSTS, PROXY_VARIABLES, cores=PROXY_CORE, backend_cores=LOAD_CORE))
         time.sleep(QUIET_SECONDS)
-        rate, started = (
-            requests_per_second(stage.port, LAST_HOST, seconds=LOAD_SECONDS, cores=LOAD_CORE),
-            stage.cold_start_seconds,
-        )
-    peers = [(peer.name, *_measure(peer)) for peer in _peers()]
-    wired = next(rate for name, rate, _ in peers if name == HARD_WIRED)
-    own = Row(
-        what=f"requests/s with {HOSTS:,} virtual hosts, last host, against {HARD_WIRED}",
+        wired = {peer.name: stack.enter_context(_running(peer)) for peer in _wired_peers()}
+        ports = {OWN: stage.port, **{name: runs.port for name, runs in wired.items()}}
+        rates = _rates(ports)
+    rows = [_own_row(rates, name) for name in wired]
+    rows.append(Row(what="the same, start to first answer", measured=f"{stage.cold_start_seconds:.1f} s"))
+    for name, runs in wired.items():
+        rows.append(_peer_row(name, rates[name], rates[HARD_WIRED], runs.start_seconds))
+    for peer in _peers():
+        rows.append(_peer_row(peer.name, *_measure(peer, rates[HARD_WIRED])))
+    return rows
+
+
+OWN = "this proxy"
+
+
+def _rates(ports: Mapping[str, int]) -> Mapping[str, float]:
+    """Ask each in turn, several times over, so that what else the machine does strikes all; the best of each counts."""
+    best = dict.fromkeys(ports, 0.0)
+    for _ in range(ROUNDS):
+        for name, port in ports.items():
+            rate = requests_per_second(port, LAST_HOST, seconds=ROUND_SECONDS, cores=LOAD_CORE)
+            best[name] = max(best[name], rate)
+    return best
+
+
+def _own_row(rates: Mapping[str, float], wired: str) -> Row:
+    ratio = rates[OWN] / rates[wired]
+    return Row(
+        what=f"requests/s with {HOSTS:,} virtual hosts, last host, against {wired}",
         budget=">= 0.95",
-        measured=f"{rate / wired:.2f} ({rate:,.0f} / {wired:,.0f})",
-        holds=rate / wired >= 0.95,
+        measured=f"{ratio:.2f} ({rates[OWN]:,.0f} / {rates[wired]:,.0f})",
+        holds=ratio >= 0.95,
     )
-    start = Row(what=f"the same, start to first answer (one core, {PROXY_CORE})", measured=f"{started:.1f} s")
-    return [
-        own,
-        start,
-        *(Row(what=f"peer: {name}", measured=_describe(rate, wired, seconds)) for name, rate, seconds in peers),
-    ]
 
 
-def _describe(rate: float, wired: float, seconds: float) -> str:
-    return f"{rate / wired:.2f} ({rate:,.0f}/s), start to first answer {seconds:.1f} s" if seconds else "did not start"
+def _peer_row(name: str, rate: float, wired: float, start_seconds: float) -> Row:
+    told = f"{rate / wired:.2f} ({rate:,.0f}/s), start to first answer {start_seconds:.1f} s"
+    return Row(what=f"peer: {name}", measured=told if start_seconds else "did not start")
 
 
-def _measure(peer: Peer) -> tuple[float, float]:
-    """Return requests per second, and seconds from start to first answer; 0 and 0 where it does not start in time."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Runs:
+    """A peer that runs; `start_seconds` went by from its start to its first answer."""
+
+    port: int
+    start_seconds: float
+
+
+@contextmanager
+def _running(peer: Peer) -> Iterator[_Runs]:
+    """Run a peer until the block ends; raises TimeoutError where it does not answer in time."""
     install(*peer.packages)
-    with tempfile.TemporaryDirectory() as name, running_backend(find_haproxy(), Path(name)) as backend_port:
+    with tempfile.TemporaryDirectory() as name, running_backend(find_haproxy(), Path(name), LOAD_CORE) as backend_port:
         folder, port = Path(name), free_port()
-        command = ["taskset", "-c", PROXY_CORE, *peer.write(folder, port, backend_port)]
+        command = [*pinned_to(PROXY_CORE), *peer.write(folder, port, backend_port)]
         started = time.monotonic()
         with running(command, folder / "log"):
             visitor = Visitor(port)
             try:
                 visitor.wait_for(LAST_HOST, seconds=START_SECONDS)
-            except TimeoutError:
-                return 0.0, 0.0
             finally:
                 visitor.close()
-            seconds = time.monotonic() - started
-            return requests_per_second(port, LAST_HOST, seconds=LOAD_SECONDS, cores=LOAD_CORE), seconds
+            yield _Runs(port=port, start_seconds=time.monotonic() - started)
+
+
+def _measure(peer: Peer, wired: float) -> tuple[float, float, float]:
+    """Return requests per second, those of the hard-wired backend, and seconds to the first answer; 0 if it never came."""
+    try:
+        with _running(peer) as runs:
+            rate = requests_per_second(runs.port, LAST_HOST, seconds=LOAD_SECONDS, cores=LOAD_CORE)
+            return rate, wired, runs.start_seconds
+    except TimeoutError:
+        return 0.0, wired, 0.0
 
 
 HARD_WIRED = "one hard-wired backend (HAProxy)"
+HARD_WIRED_ALIKE = "one hard-wired backend with this proxy's lines for a service (HAProxy)"
+
+
+def _wired_peers() -> Iterable[Peer]:
+    yield Peer(name=HARD_WIRED_ALIKE, write=_write_hard_wired_alike)
+    yield Peer(name=HARD_WIRED, write=_write_hard_wired)
 
 
 def _peers() -> Iterable[Peer]:
-    yield Peer(name=HARD_WIRED, write=_write_hard_wired)
     yield Peer(name=f"HAProxy written by hand, {HOSTS:,} backends and a map", write=_write_map)
     yield Peer(name=f"HAProxy as the parents wrote it, {HOSTS:,} ACL lines", write=_write_acls)
     yield Peer(name=f"nginx, {HOSTS:,} server blocks", write=_write_nginx, packages=("nginx-light",))
@@ -141,6 +183,15 @@ def _haproxy(folder: Path, port: int, lines: Iterable[str]) -> list[str]:
 
 def _write_hard_wired(folder: Path, port: int, backend: int) -> list[str]:
     return _haproxy(folder, port, ["    default_backend one", "backend one", f"    server one 127.0.0.1:{backend}"])
+
+
+def _write_hard_wired_alike(folder: Path, port: int, backend: int) -> list[str]:
+    lines = ["    option idle-close-on-response"]
+    lines += ["    http-request disable-l7-retry unless METH_GET or { method OPTIONS }"]
+    lines += ["    http-request set-header X-Forwarded-Proto http"]
+    lines += ["    http-request set-header X-Forwarded-Host %[req.hdr(host)] if { req.hdr(host) -m found }"]
+    lines += ["    default_backend one", "backend one", *(f"    {line}" for line in RETRIES)]
+    return _haproxy(folder, port, [*lines, f"    server one 127.0.0.1:{backend}"])
 
 
 def _backends(backend: int) -> list[str]:

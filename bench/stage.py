@@ -6,12 +6,14 @@ Each is a process (the stub a thread) of this run; all of them end with the bloc
 from __future__ import annotations
 
 import http.client
+import http.server
 import json
 import os
 import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -23,6 +25,8 @@ from tests.stub_engine import StubContainer, StubEngine, run_stub_engine
 
 ROOT = Path(__file__).parent.parent
 START_SECONDS = 90.0
+SWITCH_SECONDS = 0.0001
+"""How long the visitor may keep the stub engine, a thread beside it, from answering; a real engine is another process."""
 BACKEND = """\
 global
     nbthread 1
@@ -129,23 +133,67 @@ def running(
 
 
 @contextmanager
-def running_backend(binary: str, folder: Path) -> Iterator[int]:
-    """Run the backend until the block ends; its port."""
+def running_backend(binary: str, folder: Path, cores: str = "") -> Iterator[int]:
+    """Run the backend until the block ends, on `cores`; its port."""
     port = free_port()
     config = folder / "backend.cfg"
     config.write_text(BACKEND.format(port=port))
-    with running([binary, "-db", "-f", str(config)], folder / "backend.log"):
+    with running([*pinned_to(cores), binary, "-db", "-f", str(config)], folder / "backend.log"):
         yield port
+
+
+class _Hello(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.send_header("Content-Length", "2")
+        self.end_headers()
+        self.wfile.write(b"ok")
+
+    def log_message(self, *arguments: object) -> None:
+        """Say nothing."""
+
+
+class _HelloServer(http.server.ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """A probe has connected and gone."""
+
+
+@contextmanager
+def listening(port: int) -> Iterator[None]:
+    """Answer every request on a port of this machine until the block ends."""
+    with _HelloServer(("127.0.0.1", port), _Hello) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def pinned_to(cores: str) -> list[str]:
+    """Return what goes before a command that is to run on `cores` only; nothing for any."""
+    return ["taskset", "-c", cores] if cores else []
 
 
 @contextmanager
 def running_proxy(
-    folder: Path, services: int, variables: Mapping[str, str] | None = None, cores: str = ""
+    folder: Path,
+    services: int,
+    variables: Mapping[str, str] | None = None,
+    *,
+    cores: str = "",
+    backend_cores: str = "",
 ) -> Iterator[Stage]:
-    """Run the proxy with `services` services until the block ends, on `cores`; returns once it serves the last of them."""
+    """Run the proxy with `services` services until the block ends; returns once it serves the last of them."""
+    sys.setswitchinterval(SWITCH_SECONDS)
     binary = find_haproxy()
     offset = free_offset(80, 443, 1936)
-    with running_backend(binary, folder) as backend_port, run_stub_engine(folder) as engine:
+    with running_backend(binary, folder, backend_cores) as backend_port, run_stub_engine(folder) as engine:
         stage = Stage(engine=engine, port=80 + offset, backend_port=backend_port, folder=folder)
         for number in range(services):
             container = stage.container(number)
@@ -162,9 +210,8 @@ def running_proxy(
             "PYTHONUNBUFFERED": "1",
             **(variables or {}),
         }
-        pinned = ["taskset", "-c", cores] if cores else []
         started = time.monotonic()
-        with running([*pinned, sys.executable, "-m", "proxy", "run"], folder / "log", environment):
+        with running([*pinned_to(cores), sys.executable, "-m", "proxy", "run"], folder / "log", environment):
             visitor = Visitor(stage.port)
             visitor.wait_for(f"service-{services - 1}.example", seconds=START_SECONDS)
             stage.cold_start_seconds = time.monotonic() - started

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -68,8 +68,8 @@ class Runtime(Protocol):
     def execute(self, actions: Iterable[Action]) -> None:
         """Carry out `actions` in order; raise RuntimeApiError at the first that is refused."""
 
-    def is_done(self, command: Command) -> bool:
-        """Carry out one command and return whether HAProxy says that it is done."""
+    def attempt(self, commands: Sequence[Command]) -> Sequence[bool]:
+        """Carry out every command, and return of each whether HAProxy says that it is done."""
 
 
 class Prober(Protocol):

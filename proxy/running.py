@@ -159,14 +159,16 @@ class Running:
             raise ReloadError("\n".join("proxy " + phrase.format(*name) for name in names))
 
     def _try_removals(self, now: float) -> None:
+        """Delete what can be; with its last server gone, a backend is due in the same call."""
         try:
-            for removal in self._removals.due(now):
-                if not removal.server and self._removals.has_servers(removal.backend):
-                    continue
-                if removal.close:
-                    self._runtime.is_done(removal.close)
-                if self._runtime.is_done(removal.command):
-                    self._removals.done(removal)
+            while removals := self._removals.due(now):
+                answers = iter(self._runtime.attempt([command for removal in removals for command in removal.commands]))
+                for removal in removals:
+                    *_, is_done = [next(answers) for _ in removal.commands]
+                    if is_done:
+                        self._removals.done(removal)
+                    else:
+                        self._removals.put_off(removal, now)
         except RuntimeApiError as error:
             logger.debug("removals are put off: %s", error)
 

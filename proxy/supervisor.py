@@ -66,6 +66,11 @@ class AdoptedHaproxy:
             os.kill(self.pid, sig)
 
 
+_CONTROLLER_MEMORY = {"MALLOC_ARENA_MAX": "1", "MALLOC_MMAP_THRESHOLD_": "65536"}
+"""Settings of glibc's allocator (mallopt(3)): the large texts of an engine's list and of configurations are given back to
+the system once they are not needed, instead of leaving holes."""
+
+
 class Supervisor:
     """Runs HAProxy on a state folder, and `controller`, the command that keeps that folder up to date."""
 
@@ -213,7 +218,7 @@ class Supervisor:
 
         return subprocess.Popen(
             self._controller_command,
-            env=self._environment,
+            env={**_CONTROLLER_MEMORY, **self._environment},
             stdin=subprocess.DEVNULL,
             start_new_session=True,
             preexec_fn=prepare,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -126,9 +126,9 @@ class FakeRuntime:
                 raise RuntimeApiError(f"`{text}`: refused")
             self.sent.append(text)
 
-    def is_done(self, command: Command) -> bool:
-        self.sent.append(command.text)
-        return not (self.attached and command.text.startswith(self.attached))
+    def attempt(self, commands: Sequence[Command]) -> Sequence[bool]:
+        self.sent += [command.text for command in commands]
+        return [not (self.attached and command.text.startswith(self.attached)) for command in commands]
 
 
 class FakeStore:

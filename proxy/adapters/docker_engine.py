@@ -90,7 +90,10 @@ class DockerEngine:
         with self.question() as client:
             response = client.get(f"{client.base_url}/v{client.api_version}/containers/json", timeout=TIMEOUT_SECONDS)
             response.raise_for_status()
-        yield from self._parse_list(response.content.decode())
+        try:
+            yield from parse_list(response.content.decode())
+        except ValueError as error:
+            raise SourceError(f"the engine at {self.address} does not answer with a list of containers: {error}") from error
 
     def find_container(self, container_id: str) -> Mapping[str, Any] | None:
         """Return the entry of one container in the list, or None where it is not listed.
@@ -128,16 +131,6 @@ class DockerEngine:
             raise SourceError(explain(self.address, error)) from error
         return EventStream(self.address, response)
 
-    def _parse_list(self, text: str) -> Iterator[Mapping[str, Any]]:
-        decoder = json.JSONDecoder()
-        try:
-            position = text.index("[") + 1
-            while match := _ENTRY.match(text, position):
-                entry, position = decoder.raw_decode(text, match.end())
-                yield entry
-        except ValueError as error:
-            raise SourceError(f"the engine at {self.address} does not answer with a list of containers: {error}") from error
-
     @contextlib.contextmanager
     def question(self) -> Iterator[docker.APIClient]:
         """Yield a client to ask with; what goes wrong meanwhile is raised as `SourceError`."""
@@ -153,6 +146,14 @@ class DockerEngine:
         arguments = kwargs_from_env({**self._environment, "DOCKER_HOST": self.address})
         is_ssh = self.address.startswith("ssh://")
         return docker.APIClient(version="auto", timeout=TIMEOUT_SECONDS, use_ssh_client=is_ssh, **arguments)
+
+
+def parse_list(text: str) -> Iterator[Mapping[str, Any]]:
+    """Yield the objects of a JSON list, one at a time; raise ValueError where it is none."""
+    decoder, position = json.JSONDecoder(), text.index("[") + 1
+    while match := _ENTRY.match(text, position):
+        entry, position = decoder.raw_decode(text, match.end())
+        yield entry
 
 
 def explain(address: str, error: BaseException) -> str:

@@ -42,9 +42,10 @@ class RuntimeApi:
                     if not command.is_accepted(reply):
                         raise RuntimeApiError(f"`{command.text}`: {' '.join(reply.split()) or 'no reply'}")
 
-    def is_done(self, command: Command) -> bool:
-        """Carry out one command and return whether HAProxy says that it is done."""
-        return command.is_accepted(self._socket.send(command.text, command.payload.reveal()))
+    def attempt(self, commands: Sequence[Command]) -> Sequence[bool]:
+        """Carry out every command, and return of each whether HAProxy says that it is done."""
+        with self._socket.session() as send:
+            return [command.is_accepted(send(command.text, command.payload.reveal())) for command in commands]
 
 
 def _commands(action: Action, send: Send) -> Sequence[Command]:

@@ -13,7 +13,7 @@ from proxy.adapters.haproxy_process import HaproxyProgram
 from proxy.adapters.state_files import StateLayout
 from proxy.commands.exit_codes import OK
 from proxy.commands.privileges import Identity, drop_root
-from proxy.core.engine_address import docker_socket
+from proxy.core.engine_address import docker_socket, engine_address
 from proxy.settings import Settings
 from proxy.settings.variables import unknown_variables
 from proxy.supervisor import Supervisor
@@ -45,6 +45,9 @@ def run(options: argparse.Namespace, settings: Settings, environment: Mapping[st
 def control(options: argparse.Namespace, settings: Settings, environment: Mapping[str, str]) -> int:
     """Run the controller until SIGTERM."""
     del options
+    if not engine_address(environment).startswith("ssh://"):
+        # docker-py imports it wherever it is installed, for 8 MB; None stands for a module that is not (reference, import).
+        sys.modules.setdefault("paramiko", None)  # type: ignore[arg-type]
     # The wiring brings in everything, which the supervisor must not carry (see cli.COMMANDS).
     importlib.import_module("proxy.wiring").run_controller(settings, environment)
     return OK

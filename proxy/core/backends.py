@@ -98,7 +98,8 @@ def plain_profile(context: BuildContext) -> Profile:
 def _profile_of(settings: BackendSettings, extra: Sequence[str], context: BuildContext) -> Profile:
     mode = _backend_mode(context)
     lines = _http_lines(settings, context) if mode is ProxyMode.HTTP else _common_lines(settings, context)
-    return make_profile(mode, [*lines, *extra])
+    profile = make_profile(mode, [*lines, *extra])
+    return context.plain if context.plain and profile == context.plain else profile  # of ten thousand backends, one object
 
 
 def _backend_mode(context: BuildContext) -> ProxyMode:

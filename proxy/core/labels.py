@@ -84,6 +84,10 @@ class ContainerSpec:
         return ":".join(filter(None, (self.project, self.service, self.part)))
 
 
+PLAIN_SETTINGS = BackendSettings()
+"""Those of a service that asks for nothing but its routes."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Label:
     """One row of the grammar. `parse` raises ValueError with the reason; `is_secret` values are never shown."""
@@ -354,7 +358,7 @@ def _build_settings(parsed: Mapping[str, Any]) -> BackendSettings:
     def one(name: str) -> tuple[Certificate, ...]:
         return (parsed[name],) if name in parsed else ()
 
-    return BackendSettings(
+    settings = BackendSettings(
         balance=parsed.get("BALANCE"),
         cookie=parsed.get("COOKIE"),
         session_lines=parsed.get("APPSESSION", ()),
@@ -372,6 +376,7 @@ def _build_settings(parsed: Mapping[str, Any]) -> BackendSettings:
         is_backup=parsed.get("FAILOVER", False),
         weight=parsed.get("WEIGHT"),
     )
+    return PLAIN_SETTINGS if settings == PLAIN_SETTINGS else settings  # of ten thousand services, one object
 
 
 def _problem(container: Container, *, setting: str, value: str, reason: str) -> Problem:

@@ -31,7 +31,7 @@ class Readiness:
     """Remembers which ports of which containers have answered since the container started."""
 
     def __init__(self) -> None:
-        self._ready: dict[str, set[int]] = {}
+        self._ready: dict[str, tuple[int, ...]] = {}
         self._takes_word = True
 
     def end_start(self) -> None:
@@ -46,21 +46,24 @@ class Readiness:
             self._ready.pop(container.id, None)
             return spec
         if self._takes_word:
-            self._ready.setdefault(container.id, set()).update(ports)
-        waiting = ports - self._ready.get(container.id, set())
+            self._note(container.id, ports)
+        waiting = ports.difference(self._ready.get(container.id, ()))
         return dataclasses.replace(spec, waiting_ports=frozenset(waiting)) if waiting else spec
 
     def accept(self, answers: Iterable[Target]) -> set[Key]:
         """Take in who has answered; return the keys of their containers."""
         keys: set[Key] = set()
         for target in answers:
-            self._ready.setdefault(target.container_id, set()).add(target.port)
+            self._note(target.container_id, {target.port})
             keys.add((target.source, target.container_id))
         return keys
 
     def forget(self, container_id: str) -> None:
         """Forget a container that has gone: if it comes back, it has started anew."""
         self._ready.pop(container_id, None)
+
+    def _note(self, container_id: str, ports: set[int]) -> None:
+        self._ready[container_id] = tuple(ports.union(self._ready.get(container_id, ())))
 
 
 def targets_of(servers: Iterable[Server]) -> frozenset[Target]:

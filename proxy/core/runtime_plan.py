@@ -7,6 +7,7 @@ matters: what is to answer is there before any map row leads to it, and rows are
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 
 from proxy.core import runtime_commands as runtime
@@ -31,7 +32,7 @@ class _Draft:
     """Commands by the moment at which they are due, and what the running HAProxy has besides the model before."""
 
     loaded: Loaded
-    leaving: frozenset[tuple[str, str]]
+    leaving: AbstractSet[tuple[str, str]]
     leaving_backends: Mapping[str, Backend]
     reasons: list[str] = field(default_factory=list)
     changes: list[str] = field(default_factory=list)
@@ -45,7 +46,7 @@ class _Draft:
 
 
 def make_runtime_plan(
-    change: ModelChange, loaded: Loaded, *, leaving: frozenset[tuple[str, str]], leaving_backends: Mapping[str, Backend]
+    change: ModelChange, loaded: Loaded, *, leaving: AbstractSet[tuple[str, str]], leaving_backends: Mapping[str, Backend]
 ) -> Plan:
     """Return the plan for `change`.
 

@@ -49,7 +49,7 @@ class ScheduleSettings:
     """Bound of that pause before a pass for an `ANSWER`."""
     resync_seconds: float = 60.0
     """How long after the last full look everything is looked at again, which repairs what a hint missed."""
-    resync_share: float = 0.001
+    resync_share: float = 0.0008
     """Share of the time that full looks may take: where one takes long, the next is put off, up to `longest_resync_seconds`.
     After a lost connection everything is looked at in any case."""
     longest_resync_seconds: float = 600.0

@@ -149,8 +149,8 @@ RUNTIME_VARIABLES: tuple[Variable, ...] = (
     Variable(
         name="PROXY_RESYNC_SECONDS",
         default="60",
-        help="seconds between full looks at all sources, beside their events",
-        help_zh="事件之外，全面核对所有来源的间隔秒数",
+        help="seconds between full looks at all sources, beside their events; more where one takes long",
+        help_zh="事件之外，全面核对所有来源的间隔秒数；核对一次耗时较长时自动延长",
     ),
     Variable(
         name="PROXY_STOP_SECONDS",

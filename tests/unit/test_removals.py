@@ -1,5 +1,7 @@
 """What has left the model is deleted from HAProxy when its connections have ended, and nobody waits for ever."""
 
+import pytest
+
 from proxy.core.model import Backend, Profile
 from proxy.core.removals import Removals
 from proxy.core.syntax import BackendName
@@ -15,33 +17,66 @@ def make_removals() -> Removals:
     return removals
 
 
-def test_servers_are_due_before_their_backend() -> None:
+def texts(removals: Removals, now: float) -> list[str]:
+    return [command.text for removal in removals.due(now) for command in removal.commands]
+
+
+def test_backend_is_due_once_its_servers_are_gone() -> None:
     removals = make_removals()
 
-    due = removals.due(now=10.0)
+    first = texts(removals, now=10.0)
+    removals.done(*removals.due(now=10.0))
 
-    assert ["del server web/one", "del backend web"] == [removal.command.text for removal in due]
-    assert removals.has_servers("web")
+    assert (["del server web/one"], ["del backend web"]) == (first, texts(removals, now=10.0))
 
 
 def test_connections_are_closed_only_once_the_wait_is_over() -> None:
     removals = make_removals()
 
-    in_time, too_late = removals.due(now=10.0 + LIMIT_SECONDS)[0], removals.due(now=10.1 + LIMIT_SECONDS)[0]
+    in_time, too_late = texts(removals, now=10.0 + LIMIT_SECONDS), texts(removals, now=10.1 + LIMIT_SECONDS)
 
-    assert in_time.close is None
-    assert too_late.close is not None
-    assert "shutdown sessions server web/one" == too_late.close.text
+    assert ["del server web/one"] == in_time
+    assert ["shutdown sessions server web/one", "del server web/one"] == too_late
 
 
 def test_what_is_done_is_due_no_more() -> None:
     removals = make_removals()
 
-    for removal in removals.due(now=10.0):
-        removals.done(removal)
+    while due := removals.due(now=10.0):
+        for removal in due:
+            removals.done(removal)
 
     assert not removals
-    assert [] == [*removals.due(now=10.0)]
+    assert [] == texts(removals, now=10.0)
+
+
+@pytest.mark.parametrize(
+    ("age_seconds", "expected"),
+    [(0.0, 0.5), (2.0, 0.5), (40.0, 10.0), (86400.0, 60.0)],
+    ids=["new", "young", "old", "stuck"],
+)
+def test_pause_grows_with_the_age_up_to_a_minute(age_seconds: float, expected: float) -> None:
+    removals, now = make_removals(), 10.0 + age_seconds
+
+    removals.put_off(*removals.due(now), now)
+
+    assert [] == texts(removals, now)
+    assert expected == removals.pause_seconds(now)
+    assert ["del server web/one"] == [text for text in texts(removals, now + expected) if "shutdown" not in text]
+
+
+def test_what_has_just_left_does_not_wait_for_what_is_stuck() -> None:
+    removals = Removals(LIMIT_SECONDS)
+    removals.add([("web", "stuck")], [], 0.0)
+    removals.put_off(*removals.due(1000.0), 1000.0)
+
+    removals.add([("web", "new")], [], 1001.0)
+
+    assert ["del server web/new"] == texts(removals, now=1001.0)
+
+
+def test_nothing_to_remove_asks_for_no_pass() -> None:
+    assert Removals(LIMIT_SECONDS).pause_seconds(1000.0) is None
 
 
 def test_what_comes_back_is_kept() -> None:
@@ -57,4 +92,4 @@ def test_new_worker_has_nothing_to_be_removed() -> None:
 
     removals.clear()
 
-    assert (frozenset(), {}) == (removals.servers(), dict(removals.backends()))
+    assert (set(), {}) == (set(removals.servers()), dict(removals.backends()))

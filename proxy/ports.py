@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from pathlib import Path
 from typing import Protocol
 
@@ -52,8 +53,11 @@ class HaproxyControl(Protocol):
     def is_running(self) -> bool:
         """Whether a master answers; False before the supervisor has started it."""
 
-    def reload(self) -> None:
-        """Have a new worker take over from the current files; raise ReloadError if it did not."""
+    def reload(self, reweighed: AbstractSet[tuple[str, str]] = frozenset()) -> None:
+        """Have a new worker take over from the current files; raise ReloadError if it did not.
+
+        Of the servers that are `reweighed`, as (backend, server), it takes the files' weights and not those that run.
+        """
 
     def has_runtime_backends(self) -> bool:
         """Whether the HAProxy that runs takes new backends at runtime; raise RuntimeApiError if it does not answer."""

@@ -53,6 +53,7 @@ class Running:
         self._runtime = runtime
         self._loaded = Loaded()
         self._removals = Removals(REMOVAL_LIMIT_SECONDS)
+        self._reweighed: set[tuple[str, str]] = set()
         self._ports: frozenset[int] = frozenset()
         self._dirty_since: float | None = None
         self._is_untouched = True
@@ -85,6 +86,7 @@ class Running:
         self.is_synchronised = self._is_untouched = False
         self.why_not_synchronised = "the last update at runtime was not completed"
         self._runtime.execute(plan.commands)
+        self._reweighed.update(plan.servers_reweighed)
         self._removals.take_back(plan.servers_returning, plan.backends_returning)
         self._removals.add(plan.servers_leaving, plan.backends_leaving, now)
         self.is_synchronised = True
@@ -102,7 +104,7 @@ class Running:
             self._is_untouched = False
             self.why_not_synchronised = "the last reload failed"
             try:
-                self._haproxy.reload()
+                self._haproxy.reload(self._reweighed)
             except ReloadError:
                 self._go_back()
                 raise
@@ -134,11 +136,12 @@ class Running:
         """Load the files from before the failed reload: until one succeeds, 3.4's runtime socket is dead [tried]."""
         self._store.rollback()
         with contextlib.suppress(ReloadError):
-            self._haproxy.reload()
+            self._haproxy.reload(self._reweighed)
 
     def _note_loaded(self, model: RoutingModel) -> None:
         """A worker has started from the files of `model`: it has these profiles, and nothing that is being removed."""
         self._removals.clear()
+        self._reweighed.clear()
         self._ports = _ports_of(model)
         self._loaded = Loaded(profiles=profiles_of(model))
         with contextlib.suppress(RuntimeApiError):  # right after a reload a master may be too busy to answer

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -97,7 +98,7 @@ class FakeHaproxy:
     def is_running(self) -> bool:
         return self.runs
 
-    def reload(self) -> None:
+    def reload(self, reweighed: AbstractSet[tuple[str, str]] = frozenset()) -> None:
         if self.reload_failure:
             raise ReloadError(self.reload_failure)
         self.reloads += 1

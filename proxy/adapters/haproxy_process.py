@@ -15,6 +15,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Iterable, Mapping
+from collections.abc import Set as AbstractSet
 from pathlib import Path
 from typing import Protocol
 
@@ -121,12 +122,12 @@ class HaproxyControl:
         self._program.check(config, is_urgent=is_urgent)
 
     def is_running(self) -> bool:
-        """Whether a master answers; one that is being started (the file `start_mark` exists) is waited for.
+        """Whether a master and its worker answer; those being started (the file `start_mark` exists) are waited for.
 
         Without waiting, files promoted while a master reads those before them would never be loaded.
         """
         deadline = time.monotonic() + START_TIMEOUT_SECONDS
-        while not self._answers():
+        while not self._serves():
             if not self._start_mark.exists() or time.monotonic() > deadline:
                 return False
             time.sleep(POLL_SECONDS)
@@ -154,15 +155,16 @@ class HaproxyControl:
         processes = self._read_processes()
         return tuple(worker for worker in processes.old_workers if worker.pid != processes.serving_pid)
 
-    def reload(self) -> None:
+    def reload(self, reweighed: AbstractSet[tuple[str, str]] = frozenset()) -> None:
         """Have a new worker take over from the current files; health and weights of servers go with it.
 
+        Not the weights of those that are `reweighed`, as (backend, server): theirs stand in the files.
         Raises ReloadError when it did not; the old worker serves on then. HAProxy stops accepting connections for some
         2 s while it tries a port that is taken: see `find_taken_ports`.
         """
         try:
             before = self._read_processes()
-            self._save_server_state(before)
+            self._save_server_state(before, reweighed)
             reply = parse_reload_reply(self._master.send("reload", timeout_seconds=RELOAD_TIMEOUT_SECONDS))
         except RuntimeApiError as error:
             raise ReloadError(f"HAProxy cannot be told to reload: {error}") from error
@@ -170,24 +172,33 @@ class HaproxyControl:
             self._wait_for_new_worker(before)
         elif not reply.is_success:
             raise ReloadError("; ".join(reply.alerts) or "HAProxy gives no reason; its own log may")
+        self._wait_until_it_serves()
 
-    def _answers(self) -> bool:
+    def _serves(self) -> bool:
+        """Whether the worker answers through the master: then it has bound its own socket, too, which a busy machine may
+        see some time after the master's word [tried]."""
         try:
-            self._read_processes()
+            return "Version:" in self._master.send(f"@!{self._read_processes().serving_pid} show info")
         except RuntimeApiError:
             return False
-        return True
+
+    def _wait_until_it_serves(self) -> None:
+        deadline = time.monotonic() + RELOAD_TIMEOUT_SECONDS
+        while not self._serves():
+            if time.monotonic() > deadline:
+                raise ReloadError(f"HAProxy has not answered for {RELOAD_TIMEOUT_SECONDS:g} s since it reloaded")
+            time.sleep(POLL_SECONDS)
 
     def _read_processes(self) -> Processes:
         return parse_processes(self._master.send("show proc"))
 
-    def _save_server_state(self, processes: Processes) -> None:
+    def _save_server_state(self, processes: Processes, reweighed: AbstractSet[tuple[str, str]]) -> None:
         """Write the file that the new worker reads health and weights from. Without one it starts with none."""
         draft = self._server_state.with_suffix(".new")
         try:
             reply = self._master.send(f"@!{processes.serving_pid} show servers state")
             with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
-                file.write(make_state_file(reply))
+                file.write(make_state_file(reply, reweighed))
             draft.replace(self._server_state)
         except (OSError, RuntimeApiError) as error:
             logger.warning("health and weights of servers are lost in this reload: %s", error)

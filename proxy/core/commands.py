@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
 from proxy.errors import RuntimeApiError
@@ -149,25 +150,26 @@ def select_alerts(output: str) -> tuple[str, ...]:
     return tuple(telling or alerts)
 
 
-def make_state_file(reply: str) -> str:
+def make_state_file(reply: str, reweighed: AbstractSet[tuple[str, str]] = frozenset()) -> str:
     """Turn the reply to `show servers state` into a server-state file (manual, `load-server-state-from-file`).
 
     The port in such a file wins over the configuration's, the address does not [tried: 2.6 and 3.4]; the file is safe
     because a server's name holds its port. Servers in maintenance are left out: the configuration that is loaded with the
     file says who is in maintenance, and the file would keep a server there, and down, that has answered meanwhile [tried:
-    2.6 and 3.4]. Likewise for weights that were changed at runtime: of a weight that is as it was configured first, HAProxy
-    takes the configuration's.
+    2.6 and 3.4]. A weight in the file wins where it differs from the one that was configured, as if somebody had set it by
+    hand; for servers that are `reweighed`, as (backend, server), it says the configured one, so that the next one counts.
     """
     lines, columns = _state_lines(reply)
-    rows = [line.split() for line in lines[2:]]
-    if "srv_admin_state" in columns:
-        place = columns.index("srv_admin_state")
-        rows = [row for row in rows if not int(row[place]) & _FORCED_MAINTENANCE]
-    if {"srv_uweight", "srv_iweight"} <= {*columns}:
-        place, configured = columns.index("srv_uweight"), columns.index("srv_iweight")
-        for row in rows:
-            row[place] = row[configured]
-    return "\n".join([*lines[:2], *map(" ".join, rows)]) + "\n"
+    kept = lines[:2]
+    for line in lines[2:]:
+        words = line.split()
+        row = dict(zip(columns, words, strict=False))
+        if int(row.get("srv_admin_state", 0)) & _FORCED_MAINTENANCE:
+            continue
+        if (row.get("be_name"), row.get("srv_name")) in reweighed:
+            words[columns.index("srv_uweight")] = row["srv_iweight"]
+        kept.append(" ".join(words))
+    return "\n".join(kept) + "\n"
 
 
 def _state_lines(reply: str) -> tuple[list[str], list[str]]:

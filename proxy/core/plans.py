@@ -18,7 +18,7 @@ class RuntimeUpdate:
     """The running HAProxy can be brought to the desired state by `commands`, in order, without a reload.
 
     Servers (as backend, server) and backends that leave are deleted once their connections have ended; those that return
-    before that are deleted no more.
+    before that are deleted no more. Those that are reweighed have another weight than they were loaded with.
     """
 
     commands: tuple[Action, ...]
@@ -26,6 +26,7 @@ class RuntimeUpdate:
     servers_leaving: tuple[tuple[str, str], ...] = ()
     backends_leaving: tuple[Backend, ...] = ()
     servers_returning: tuple[tuple[str, str], ...] = ()
+    servers_reweighed: tuple[tuple[str, str], ...] = ()
     backends_returning: tuple[str, ...] = ()
 
 

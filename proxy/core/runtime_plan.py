@@ -42,6 +42,7 @@ class _Draft:
     servers: list[tuple[str, str]] = field(default_factory=list)
     backends: list[Backend] = field(default_factory=list)
     servers_returning: list[tuple[str, str]] = field(default_factory=list)
+    servers_reweighed: list[tuple[str, str]] = field(default_factory=list)
     backends_returning: list[str] = field(default_factory=list)
 
 
@@ -76,6 +77,7 @@ def make_runtime_plan(
         servers_leaving=tuple(draft.servers),
         backends_leaving=tuple(draft.backends),
         servers_returning=tuple(draft.servers_returning),
+        servers_reweighed=tuple(draft.servers_reweighed),
         backends_returning=tuple(draft.backends_returning),
     )
 
@@ -163,6 +165,7 @@ def _plan_servers(draft: _Draft, before: Backend, after: Backend) -> None:
             draft.reasons.append(f"server {name}/{server.name} changes its settings")
         else:
             changes = list(_change_server(name, known, server))
+            draft.servers_reweighed += [(name, server.name)] if known.weight != server.weight else []
             draft.switch += changes
             draft.changes += [f"server {name}/{server.name}: {server.reason or server.state}"] if changes else []
     gone = [server for server in before.servers if server.name not in new]
@@ -175,6 +178,7 @@ def _add_server(draft: _Draft, backend: str, server: Server) -> None:
         draft.prepare += runtime.add_server(backend, server)
         return
     draft.servers_returning.append((backend, server.name))
+    draft.servers_reweighed.append((backend, server.name))
     draft.prepare += [
         runtime.set_server_address(backend, server),
         runtime.set_server_weight(backend, server),

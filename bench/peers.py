@@ -18,7 +18,7 @@ from pathlib import Path
 from bench.packages import install
 from bench.stage import Visitor, find_haproxy, pinned_to, running, running_backend, running_proxy
 from bench.table import Row
-from proxy.core.rendering import RETRIES
+from proxy.core.rendering import RETRIES, SMALL_BUFFER_BYTES
 from tests.ports import free_port
 from tests.wrk import requests_per_second
 
@@ -36,6 +36,7 @@ HAPROXY_HEAD = """\
 global
     maxconn 4096
     nbthread 1
+    tune.bufsize.small {small_buffer}
 defaults
     mode http
     option forwardfor
@@ -177,7 +178,7 @@ def _hosts() -> list[str]:
 
 def _haproxy(folder: Path, port: int, lines: Iterable[str]) -> list[str]:
     config = folder / "haproxy.cfg"
-    config.write_text(HAPROXY_HEAD.format(port=port) + "\n".join([*lines, ""]))
+    config.write_text(HAPROXY_HEAD.format(port=port, small_buffer=SMALL_BUFFER_BYTES) + "\n".join([*lines, ""]))
     return [find_haproxy(), "-db", "-f", str(config)]
 
 
@@ -191,6 +192,7 @@ def _write_hard_wired_alike(folder: Path, port: int, backend: int) -> list[str]:
     lines += ["    http-request set-header X-Forwarded-Proto http"]
     lines += ["    http-request set-header X-Forwarded-Host %[req.hdr(host)] if { req.hdr(host) -m found }"]
     lines += ["    default_backend one", "backend one", *(f"    {line}" for line in RETRIES)]
+    lines += ["    option use-small-buffers l7-retries"]
     return _haproxy(folder, port, [*lines, f"    server one 127.0.0.1:{backend}"])
 
 

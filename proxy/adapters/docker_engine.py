@@ -145,7 +145,10 @@ class DockerEngine:
     def _new_client(self) -> docker.APIClient:
         arguments = kwargs_from_env({**self._environment, "DOCKER_HOST": self.address})
         is_ssh = self.address.startswith("ssh://")
-        return docker.APIClient(version="auto", timeout=TIMEOUT_SECONDS, use_ssh_client=is_ssh, **arguments)
+        client = docker.APIClient(version="auto", timeout=TIMEOUT_SECONDS, use_ssh_client=is_ssh, **arguments)
+        if self.address.startswith("unix://"):
+            client.trust_env = False  # no proxy of the environment leads to a socket, and looking for one takes a fifth of a call
+        return client
 
 
 def parse_list(text: str) -> Iterator[Mapping[str, Any]]:

@@ -1,17 +1,18 @@
 """From ordered routes to map tables: how one frontend finds the backend of a request without walking all entries.
 
-In: the routes of one frontend in their order of precedence. Out: `RouteTables`, the rows of five map files. A request is
+In: the routes of one frontend in their order of precedence. Out: `RouteTables`, the rows of six map files. A request is
 looked up so (templates/haproxy.cfg.j2 holds the rules):
 
-1. `hosts`, by exact host: most hosts have one answer for every path, and are done.
-2. Hosts whose answer depends on the path have `/` there: then `paths` (exact) and `prefixes` (longest first);
-   or `~` where only trying in order is right: then `patterns`, a list of regular expressions.
+1. `hosts`, by exact host: most hosts have one answer for every request, and are done.
+2. `choices`, by exact host: others have the answer for every path there; or `/`, then `paths` (exact) and `prefixes`
+   (longest first) tell; or `~`, where only trying in order is right: then `patterns`, a list of regular expressions, tells.
 3. Whatever is left: `wildcards`, a list of regular expressions over all entries with a wildcard in the domain.
 
-Every key starts with the kind of request: `w` with `Upgrade: websocket`, `h` without. Rows under `w` stand only for hosts
-that have entries for WebSockets; such requests fall back to the rows under `h`. Why this equals trying all entries in
-order: an exact host's list contains each wildcard entry that comes before the last entry of that host, so that nothing
-that is found there could have been preceded by anything else; the property test compares it with the plain reading.
+Every key but those of `hosts` starts with the kind of request: `w` with `Upgrade: websocket`, `h` without. Rows under `w`
+stand only for hosts that have entries for WebSockets; such requests fall back to the rows under `h`. Why this equals trying
+all entries in order: an exact host's list contains each wildcard entry that comes before the last entry of that host, so
+that nothing that is found there could have been preceded by anything else; the property test compares it with the plain
+reading.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from proxy.core.virtual_host import VirtualHost
 
 BY_PATH = "/"
 IN_ORDER = "~"
-"""Markers in `hosts`; neither can be a backend's name."""
+"""Markers in `choices`; neither can be a backend's name."""
 
 Row = tuple[str, str]
 
@@ -44,13 +45,14 @@ class RouteTables:
     """The rows (key, value) of a frontend's maps. The order of `patterns` and `wildcards` matters; the rest is sorted."""
 
     hosts: tuple[Row, ...] = ()
+    choices: tuple[Row, ...] = ()
     paths: tuple[Row, ...] = ()
     prefixes: tuple[Row, ...] = ()
     patterns: tuple[Row, ...] = ()
     wildcards: tuple[Row, ...] = ()
 
 
-UNORDERED_KINDS = ("hosts", "paths", "prefixes")
+UNORDERED_KINDS = ("hosts", "choices", "paths", "prefixes")
 
 
 def build_tables(routes: Sequence[Route]) -> RouteTables:
@@ -71,6 +73,9 @@ def build_tables(routes: Sequence[Route]) -> RouteTables:
 
 def build_host_tables(domain: str, candidates: Sequence[Route]) -> RouteTables:
     """Build the rows of one exact host; `candidates` are all routes that may answer for it, in order."""
+    first = candidates[0]
+    if not first.entry.path and not any(route.entry.scheme.is_websocket for route in candidates):
+        return RouteTables(hosts=((domain, first.backend),))
     tables = _HostTables(domain)
     if any(route.entry.scheme.is_websocket for route in candidates):
         tables.add("w", candidates)
@@ -90,6 +95,7 @@ def join_tables(hosts: Iterable[tuple[str, RouteTables]], wild: Sequence[Route])
     every = [tables for _, tables in sorted(hosts, key=lambda item: item[0])]
     return RouteTables(
         hosts=tuple(sorted(row for tables in every for row in tables.hosts)),
+        choices=tuple(sorted(row for tables in every for row in tables.choices)),
         paths=tuple(sorted(row for tables in every for row in tables.paths)),
         prefixes=tuple(sorted(row for tables in every for row in tables.prefixes)),
         patterns=tuple(row for tables in every for row in tables.patterns),
@@ -103,11 +109,11 @@ def matches_domain(pattern: str, domain: str) -> bool:
 
 
 class _HostTables:
-    """Collects the rows of one exact host."""
+    """Collects the rows of one exact host whose answer depends on more than the host."""
 
     def __init__(self, domain: str) -> None:
         self._domain = domain
-        self._hosts: list[Row] = []
+        self._choices: list[Row] = []
         self._paths: dict[str, str] = {}
         self._prefixes: dict[str, str] = {}
         self._patterns: list[Row] = []
@@ -117,12 +123,12 @@ class _HostTables:
         key = kind + self._domain
         candidates = _until_any_path(candidates)
         if not candidates[0].entry.path:
-            self._hosts.append((key, candidates[0].backend))
+            self._choices.append((key, candidates[0].backend))
         elif _is_longest_first(candidates):
-            self._hosts.append((key, BY_PATH))
+            self._choices.append((key, BY_PATH))
             self._add_indexed(key, candidates)
         else:
-            self._hosts.append((key, IN_ORDER))
+            self._choices.append((key, IN_ORDER))
             self._patterns.extend(_pattern_row(route, self._domain, kind) for route in candidates)
 
     def _add_indexed(self, key: str, candidates: Sequence[Route]) -> None:
@@ -135,7 +141,7 @@ class _HostTables:
 
     def build(self) -> RouteTables:
         return RouteTables(
-            hosts=tuple(sorted(self._hosts)),
+            choices=tuple(sorted(self._choices)),
             paths=tuple(sorted(self._paths.items())),
             prefixes=tuple(sorted(self._prefixes.items())),
             patterns=tuple(self._patterns),

@@ -24,7 +24,7 @@ CERTIFICATE_LIST = "certificates.list"
 CERTIFICATE_FOLDER = "certs"
 CA_FILE = "certs/ca/client-ca.pem"
 MAP_FOLDER = "maps"
-MAP_KINDS = ("hosts", "paths", "prefixes", "patterns", "wildcards")
+MAP_KINDS = ("hosts", "choices", "paths", "prefixes", "patterns", "wildcards")
 
 LOCAL_PEER = "this"
 """The name of this HAProxy among its peers; without one it would be the name of the host, which need not be fit."""
@@ -35,6 +35,10 @@ WEBSOCKET_TIMEOUT = "1h"
 RETRIES = ("retries 10", "retry-on conn-failure empty-response")
 """A container closes its port at its stop signal, some milliseconds before HAProxy can know: whoever is sent there then is
 sent on to another, as often as it takes to find one that lives. Requests that are not safe to repeat are not."""
+
+SMALL_BUFFER_BYTES = 4096
+"""Where HAProxy >= 3.4 keeps a request that it may have to send again, if it fits: keeping it in a whole buffer (16 KB)
+costs a sixth of the throughput (docs/benchmarks.md)."""
 
 MAX_RELOADS_OF_A_WORKER = 50
 """How many reloads an old worker may outlive: bounds their number where `hard-stop-after` bounds their time."""
@@ -105,6 +109,7 @@ class Renderer:
             model=model,
             routing=self._settings.routing,
             tls_bind=self._tls_bind(model),
+            small_buffer_bytes=self._small_buffer_bytes(),
             logs=_log_targets(self._settings.haproxy.log_target),
             defaults={mode: self._default_lines(mode) for mode in (ProxyMode.HTTP, ProxyMode.TCP)},
             profiles=_profiles(model),
@@ -136,6 +141,11 @@ class Renderer:
         if tls.ca_file or tls.ca_certificate:
             words += ["ca-file", quote(str(tls.ca_file or CA_FILE)), "verify", "required"]
         return " ".join(words)
+
+    def _small_buffer_bytes(self) -> int | None:
+        """None where the operator sets the size of buffers: a small one may not be larger than the others."""
+        lines = self._settings.haproxy.extra_global_settings
+        return None if any(line.startswith("tune.bufsize") for line in lines) else SMALL_BUFFER_BYTES
 
     def _frontend_lines(self, port: int, *, chooses_backend: bool) -> Sequence[str]:
         """The operator's lines of a frontend: those that choose a backend, or the others.

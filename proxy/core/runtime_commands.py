@@ -113,11 +113,11 @@ def close_sessions(backend: str, name: str) -> Command:
     return Command(text=f"shutdown sessions server {backend}/{name}", accepted=("", "No such server", "No such backend"))
 
 
-def change_rows(file: str, changes: Iterable[tuple[str, str | None, str | None]]) -> list[Command]:
-    """Bring single rows, as (key, value before, value after), of a map up to date."""
+def change_rows(file: str, changes: Iterable[tuple[str, tuple[str | None, str | None]]]) -> list[Command]:
+    """Bring single rows, as (key, (value before, value after)), of a map up to date."""
     commands: list[Command] = []
     added: list[Row] = []
-    for key, before, after in sorted(changes, key=lambda change: change[0]):
+    for key, (before, after) in sorted(changes, key=lambda change: change[0]):
         if after is None:
             commands.append(Command(text=f"del map {file} {escape(key)}"))
         elif before is None:

@@ -11,9 +11,11 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 
 from proxy.core import runtime_commands as runtime
+from proxy.core.matching import IN_ORDER, UNORDERED_KINDS
 from proxy.core.model import Backend, RoutingModel, Server, StoredCertificate, TcpListener
 from proxy.core.model_change import ModelChange
 from proxy.core.plans import Plan, Reload, RuntimeUpdate, Unchanged
+from proxy.core.port_routes import RowChanges
 from proxy.core.rendering import CERTIFICATE_FOLDER, CERTIFICATE_LIST, map_file
 from proxy.core.runtime_commands import Action, ReplaceMap
 from proxy.core.syntax import BackendName
@@ -65,10 +67,7 @@ def make_runtime_plan(
         _plan_backend(draft, name, old, new)
     _plan_certificates(draft, *change.certificates)
     for port, changes in sorted(change.rows.items()):
-        for kind, rows in changes.rows.items():
-            draft.switch += runtime.change_rows(map_file(port, kind), ((key, *values) for key, values in rows.items()))
-        for kind, ordered in changes.ordered.items():
-            draft.switch.append(ReplaceMap(file=map_file(port, kind), rows=ordered))
+        draft.switch += _switch_rows(port, changes)
     if draft.reasons:
         return Reload(tuple(draft.reasons))
     return RuntimeUpdate(
@@ -80,6 +79,26 @@ def make_runtime_plan(
         servers_reweighed=tuple(draft.servers_reweighed),
         backends_returning=tuple(draft.backends_returning),
     )
+
+
+def _switch_rows(port: int, changes: RowChanges) -> Iterator[Action]:
+    """Yield commands in such an order that no request meets a row without what it leads to (see `matching`).
+
+    What is looked up last comes first, and what was there before goes last. Which hosts are tried in order (`~`) is said
+    after their patterns are there, and which are no more before they go.
+    """
+    kinds = [kind for kind in reversed(UNORDERED_KINDS) if kind in changes.rows]
+    for kind in kinds:
+        others = ((key, values) for key, values in changes.rows[kind].items() if values[1] not in (None, IN_ORDER))
+        yield from runtime.change_rows(map_file(port, kind), others)
+    for kind, ordered in changes.ordered.items():
+        yield ReplaceMap(file=map_file(port, kind), rows=ordered)
+    for kind in kinds:
+        tried = ((key, values) for key, values in changes.rows[kind].items() if values[1] == IN_ORDER)
+        yield from runtime.change_rows(map_file(port, kind), tried)
+    for kind in reversed(kinds):
+        gone = ((key, values) for key, values in changes.rows[kind].items() if values[1] is None)
+        yield from runtime.change_rows(map_file(port, kind), gone)
 
 
 def _followers_last(item: tuple[BackendName, tuple[Backend | None, Backend | None]]) -> tuple[bool, str]:

@@ -32,13 +32,17 @@ class Seen:
 
 @dataclass(slots=True, kw_only=True)
 class BackendServer:
-    """A running backend. `/login` starts a session, `/text` is long, `/broken` fails, `/slow` waits for `release`."""
+    """A running backend. `/login` starts a session, `/text` is long, `/broken` fails, `/slow` waits for `release`.
+
+    One that `hangs_up` reads each request and closes the connection instead of an answer.
+    """
 
     name: str
     port: int
     address: str = "127.0.0.1"
     seen: list[Seen] = field(default_factory=list)
     release: threading.Event = field(default_factory=threading.Event)
+    hangs_up: bool = False
 
     def container(self, *, ports: tuple[int, ...] = (), project: str = "shop", **labels: str) -> Container:
         """The container that this backend plays, under the labels of custom routing given by their short names."""
@@ -67,6 +71,8 @@ class _Conversation(socketserver.StreamRequestHandler):
         if seen is None:
             return
         backend.seen.append(seen)
+        if backend.hangs_up:
+            return
         if seen.target == "/slow":
             backend.release.wait(timeout=30)
         status = "503 Service Unavailable" if seen.target == "/broken" else "200 OK"

@@ -54,12 +54,13 @@ def ask(
     port: int,
     path: str = "/",
     *,
+    method: str = "GET",
     host: str = HOST,
     headers: Mapping[str, str] | None = None,
     tls: ssl.SSLContext | None = None,
     preamble: bytes = b"",
 ) -> Answer:
-    """Send one GET to this machine. `preamble` goes in front of everything (PROXY protocol), the host is also the SNI.
+    """Send one request to this machine. `preamble` goes in front of everything (PROXY protocol), the host is also the SNI.
 
     Raises OSError when there is no answer.
     """
@@ -68,7 +69,7 @@ def ask(
         plain = socket.create_connection(("127.0.0.1", port), timeout=20)
         plain.sendall(preamble)
         connection.sock = tls.wrap_socket(plain, server_hostname=host.partition(":")[0]) if tls else plain
-        connection.request("GET", path, headers={"Host": host, **(headers or {})})
+        connection.request(method, path, headers={"Host": host, **(headers or {})})
         response = connection.getresponse()
         body = response.read()
     except http.client.HTTPException as error:

@@ -13,7 +13,7 @@ from proxy.core.containers import Container, State
 from proxy.core.labels import parse_container
 from proxy.core.model_index import ModelIndex
 from proxy.core.plans import Plan, Reload, RuntimeUpdate, Unchanged
-from proxy.core.runtime_commands import Command
+from proxy.core.runtime_commands import Command, ReplaceMap
 from proxy.core.runtime_plan import Loaded, make_runtime_plan, profiles_of
 from proxy.core.service_table import Specs, label_specs
 from proxy.settings import ProxyMode
@@ -86,7 +86,7 @@ UPDATES = {
     "service-is-gone": (
         (web(), api()),
         (web(),),
-        ["del map maps/80-hosts.map hb.com", "unpublish backend shop:api", f"set server {API} state maint"],
+        ["del map maps/80-hosts.map b.com", "unpublish backend shop:api", f"set server {API} state maint"],
     ),
     "scaled-up": (
         (web(),),
@@ -97,7 +97,27 @@ UPDATES = {
     "another-virtual-host": (
         (web(),),
         (web(VIRTUAL_HOST="c.com"),),
-        ["add map maps/80-hosts.map", "del map maps/80-hosts.map ha.com"],
+        ["add map maps/80-hosts.map", "del map maps/80-hosts.map a.com"],
+    ),
+    "paths-are-there-before-they-are-asked-for": (
+        (web(),),
+        (web(VIRTUAL_HOST="a.com/x, a.com/y/*"),),
+        [
+            "add map maps/80-prefixes.map",
+            "add map maps/80-paths.map",
+            "add map maps/80-choices.map",
+            "del map maps/80-hosts.map a.com",
+        ],
+    ),
+    "paths-are-gone-after-nobody-asks-for-them": (
+        (web(VIRTUAL_HOST="a.com/x, a.com/y/*"),),
+        (web(),),
+        [
+            "add map maps/80-hosts.map",
+            "del map maps/80-choices.map ha.com",
+            "del map maps/80-paths.map ha.com/x",
+            "del map maps/80-prefixes.map ha.com/y/",
+        ],
     ),
     "another-address": (
         (database(),),
@@ -113,7 +133,7 @@ UPDATES = {
             f"enable health {WEB_SOURCE}/{WEB_SERVER}",
             f"set server {WEB_SOURCE}/{WEB_SERVER} state ready",
             f"publish backend {WEB_SOURCE}",
-            f"set map maps/80-hosts.map ha.com {WEB_SOURCE}",
+            f"set map maps/80-hosts.map a.com {WEB_SOURCE}",
             "unpublish backend shop:web",
             f"set server {WEB_1} state maint",
         ],
@@ -198,6 +218,19 @@ def test_change_takes_a_reload_for_this_reason(
 
     assert isinstance(found, Reload)
     assert reason in found.reasons
+
+
+@pytest.mark.parametrize("is_back", [False, True], ids=["to-patterns", "from-patterns"])
+def test_host_is_tried_in_order_only_while_its_patterns_are_there(is_back: bool) -> None:
+    """A map whose order matters is replaced as a whole, before the host is sent there and after it is not."""
+    by_path, in_order = (web(VIRTUAL_HOST="a.com/x"),), (web(VIRTUAL_HOST="a.com/x, a.com/*.js"),)
+
+    found = plan(in_order, by_path) if is_back else plan(by_path, in_order)
+
+    assert isinstance(found, RuntimeUpdate)
+    steps = [action.file if isinstance(action, ReplaceMap) else action.text for action in found.commands]
+    order = ["maps/80-patterns.map", f"set map maps/80-choices.map ha.com {'/' if is_back else '~'}"]
+    assert (order[::-1] if is_back else order) == [step for step in steps if step in order]
 
 
 def test_other_default_certificate_is_taken_into_use_as_a_renewed_one() -> None:

@@ -19,18 +19,12 @@ from proxy.adapters.docker_engine import parse_list
 from proxy.adapters.docker_source import DockerSource
 from proxy.adapters.docker_view import EventStream
 from proxy.adapters.state_files import StateFiles, StateLayout
-from proxy.admission import Admission
-from proxy.core.certificate_set import ProxyCertificates
 from proxy.core.containers import Container
-from proxy.core.schedule import DuePass, Schedule, ScheduleSettings
-from proxy.desired import Desired
-from proxy.disk_writer import DiskWriter
+from proxy.core.schedule import Schedule, ScheduleSettings
 from proxy.ports import ContainerSource
-from proxy.reconciler import Reconciler
-from proxy.running import Running
-from proxy.world import World
-from tests.builders import make_container, make_renderer, make_settings
-from tests.fakes import FakeHaproxy, FakeProber, FakeRuntime, FakeSource
+from tests.builders import make_container
+from tests.controller import Controller
+from tests.fakes import FakeSource
 from tests.stub_engine import StubContainer
 
 FEW, MANY = 100, 10_000
@@ -49,11 +43,11 @@ def measure_resync() -> list[Row]:
     """Return what a full look at many containers costs, as a share of the time until the schedule lets the next one come."""
     with tempfile.TemporaryDirectory() as folder:
         source = DockerSource(_ListingEngine(), None)
-        reconciler = _make_reconciler(Path(folder), source)
-        schedule, due = Schedule(ScheduleSettings()), DuePass(reasons=("resync",), is_resync=True)
+        controller = _make_controller(Path(folder), source)
+        schedule = Schedule(ScheduleSettings())
         started = time.process_time()
         schedule.take(started)
-        reconciler.run_pass(due)
+        controller.look(is_resync=True)
         ended = time.process_time()
         schedule.record_success(ended)
     seconds, pause = ended - started, schedule.due_time() - ended
@@ -91,30 +85,30 @@ def _cost(services: int) -> Cost:
     with tempfile.TemporaryDirectory() as folder:
         source = _Delta()
         source.set(map(_container, range(services)))
-        reconciler = _make_reconciler(Path(folder), source)
+        controller = _make_controller(Path(folder), source)
         started = time.process_time()
-        _run_events(reconciler, source, range(services, services + EVENTS))
+        _run_events(controller, source, range(services, services + EVENTS))
         milliseconds = (time.process_time() - started) * 1000 / (2 * EVENTS)
         tracemalloc.start()
-        _run_events(reconciler, source, range(services, services + 3))
+        _run_events(controller, source, range(services, services + 3))
         peaks = []
         for number in range(services, services + 20):
             tracemalloc.reset_peak()
             before = tracemalloc.get_traced_memory()[0]
-            _run_events(reconciler, source, range(number, number + 1))
+            _run_events(controller, source, range(number, number + 1))
             peaks.append((tracemalloc.get_traced_memory()[1] - before) / 1000)
         tracemalloc.stop()
     return Cost(milliseconds=milliseconds, kilobytes=sorted(peaks)[len(peaks) // 2])
 
 
-def _run_events(reconciler: Reconciler, source: _Delta, numbers: range) -> None:
+def _run_events(controller: Controller, source: _Delta, numbers: range) -> None:
     """Start and stop services, each in a pass of its own."""
     for number in numbers:
         container = _container(number)
         source.note_start(container)
-        reconciler.run_pass(DuePass(reasons=("start",)))
+        controller.look()
         source.note_stop(container)
-        reconciler.run_pass(DuePass(reasons=("stop",)))
+        controller.look()
 
 
 class _Delta(FakeSource):
@@ -160,24 +154,10 @@ def _container(number: int) -> Container:
     return make_container(f"service{number}-1", ports=(80,), virtual_host=f"service-{number}.example")
 
 
-def _make_reconciler(folder: Path, source: ContainerSource) -> Reconciler:
-    """Return a reconciler that has taken in what `source` knows, with no I/O but the disk's."""
-    settings = make_settings(ADDITIONAL_SERVICES="*", ROUTE_LINGER="0")
-    haproxy, renderer = FakeHaproxy(), make_renderer(settings, folder)
-    store = DiskWriter(StateFiles(StateLayout(folder=folder)), haproxy)
-
-    def clock() -> float:
-        return 0.0  # so that nothing is due but the event: files are brought up to date beside it, once a second at most
-
-    desired = Desired(
-        world=World([source]),
-        read_certificates=ProxyCertificates,
-        admission=Admission(renderer, store, haproxy),
-        prober=FakeProber(),
-        settings=settings,
-        clock=clock,
-    )
-    running = Running(renderer=renderer, store=store, haproxy=haproxy, runtime=FakeRuntime(), port_offset=0)
-    reconciler = Reconciler(desired=desired, running=running, renderer=renderer, store=store, haproxy=haproxy, clock=clock)
-    reconciler.run_pass(DuePass(reasons=("start",), is_resync=True))
-    return reconciler
+def _make_controller(folder: Path, source: ContainerSource) -> Controller:
+    """Return a controller that has taken in what `source` knows. Its clock stands still: files are brought up to date beside
+    an event, once a second at most, and are none of its cost."""
+    disk = StateFiles(StateLayout(folder=folder))
+    controller = Controller(folder, source=source, disk=disk, ROUTE_LINGER="0")
+    controller.look(is_resync=True)
+    return controller

@@ -15,11 +15,12 @@ from cryptography.x509.oid import NameOID
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from proxy.core import simple_routing
+from proxy.core.certificate_set import ProxyCertificates
 from proxy.core.containers import Container, ContainerPort
 from proxy.core.labels import parse_container
 from proxy.core.model import RoutingModel
 from proxy.core.rendering import Paths, Renderer
-from proxy.core.routing import ProxyCertificates, build_routing_model
+from proxy.core.routing import build_routing_model
 from proxy.settings import RoutingMode, Settings
 from proxy.settings.parser import parse_settings
 

@@ -38,10 +38,11 @@ class Load:
 
 
 @contextmanager
-def start_load(port: int, host: str, *, seconds: float, expects: str = "") -> Iterator[Load]:
+def start_load(port: int, host: str, *, seconds: float, expects: str = "", scheme: str = "http") -> Iterator[Load]:
     """Ask for a host while the block runs, on kept connections and on one per request.
 
-    Answers are to hold `expects`. The load ends with the block, and after `seconds` at the latest.
+    Answers are to hold `expects`. The load ends with the block, and after `seconds` at the latest. With `https`, whatever
+    certificate is shown will do.
     """
     load = Load()
     with tempfile.TemporaryDirectory() as folder:
@@ -58,7 +59,7 @@ def start_load(port: int, host: str, *, seconds: float, expects: str = "") -> It
                 f"-d{seconds:.0f}s",
                 "-s",
                 str(script),
-                f"http://127.0.0.1:{port}/",
+                f"{scheme}://127.0.0.1:{port}/",
             ]
             processes.append(subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True))
         try:

@@ -147,7 +147,8 @@ class DockerEngine:
         is_ssh = self.address.startswith("ssh://")
         client = docker.APIClient(version="auto", timeout=TIMEOUT_SECONDS, use_ssh_client=is_ssh, **arguments)
         if self.address.startswith("unix://"):
-            client.trust_env = False  # no proxy of the environment leads to a socket, and looking for one takes a fifth of a call
+            # No proxy of the environment leads to a socket, and looking for one takes a fifth of a call.
+            client.trust_env = False
         return client
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import http.client
+import re
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 from tests.e2e.visitor import ADDRESS, TIMEOUT_SECONDS, exchange, fetch
@@ -73,3 +75,27 @@ def under_load(port: int, *, host: str = "", visitors_of_each_kind: int = 2) -> 
         load.end()
         for thread in threads:
             thread.join()
+
+
+@contextmanager
+def watched(port: int, host: str) -> Iterator[list[str]]:
+    """Ask for a host while the block runs: the test backend's NAME that answered, else the status, or else the error."""
+    seen: list[str] = []
+    is_over = threading.Event()
+
+    def watch() -> None:
+        while not is_over.is_set():
+            try:
+                answer = fetch(port, host=host)
+                name = re.search(r'"name": "(\w+)"', answer.body)
+                seen.append(name[1] if name else str(answer.status))
+            except (OSError, http.client.HTTPException) as error:
+                seen.append(repr(error))
+
+    with ThreadPoolExecutor(1) as pool:
+        watching = pool.submit(watch)
+        try:
+            yield seen
+        finally:
+            is_over.set()
+        watching.result()

@@ -6,9 +6,9 @@ event loop serves everything: enough for thousands of requests per second, and s
 Environment: PORTS (HTTP, default 80), TCP_PORTS_LISTEN (sends NAME and a newline, then echoes), NAME (default: the
 host name), DELAY_LISTEN (seconds until it listens). Ports are separated by commas or spaces.
 
-Paths: /status/CODE, /slow/SECONDS, /bytes/COUNT, /set-cookie/NAME/VALUE, /health (answers what POST /health/CODE set,
-200 at first; /fail toggles it between 200 and 503); everything else gets 200. A WebSocket upgrade works on any path.
-SIGTERM ends it as soon as the requests in flight are answered.
+Paths: /status/CODE, /slow/SECONDS, /bytes/COUNT (each byte is its position modulo 251), /set-cookie/NAME/VALUE, /health
+(answers what POST /health/CODE set, 200 at first; /fail toggles it between 200 and 503); everything else gets 200. A
+WebSocket upgrade works on any path. SIGTERM ends it as soon as the answers to the requests in flight have arrived.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from http import HTTPStatus
 
 _WEBSOCKET_GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 _TEXT, _BINARY, _CONTINUATION, _CLOSE, _PING, _PONG = 1, 2, 0, 8, 9, 10
-_CHUNK = bytes(range(256)) * 256
+_CHUNK = bytes(range(251)) * 261  # a prime: no buffer that is lost, doubled or swapped leaves the pattern whole
 _NO_BODY = {204, 304}
 
 
@@ -134,6 +134,9 @@ class Backend:
             answer = await self._answer(request, port)
             close = request.wants_close or self._is_stopping
             await _send(answer, writer, close=close, has_body=request.method != "HEAD")
+            if self._is_stopping:
+                writer.write_eof()
+                await reader.read()  # until the client has it all: what the kernel still holds ends with the container
             return not close
         finally:
             self._in_flight -= 1
@@ -169,6 +172,7 @@ class Backend:
             "path": request.path,
             "headers": request.headers,
             "body_length": request.body_length,
+            "in_flight": self._in_flight,
         }
         payload = b"" if status in _NO_BODY else json.dumps(described).encode() + b"\n"
         return Answer(status, payload, (("Content-Type", "application/json"), *headers))

@@ -7,67 +7,19 @@ from pathlib import Path
 
 import pytest
 
-from proxy.adapters.state_files import StateLayout
-from proxy.admission import Admission
-from proxy.core.certificate_set import ProxyCertificates
-from proxy.core.containers import Container
-from proxy.core.plans import Plan, Reload, RuntimeUpdate, Unchanged
-from proxy.core.schedule import DuePass
-from proxy.desired import Desired
-from proxy.disk_writer import DiskWriter
-from proxy.reconciler import Outcome, Reconciler
-from proxy.running import Running
-from proxy.world import World
-from tests.builders import make_container, make_renderer, make_settings
+from proxy.core.plans import Reload, RuntimeUpdate, Unchanged
+from tests.builders import make_container
+from tests.controller import Controller
 from tests.eventually import eventually
-from tests.fakes import FakeHaproxy, FakeProber, FakeRuntime, FakeSource, FakeStore
 
 FIRST = make_container("first-1", virtual_host="first.example")
 SECOND = make_container("second-1", virtual_host="second.example")
 
 
-class Controller:
-    """A reconciler among fakes, which has brought up one service."""
-
-    def __init__(self, folder: Path, *, has_backends: bool = True) -> None:
-        self.now = 0.0
-        self.haproxy, self.runtime, self.source = FakeHaproxy(has_backends=has_backends), FakeRuntime(), FakeSource()
-        self.disk = FakeStore(folder)
-        settings = make_settings(ADDITIONAL_SERVICES="*")
-        renderer = make_renderer(settings, StateLayout(folder=folder).folder)
-        self.store = DiskWriter(self.disk, self.haproxy)
-        desired = Desired(
-            world=World([self.source]),
-            read_certificates=ProxyCertificates,
-            admission=Admission(renderer, self.store, self.haproxy),
-            prober=FakeProber(),
-            settings=settings,
-            clock=lambda: self.now,
-        )
-        running = Running(renderer=renderer, store=self.store, haproxy=self.haproxy, runtime=self.runtime, port_offset=0)
-        self._reconciler = Reconciler(
-            desired=desired,
-            running=running,
-            renderer=renderer,
-            store=self.store,
-            haproxy=self.haproxy,
-            clock=lambda: self.now,
-        )
-        self.run(FIRST)
-
-    def run(self, *containers: Container, seconds: float = 0.1) -> Outcome:
-        """One pass in which exactly these run."""
-        self.source.set(containers)
-        self.now += seconds
-        return self._reconciler.run_pass(DuePass(reasons=("test",)))
-
-    def plan(self, *containers: Container) -> Plan:
-        return self.run(*containers).plan
-
-
 @pytest.fixture
 def controller(tmp_path: Path) -> Iterator[Controller]:
     controller = Controller(tmp_path)
+    controller.run(FIRST)
     yield controller
     controller.store.read_current()  # waits for a write that has begun
 
@@ -101,6 +53,7 @@ def test_refused_command_becomes_a_reload_that_names_it(controller: Controller, 
 
 def test_older_haproxy_is_reloaded_for_a_new_backend(tmp_path: Path) -> None:
     controller = Controller(tmp_path, has_backends=False)
+    controller.run(FIRST)
 
     plan = controller.plan(FIRST, SECOND)
 
@@ -109,14 +62,14 @@ def test_older_haproxy_is_reloaded_for_a_new_backend(tmp_path: Path) -> None:
 
 
 def test_failed_reload_says_why_and_goes_back_to_the_files_before(controller: Controller) -> None:
-    before = controller.disk.current
+    before = controller.fake_disk.current
     controller.haproxy.reload_failure = "no memory"
 
     outcome = controller.run(FIRST, make_container("new-1", virtual_host="new.example:8080"))
 
     assert not outcome.is_success
     assert "no memory" in outcome.sentence
-    assert before == controller.disk.current
+    assert before == controller.fake_disk.current
 
 
 def test_server_with_connections_is_deleted_when_they_have_ended(controller: Controller) -> None:
@@ -144,4 +97,4 @@ def test_disk_follows_a_change_without_holding_the_pass_up(controller: Controlle
 
     assert waits is not None
     assert 0 < waits <= 1.0
-    assert eventually(lambda: "second.example" in str(controller.disk.current))
+    assert eventually(lambda: "second.example" in str(controller.fake_disk.current))

@@ -9,6 +9,7 @@ from bench.changes import measure_few, measure_late, measure_many, measure_mixed
 from bench.cost import measure_cost, measure_resync
 from bench.packages import install
 from bench.peers import measure_throughput
+from bench.real import measure_real
 from bench.stage import ROOT
 from bench.table import describe_machine, render_table
 
@@ -19,6 +20,7 @@ MEASUREMENTS = {
     "resync": measure_resync,
     "few": measure_few,
     "late": measure_late,
+    "real": measure_real,
     "many": measure_many,
     "mixed": measure_mixed_changes,
     "throughput": measure_throughput,

@@ -23,6 +23,8 @@ STARTS = 150
 PAUSE_SECONDS = 0.1
 MIXED_CHANGES = 1000
 CHANGED_SERVICES = 50
+OTHER_BALANCE = "leastconn"
+"""What a service may change to; one has it from the start."""
 LOADED_SERVICES = 3
 LOAD_SECONDS = 120
 IDLE_SECONDS = 10.0
@@ -78,8 +80,10 @@ def measure_mixed_changes() -> list[Row]:
                 900, VIRTUAL_HOST="tls.example, https://tls.example", DEFAULT_SSL_CERT=one_line(make_pem("tls.example"))
             )
         )
+        stage.engine.start(stage.container(901, BALANCE=OTHER_BALANCE))
         visitor = Visitor(stage.port)
         visitor.wait_for("tls.example", seconds=10)
+        visitor.wait_for("service-901.example", seconds=10)
         visitor.close()
         time.sleep(1.0)
         before = len(stage.reload_reasons())
@@ -116,6 +120,8 @@ def _change(stage: Stage, chance: random.Random) -> None:
             labels = {"SSL_CERT": one_line(make_pem(f"service-{number}.example"))} if number % 5 == 0 else {}
             if group and chance.random() < 0.2:
                 labels["VIRTUAL_HOST"] = f"service-{number}.example, new-{number}.example"
+            if chance.random() < 0.2:
+                labels["BALANCE"] = OTHER_BALANCE
             group.append(stage.container(generation, generation=generation, service=number, **labels))
             stage.engine.start(group[-1])
         time.sleep(0.02)

@@ -20,7 +20,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.host_proxy import host_environment
 from tests.ports import free_offset, free_port
+from tests.real.environment import EnvFile
 from tests.stub_engine import StubContainer, StubEngine, run_stub_engine
 
 ROOT = Path(__file__).parent.parent
@@ -105,12 +107,15 @@ class Visitor:
 
 
 def find_haproxy() -> str:
-    """Return the path of HAProxy 3.4 that `python -m tests.real up` has told of; raises SystemExit when there is none."""
-    path = ROOT / ".cache" / "real.env"
-    told = dict(line.partition("=")[::2] for line in path.read_text().splitlines()) if path.exists() else {}
-    found = os.environ.get("HAPROXY_34") or told.get("HAPROXY_34")
+    """Return the path of HAProxy 3.4; raises SystemExit when there is none."""
+    return find_part("HAPROXY_34")
+
+
+def find_part(name: str) -> str:
+    """Return what `python -m tests.real up` has told of one of the real parts, or the environment; raises SystemExit."""
+    found = os.environ.get(name) or EnvFile(ROOT / ".cache" / "real.env").read().get(name)
     if not found:
-        raise SystemExit("HAPROXY_34 is unknown: run `python3 -m tests.real up` first")
+        raise SystemExit(f"{name} is unknown: run `python3 -m tests.real up` first")
     return found
 
 
@@ -198,18 +203,7 @@ def running_proxy(
         for number in range(services):
             container = stage.container(number)
             engine.containers[container.id] = container
-        environment = {
-            **os.environ,
-            "DOCKER_HOST": engine.host,
-            "ADDITIONAL_SERVICES": "*",
-            "OPTION": "redispatch, dontlognull, forwardfor",
-            "PROXY_SOURCES": "docker",
-            "PROXY_STATE_FOLDER": str(folder / "state"),
-            "PROXY_PORT_OFFSET": str(offset),
-            "PROXY_HAPROXY": binary,
-            "PYTHONUNBUFFERED": "1",
-            **(variables or {}),
-        }
+        environment = host_environment(binary, folder / "state", offset, DOCKER_HOST=engine.host, **(variables or {}))
         started = time.monotonic()
         with running([*pinned_to(cores), sys.executable, "-m", "proxy", "run"], folder / "log", environment):
             visitor = Visitor(stage.port)

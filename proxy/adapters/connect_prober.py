@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import random
 import select
 import socket
 import threading
@@ -18,8 +19,13 @@ from queue import Empty, SimpleQueue
 from proxy.core.readiness import Target
 from proxy.core.schedule import Trigger, TriggerKind
 
-FIRST_PAUSE_SECONDS = 0.005
+PAUSE_SHARE = 0.1
+"""How long to pause, as a share of how long a server has been waited for: so it is served soon after it answers, as measured
+by the time that it took."""
+FIRST_PAUSE_SECONDS = 0.002
 LONGEST_PAUSE_SECONDS = 0.05
+PAUSE_PER_TARGET_SECONDS = 0.0005
+"""The more are waited for, the longer each pause: all together are 2,000 tries a second."""
 PATIENCE_SECONDS = 60.0
 """Who has not answered after this long is asked once a second only."""
 SLOW_PAUSE_SECONDS = 1.0
@@ -82,15 +88,20 @@ class ConnectProber:
             self._tasks[target] = self._loop.create_task(self._ask(target))
 
     async def _ask(self, target: Target) -> None:
-        pause = FIRST_PAUSE_SECONDS
         started = self._loop.time()
         while not await _accepts(target):
-            await asyncio.sleep(pause)
-            is_patient = self._loop.time() - started < PATIENCE_SECONDS
-            pause = min(2 * pause, LONGEST_PAUSE_SECONDS) if is_patient else SLOW_PAUSE_SECONDS
+            pause = max(_pause_after(self._loop.time() - started), len(self._tasks) * PAUSE_PER_TARGET_SECONDS)
+            # At random, or those that started together would be asked all at once.
+            await asyncio.sleep(pause * random.uniform(0.5, 1.0))
         self._answers.put(target)
         reason = f"{target.name} accepts connections on port {target.port}"
         self._put(Trigger(reason=reason, kind=TriggerKind.ANSWER))
+
+
+def _pause_after(waited_seconds: float) -> float:
+    if waited_seconds > PATIENCE_SECONDS:
+        return SLOW_PAUSE_SECONDS
+    return min(max(waited_seconds * PAUSE_SHARE, FIRST_PAUSE_SECONDS), LONGEST_PAUSE_SECONDS)
 
 
 def _begin(target: Target) -> socket.socket | None:

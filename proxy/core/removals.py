@@ -71,7 +71,7 @@ class Removals:
             if wait.due_at <= now
         ]
         removals += [
-            Removal(backend=name, server="", commands=(runtime.delete_backend(name),))
+            Removal(backend=name, server="", commands=runtime.delete_backend(name))
             for name, wait in self._backend_waits.items()
             if wait.due_at <= now and not self._servers_left[name]
         ]

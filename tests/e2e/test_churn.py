@@ -7,7 +7,6 @@ others come and go around them.
 
 from __future__ import annotations
 
-import os
 import random
 import re
 import subprocess
@@ -28,6 +27,7 @@ from tests.e2e.running_state import certificate_fingerprint, differences
 from tests.e2e.site import Site, running_site
 from tests.eventually import eventually
 from tests.haproxy.conftest import find_binary
+from tests.host_proxy import host_environment
 from tests.ports import free_low_port, free_offset
 from tests.wrk import start_load
 
@@ -54,15 +54,7 @@ def proxy_on_host(site: Site, binary: str, folder: Path) -> Iterator[Path]:
     """Run the proxy on this machine with an HAProxy of its own until the block ends; the file that it logs to."""
     offset, log = free_offset(80, 443, 1936), folder / "proxy.log"
     site.port = 80 + offset
-    environment = {
-        **os.environ,
-        "ADDITIONAL_SERVICES": "*",
-        "OPTION": "redispatch, dontlognull, forwardfor",
-        "PROXY_SOURCES": "docker",
-        "PROXY_STATE_FOLDER": str(folder / "state"),
-        "PROXY_PORT_OFFSET": str(offset),
-        "PROXY_HAPROXY": binary,
-    }
+    environment = host_environment(binary, folder / "state", offset)
     with log.open("wb") as output:
         process = subprocess.Popen(
             [sys.executable, "-m", "proxy", "run"], env=environment, cwd=ROOT, stdout=output, stderr=output

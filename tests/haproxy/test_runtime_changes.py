@@ -23,6 +23,7 @@ from tests.ports import free_offset
 pytestmark = pytest.mark.haproxy
 
 EXTRA_PORT = 8081
+MANY = 60
 
 
 class Site:
@@ -139,6 +140,19 @@ def test_service_is_forgotten_once_its_last_request_has_ended(modern_site: Site)
 
     assert "shop:slow" in str(during)
     eventually(lambda: "shop:slow" not in str(backends_after_a_pass()))
+
+
+def test_many_services_that_go_at_once_are_forgotten_and_may_come_back(modern_site: Site) -> None:
+    site = modern_site
+    many = [make_container(f"many{number}-1", virtual_host=f"many{number}.example") for number in range(MANY)]
+    site.apply(*many)
+
+    site.apply(seconds=30.0)
+    site.apply(seconds=30.0)
+    left = {name for name in site.haproxy.report()["backends"] if "many" in name}  # type: ignore[attr-defined]
+    site.apply(*many)
+
+    assert (set(), []) == (left, site.haproxy.reload_reasons())
 
 
 def test_host_without_containers_answers_503_and_no_other_service_until_it_is_forgotten(site: Site) -> None:

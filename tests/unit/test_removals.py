@@ -27,7 +27,7 @@ def test_backend_is_due_once_its_servers_are_gone() -> None:
     first = texts(removals, now=10.0)
     removals.done(*removals.due(now=10.0))
 
-    assert (["del server web/one"], ["del backend web"]) == (first, texts(removals, now=10.0))
+    assert (["del server web/one"], ["del backend web"] * 2) == (first, texts(removals, now=10.0))
 
 
 def test_connections_are_closed_only_once_the_wait_is_over() -> None:

@@ -69,8 +69,8 @@ class HaproxyControl(Protocol):
 class Runtime(Protocol):
     """The runtime API of the worker that serves."""
 
-    def execute(self, actions: Iterable[Action]) -> None:
-        """Carry out `actions` in order; raise RuntimeApiError at the first that is refused."""
+    def execute(self, stages: Iterable[Sequence[Action]]) -> None:
+        """Carry out stage after stage; raise RuntimeApiError, and begin no further one, where an action is refused."""
 
     def attempt(self, commands: Sequence[Command]) -> Sequence[bool]:
         """Carry out every command, and return of each whether HAProxy says that it is done."""

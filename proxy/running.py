@@ -85,7 +85,7 @@ class Running:
         """Carry out a plan; raises RuntimeApiError at the first command that is refused, and a reload is due then."""
         self.is_synchronised = self._is_untouched = False
         self.why_not_synchronised = "the last update at runtime was not completed"
-        self._runtime.execute(plan.commands)
+        self._runtime.execute(plan.stages)
         self._reweighed.update(plan.servers_reweighed)
         self._removals.take_back(plan.servers_returning, plan.backends_returning)
         self._removals.add(plan.servers_leaving, plan.backends_leaving, now)

@@ -120,8 +120,8 @@ class FakeRuntime:
     attached: str = ""
     sent: list[str] = field(default_factory=list)
 
-    def execute(self, actions: Iterable[Action]) -> None:
-        for action in actions:
+    def execute(self, stages: Iterable[Sequence[Action]]) -> None:
+        for action in (action for stage in stages for action in stage):
             text = f"replace map {action.file}" if isinstance(action, ReplaceMap) else action.text
             if self.refuses and text.startswith(self.refuses):
                 raise RuntimeApiError(f"`{text}`: refused")

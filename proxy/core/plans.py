@@ -15,19 +15,25 @@ class Unchanged:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RuntimeUpdate:
-    """The running HAProxy can be brought to the desired state by `commands`, in order, without a reload.
+    """The running HAProxy can be brought to the desired state by commands, without a reload.
 
+    They come in `stages`, each in order: nobody is sent to what the stage before has not made.
     Servers (as backend, server) and backends that leave are deleted once their connections have ended; those that return
     before that are deleted no more. Those that are reweighed have another weight than they were loaded with.
     """
 
-    commands: tuple[Action, ...]
+    stages: tuple[tuple[Action, ...], ...]
     changes: tuple[str, ...]
     servers_leaving: tuple[tuple[str, str], ...] = ()
     backends_leaving: tuple[Backend, ...] = ()
     servers_returning: tuple[tuple[str, str], ...] = ()
     servers_reweighed: tuple[tuple[str, str], ...] = ()
     backends_returning: tuple[str, ...] = ()
+
+    @property
+    def commands(self) -> tuple[Action, ...]:
+        """Those of all stages."""
+        return tuple(action for stage in self.stages for action in stage)
 
 
 @dataclass(frozen=True, slots=True)

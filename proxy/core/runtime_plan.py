@@ -71,7 +71,7 @@ def make_runtime_plan(
     if draft.reasons:
         return Reload(tuple(draft.reasons))
     return RuntimeUpdate(
-        commands=(*draft.prepare, *draft.switch, *draft.retire),
+        stages=(tuple(draft.prepare), tuple(draft.switch), tuple(draft.retire)),
         changes=tuple(draft.changes or ["routes"]),
         servers_leaving=tuple(draft.servers),
         backends_leaving=tuple(draft.backends),

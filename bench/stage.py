@@ -1,6 +1,6 @@
 """Everything that a measurement needs around the proxy: a stub engine, a backend that is fast, the proxy itself, a visitor.
 
-Each is a process (the stub a thread) of this run; all of them end with the block that started them.
+Each is a process of this run; all of them end with the block that started them.
 """
 
 from __future__ import annotations
@@ -23,12 +23,10 @@ from pathlib import Path
 from tests.host_proxy import host_environment
 from tests.ports import free_offset, free_port
 from tests.real.environment import EnvFile
-from tests.stub_engine import StubContainer, StubEngine, run_stub_engine
+from tests.stub_engine import StubContainer, StubProcess, run_stub_process
 
 ROOT = Path(__file__).parent.parent
 START_SECONDS = 90.0
-SWITCH_SECONDS = 0.0001
-"""How long the visitor may keep the stub engine, a thread beside it, from answering; a real engine is another process."""
 BACKEND = """\
 global
     nbthread 1
@@ -45,7 +43,7 @@ frontend backend
 class Stage:
     """A proxy that runs, its engine, and the port of the one real backend."""
 
-    engine: StubEngine
+    engine: StubProcess
     port: int
     backend_port: int
     folder: Path
@@ -195,14 +193,11 @@ def running_proxy(
     backend_cores: str = "",
 ) -> Iterator[Stage]:
     """Run the proxy with `services` services until the block ends; returns once it serves the last of them."""
-    sys.setswitchinterval(SWITCH_SECONDS)
     binary = find_haproxy()
     offset = free_offset(80, 443, 1936)
-    with running_backend(binary, folder, backend_cores) as backend_port, run_stub_engine(folder) as engine:
+    with running_backend(binary, folder, backend_cores) as backend_port, run_stub_process(folder) as engine:
         stage = Stage(engine=engine, port=80 + offset, backend_port=backend_port, folder=folder)
-        for number in range(services):
-            container = stage.container(number)
-            engine.containers[container.id] = container
+        engine.load(map(stage.container, range(services)))
         environment = host_environment(binary, folder / "state", offset, DOCKER_HOST=engine.host, **(variables or {}))
         started = time.monotonic()
         with running([*pinned_to(cores), sys.executable, "-m", "proxy", "run"], folder / "log", environment):

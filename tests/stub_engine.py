@@ -2,7 +2,8 @@
 
 It runs nothing. Its containers are entries whose address is one of this machine, where a test or a benchmark has a real
 server; what "starts" or "stops" is told by the stub's methods and comes out as events. For ten thousand services, which
-no machine of CI can run as containers, and for times that are measured from the moment of the event.
+no machine of CI can run as containers, and for times that are measured from the moment of the event. As an engine is, it
+can be a process of its own: `python -m tests.stub_engine FOLDER` (see `run_stub_process`).
 """
 
 from __future__ import annotations
@@ -11,12 +12,14 @@ import http.server
 import json
 import re
 import socketserver
+import subprocess
+import sys
 import threading
 import time
 import urllib.parse
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
@@ -201,3 +204,64 @@ def run_stub_engine(folder: Path) -> Iterator[StubEngine]:
                 stream.put(None)
             server.shutdown()
             thread.join()
+
+
+class StubProcess:
+    """A stub that is a process of its own; `host` is a value for DOCKER_HOST."""
+
+    def __init__(self, folder: Path) -> None:
+        self.host = f"unix://{folder / 'engine.sock'}"
+        self.containers: dict[str, StubContainer] = {}
+        command = [sys.executable, "-m", "tests.stub_engine", str(folder)]
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+    def load(self, containers: Iterable[StubContainer]) -> None:
+        """Have it know these without a word to anybody; return when it does."""
+        self.containers = {container.id: container for container in containers}
+        self._say("load", *self.containers.values())
+        assert self.process.stdout
+        self.process.stdout.readline()
+
+    def start(self, container: StubContainer) -> None:
+        """Have it say that a container has started."""
+        self.containers[container.id] = container
+        self._say("start", container)
+
+    def stop(self, container: StubContainer) -> None:
+        """Have it say that a container was told to stop, has died and was removed."""
+        self.containers.pop(container.id, None)
+        self._say("stop", container)
+
+    def _say(self, action: str, *containers: StubContainer) -> None:
+        assert self.process.stdin
+        self.process.stdin.write(json.dumps([action, *map(asdict, containers)]) + "\n")
+        self.process.stdin.flush()
+
+
+@contextmanager
+def run_stub_process(folder: Path) -> Iterator[StubProcess]:
+    """Run a stub whose socket is in `folder` as a process until the block ends."""
+    stub = StubProcess(folder)
+    try:
+        yield stub
+    finally:
+        with stub.process:
+            assert stub.process.stdin
+            stub.process.stdin.close()  # which ends it
+
+
+def _obey(folder: Path) -> None:
+    """Run a stub that does what each line of standard input says, until that ends."""
+    with run_stub_engine(folder) as engine:
+        for line in sys.stdin:
+            action, *documents = json.loads(line)
+            containers = [StubContainer(**document) for document in documents]
+            if action == "load":
+                engine.containers.update({container.id: container for container in containers})
+                print("loaded", flush=True)
+            for container in containers if action != "load" else ():
+                {"start": engine.start, "stop": engine.stop}[action](container)
+
+
+if __name__ == "__main__":
+    _obey(Path(sys.argv[1]))

@@ -55,6 +55,7 @@ class Desired:
         self._certificates = ProxyCertificates()
         self._index = ModelIndex(settings, None, self._certificates)
         self._waited_for: dict[tuple[str, str], Server] = {}
+        self._targets: frozenset[Target] = frozenset()
         self._notes: dict[str, Problem] = {}
         self._proxy: ProxyContainer | None = None
         self._is_first = True
@@ -173,8 +174,10 @@ class Desired:
                     self._waited_for.pop((before.name, server.name), None)
             if after:
                 self._waited_for |= {(after.name, server.name): server for server in after.servers if targets_of([server])}
-        if pairs:
-            self._prober.wait_for(targets_of(self._waited_for.values()))
+        targets = targets_of(self._waited_for.values())
+        if targets != self._targets:  # the prober's thread is woken only where it has something else to do
+            self._targets = targets
+            self._prober.wait_for(targets)
 
 
 def _new_targets(change: ModelChange) -> frozenset[Target]:

@@ -154,10 +154,12 @@ class DockerEngine:
 
 def parse_list(text: str) -> Iterator[Mapping[str, Any]]:
     """Yield the objects of a JSON list, one at a time; raise ValueError where it is none."""
-    decoder, position = json.JSONDecoder(), text.index("[") + 1
+    decoder, position = json.JSONDecoder(), 1
     while match := _ENTRY.match(text, position):
         entry, position = decoder.raw_decode(text, match.end())
         yield entry
+    if not text.startswith("[") or text[position:].strip() != "]":
+        raise ValueError(f"it begins {text[:20]!r} and ends {text[-20:]!r}")
 
 
 def explain(address: str, error: BaseException) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import json
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 import requests
 from docker.errors import DockerException
 
-from proxy.adapters.docker_engine import DockerEngine, explain
+from proxy.adapters.docker_engine import DockerEngine, explain, parse_list
 from proxy.errors import SourceError
 
 # docker-py leaves the socket of a failed connection to the garbage collector.
@@ -76,3 +77,15 @@ def test_access_that_a_socket_proxy_refuses_names_what_is_needed() -> None:
     message = explain("tcp://proxy:2375", requests.HTTPError("403 Forbidden", response=response))
 
     assert "must allow GET of /version, /containers/json, /containers/{id}/json and /events" in message
+
+
+@pytest.mark.parametrize("text", ["[]", '[{"Id": "1"}]', '[ {"Id": "1"},\n {"Id": "2", "Labels": {"a": "],["}} ]\n'])
+def test_list_is_parsed_as_json_has_it(text: str) -> None:
+    assert json.loads(text) == list(parse_list(text))
+
+
+@pytest.mark.parametrize("text", ["", "null", '{"message": "no"}', '[{"Id": "1"}', '[{"Id": "1"},', '[{"Id": "1"}, {"Id":'])
+def test_half_a_list_is_no_list(text: str) -> None:
+    """Containers that it lacks must not be taken for gone."""
+    with pytest.raises(ValueError, match=r"."):
+        list(parse_list(text))

@@ -95,7 +95,7 @@ class ConnectProber:
             await asyncio.sleep(pause * random.uniform(0.5, 1.0))
         self._answers.put(target)
         reason = f"{target.name} accepts connections on port {target.port}"
-        self._put(Trigger(reason=reason, kind=TriggerKind.ANSWER))
+        self._put(Trigger(reason=reason, kind=TriggerKind.URGENT))
 
 
 def _pause_after(waited_seconds: float) -> float:

@@ -23,11 +23,14 @@ from proxy.core.docker_json import (
     EngineEvent,
     parse_event,
 )
-from proxy.core.schedule import Trigger
+from proxy.core.schedule import Trigger, TriggerKind
 from proxy.errors import SourceError
 
 MAX_LOOKS = 32
 """With more containers to look at again than this, listing all in one call is cheaper than asking for each."""
+
+ENDS = ("kill", "die")
+"""Events after which a container gets no more traffic: at once, for its address may soon be another one's."""
 
 FIRST_DELAY_SECONDS = 0.1
 LONGEST_DELAY_SECONDS = 10.0
@@ -89,7 +92,7 @@ class DockerSource:
         touched: set[str] | None = None
         if self._is_stale or len(ids) > MAX_LOOKS or self._view.is_proxy_in(ids):
             self._view.read_all()
-            ids = {event.container_id for event in self._pending if event.action in ("die", "kill")}
+            ids = {event.container_id for event in self._pending if event.action in ENDS}
         else:
             touched = ids
         for event in self._pending:
@@ -151,7 +154,8 @@ class DockerSource:
                 continue
             if not _repeats_health(event, healths):
                 self._hints.put(None if event.action == "rename" else event)
-                put(Trigger(reason=str(event), container_id=event.container_id))
+                kind = TriggerKind.URGENT if event.action in ENDS else TriggerKind.LOOK
+                put(Trigger(reason=str(event), kind=kind, container_id=event.container_id))
 
     def _look_again(self, event: EngineEvent, seconds: float) -> None:
         """Have a container that was told to stop looked at once more: one that lives on is taken back."""

@@ -2,7 +2,7 @@
 
 In: triggers with the time they came, and how passes ended. Out: the time of the next pass, and why. Rules: the first
 trigger after a quiet time acts at once; those that follow are coalesced, for a time that grows with each pass of a storm
-but has a bound, so that a storm that never ends still gets its passes; a server's first answer waits for less; a failed
+but has a bound, so that a storm that never ends still gets its passes; what is urgent waits for less; a failed
 pass is retried with growing delays; a resync is due `resync_seconds` after the last one, and later where one costs much.
 All times are in seconds of one monotonic clock.
 """
@@ -18,8 +18,8 @@ class TriggerKind(StrEnum):
 
     LOOK = "look"
     """Something may have changed: look again."""
-    ANSWER = "answer"
-    """A server that was waited for accepts connections: visitors may be waiting for it, so look almost at once."""
+    URGENT = "urgent"
+    """Look almost at once: a server that was waited for accepts connections, or one that has them is about to end."""
     FILES = "files"
     """A file besides the sources' own may have changed: look at files, too."""
     RELOAD = "reload"
@@ -45,8 +45,8 @@ class ScheduleSettings:
     """Pause after the first pass of a burst, doubled after each further one: what comes within it is one pass."""
     longest_holdoff_seconds: float = 0.05
     """Bound of that pause. A burst is over when nothing has come for twice as long."""
-    answer_holdoff_seconds: float = 0.01
-    """Bound of that pause before a pass for an `ANSWER`."""
+    urgent_holdoff_seconds: float = 0.01
+    """Bound of that pause before a pass that is `URGENT`."""
     resync_seconds: float = 60.0
     """How long after the last full look everything is looked at again, which repairs what a hint missed."""
     resync_share: float = 0.0008
@@ -91,7 +91,7 @@ class Schedule:
         self._failures = 0
         self._taken: DuePass | None = None
         self._is_about_files = False
-        self._has_answer = False
+        self._is_urgent = False
         self._again_at: float | None = None
 
     def add(self, trigger: Trigger, now: float) -> None:
@@ -101,7 +101,7 @@ class Schedule:
         if trigger.kind is TriggerKind.RELOAD:
             self._forced_by = self._forced_by or trigger.reason
         self._is_about_files |= trigger.kind is TriggerKind.FILES
-        self._has_answer |= trigger.kind is TriggerKind.ANSWER
+        self._is_urgent |= trigger.kind is TriggerKind.URGENT
         self._keep_reason(trigger.reason)
 
     def due_time(self) -> float:
@@ -133,7 +133,7 @@ class Schedule:
         if self._is_triggered and self._is_new_burst():
             self._holdoff_seconds = 0.0
         self._pending_since, self._reasons, self._dropped_reasons, self._forced_by = None, {}, 0, ""
-        self._is_about_files, self._has_answer, self._again_at = False, False, None
+        self._is_about_files, self._is_urgent, self._again_at = False, False, None
         return self._taken
 
     def record_success(self, now: float, again_in: float | None = None) -> None:
@@ -171,7 +171,7 @@ class Schedule:
         """When what is pending has waited long enough for more; passes that nothing triggered do not count."""
         if self._burst_end is None:
             return 0.0
-        longest = self._settings.answer_holdoff_seconds if self._has_answer else self._settings.longest_holdoff_seconds
+        longest = self._settings.urgent_holdoff_seconds if self._is_urgent else self._settings.longest_holdoff_seconds
         return self._burst_end + min(self._holdoff_seconds, longest)
 
     def _own_reason(self, *, is_resync: bool) -> str:

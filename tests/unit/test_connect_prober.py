@@ -47,7 +47,7 @@ def test_who_listens_later_is_told_of_once(triggers: queue.SimpleQueue[Trigger])
     with socket.create_server((late.address, late.port)):
         told = triggers.get(timeout=20)
 
-    assert Trigger(reason=f"web-1 accepts connections on port {late.port}", kind=TriggerKind.ANSWER) == told
+    assert Trigger(reason=f"web-1 accepts connections on port {late.port}", kind=TriggerKind.URGENT) == told
     assert ({late}, set()) == (prober.take_answers(), prober.take_answers())
 
 

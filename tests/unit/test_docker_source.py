@@ -169,6 +169,14 @@ def test_one_event_costs_one_look_at_its_container() -> None:
         assert running.triggers[-1] == Trigger(reason="container b: start", container_id="b")
 
 
+@pytest.mark.parametrize(("action", "kind"), [("start", "look"), ("kill", "urgent"), ("die", "urgent")])
+def test_end_of_a_container_is_urgent(action: str, kind: str) -> None:
+    with watched(FakeEngine(make_document("a"))) as running:
+        running.send(make_event("a", action))
+
+        assert kind == running.triggers[-1].kind
+
+
 def test_hinted_container_looks_as_if_it_were_listed() -> None:
     engine = FakeEngine(make_document("a"))
     with watched(engine) as running:

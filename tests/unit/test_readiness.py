@@ -40,7 +40,7 @@ def test_new_container_is_waited_for_on_every_port() -> None:
     assert {80, 81} == marked.waiting_ports
 
 
-def test_port_that_has_answered_is_waited_for_no_more() -> None:
+def test_port_that_is_urgented_is_waited_for_no_more() -> None:
     readiness = started()
     readiness.mark(spec_of(CONTAINER))
 

@@ -7,7 +7,7 @@ from proxy.core.schedule import MAX_REASONS, DuePass, Schedule, ScheduleSettings
 SETTINGS = ScheduleSettings(
     first_holdoff_seconds=0.01,
     longest_holdoff_seconds=0.05,
-    answer_holdoff_seconds=0.02,
+    urgent_holdoff_seconds=0.02,
     resync_seconds=60,
     first_retry_seconds=0.5,
     longest_retry_seconds=30,
@@ -236,7 +236,7 @@ def test_answer_of_a_server_waits_for_less() -> None:
 
     schedule.add(Trigger(reason="container web: start"), 100.001)
     hint = schedule.due_time()
-    schedule.add(Trigger(reason="web accepts connections", kind=TriggerKind.ANSWER), 100.001)
+    schedule.add(Trigger(reason="web accepts connections", kind=TriggerKind.URGENT), 100.001)
 
     assert pytest.approx((100.05, 100.02)) == (hint, schedule.due_time())
 

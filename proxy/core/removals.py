@@ -80,8 +80,11 @@ class Removals:
         return removals
 
     def pause_seconds(self, now: float) -> float | None:
-        """Return how long to wait before the next try; None when there is nothing to try."""
-        return max(self._next_due - now, 0.0) if self else None
+        """Return how long to wait before the next try, never nothing, for what is due may not be possible yet.
+
+        None when there is nothing to try.
+        """
+        return max(self._next_due - now, FIRST_PAUSE_SECONDS) if self else None
 
     def done(self, removal: Removal) -> None:
         """Forget what HAProxy has deleted."""

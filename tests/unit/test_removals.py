@@ -75,6 +75,14 @@ def test_what_has_just_left_does_not_wait_for_what_is_stuck() -> None:
     assert ["del server web/new"] == texts(removals, now=1001.0)
 
 
+def test_what_could_not_be_tried_is_not_tried_again_at_once() -> None:
+    """HAProxy's socket may be away; passes must not come one after the other until it is back."""
+    removals = make_removals()
+
+    assert 0.5 == removals.pause_seconds(10.0)
+    assert 0.5 == removals.pause_seconds(20.0)
+
+
 def test_nothing_to_remove_asks_for_no_pass() -> None:
     assert Removals(LIMIT_SECONDS).pause_seconds(1000.0) is None
 

@@ -51,7 +51,8 @@ def collect_certificates(services: Sequence[Service], own: ProxyCertificates) ->
         ):
             for certificate in certificates:
                 stored[name] = StoredCertificate(name=name, certificate=certificate, services=service.labels)
-        wanted += [stored[name] for name in (f"{base}~default.pem",) if name in stored]
+        if service.settings.default_certificates:
+            wanted.append(stored[f"{base}~default.pem"])
     every = tuple(stored[name] for name in sorted(stored))
     if own.default:
         return StoredCertificate(name=DEFAULT_NAME, certificate=own.default), *every

@@ -82,8 +82,7 @@ class Schedule:
         self._dropped_reasons = 0
         self._forced_by = ""
         self._last_end: float | None = None
-        self._last_resync: float | None = None
-        self._next_resync = 0.0
+        self._next_resync: float | None = None
         self._burst_end: float | None = None
         self._holdoff_seconds = 0.0
         self._taken_at = 0.0
@@ -106,7 +105,7 @@ class Schedule:
 
     def due_time(self) -> float:
         """Return when the next pass is due; that may lie in the past. There always is a next one."""
-        if self._last_end is None or self._last_resync is None:
+        if self._last_end is None or self._next_resync is None:
             return self._retry_time() if self._failures else 0.0
         if self._failures:
             return self._retry_time()
@@ -116,7 +115,7 @@ class Schedule:
 
     def take(self, now: float) -> DuePass:
         """Return the pass to run at `now`; what it covers is no longer pending."""
-        is_resync = self._last_resync is None or now >= self._next_resync
+        is_resync = self._next_resync is None or now >= self._next_resync
         reasons = [*self._reasons]
         if self._dropped_reasons:
             reasons.append(f"{self._dropped_reasons} more")
@@ -140,7 +139,6 @@ class Schedule:
         """The pass that was taken last has brought HAProxy up to date; it asks for another `again_in` seconds from now."""
         self._again_at = None if again_in is None else now + again_in
         if self._taken and self._taken.is_resync:
-            self._last_resync = now
             self._next_resync = now + self._resync_pause(now - self._taken_at)
         if self._is_triggered:
             settings = self._settings

@@ -17,10 +17,11 @@ test: $(STAMP)   ## set up a real engine, images and both versions of HAProxy; r
 test-unit: $(STAMP)   ## seconds: needs neither engine nor HAProxy
 	@$(PYTHON) -m pytest -q tests/unit
 
-lint: $(STAMP)   ## ruff, mypy --strict, generated tables
+lint: $(STAMP)   ## ruff, mypy --strict, import rules, generated tables
 	@$(VENV)/bin/ruff check .
 	@$(VENV)/bin/ruff format --check .
 	@$(VENV)/bin/mypy
+	@$(VENV)/bin/lint-imports
 	@$(PYTHON) -m proxy.commands.reference --check
 
 reference: $(STAMP)   ## write the tables of settings into the READMEs

@@ -15,13 +15,13 @@ from pathlib import Path
 from typing import Any
 
 from bench.table import Row
-from proxy.adapters.docker_engine import parse_list
-from proxy.adapters.docker_source import DockerSource
-from proxy.adapters.docker_view import EventStream
-from proxy.adapters.state_files import StateFiles, StateLayout
-from proxy.core.containers import Container
-from proxy.core.schedule import Schedule, ScheduleSettings
-from proxy.ports import ContainerSource
+from proxy.adapters.engine.docker_engine import parse_list
+from proxy.adapters.engine.docker_source import DockerSource
+from proxy.adapters.engine.docker_view import EventStream
+from proxy.adapters.haproxy.state_files import StateFiles, StateLayout
+from proxy.controller.ports import ContainerSource
+from proxy.controller.schedule import Schedule, ScheduleSettings
+from proxy.core.containers.containers import Container
 from tests.builders import make_container
 from tests.controller import Controller
 from tests.fakes import FakeSource

@@ -18,7 +18,7 @@ from pathlib import Path
 from bench.packages import install
 from bench.stage import Visitor, find_haproxy, pinned_to, running, running_backend, running_proxy
 from bench.table import Row
-from proxy.core.rendering import RETRIES, SMALL_BUFFER_BYTES
+from proxy.core.haproxy.rendering import RETRIES, SMALL_BUFFER_BYTES
 from tests.ports import free_port
 from tests.wrk import requests_per_second
 

@@ -20,8 +20,8 @@ from proxy.settings.parser import parse_settings
 # Modules are imported when their command runs: the supervisor lives as long as the proxy and must not carry the memory
 # of what only the controller needs.
 COMMANDS = (
-    ("run", "proxy.commands.launch:run", "keep HAProxy and the controller running until SIGTERM or Ctrl-C"),
-    ("control", "proxy.commands.launch:control", "run the controller alone (what `run` starts beside HAProxy)"),
+    ("run", "proxy.commands.run:run", "keep HAProxy and the controller running until SIGTERM or Ctrl-C"),
+    ("control", "proxy.commands.run:control", "run the controller alone (what `run` starts beside HAProxy)"),
     (
         "check",
         "proxy.commands.inspection:check",
@@ -35,7 +35,7 @@ COMMANDS = (
     ),
     (
         "weight",
-        "proxy.commands.weighing:weight",
+        "proxy.commands.weight:weight",
         "set a service's share of the visitors (SERVICE N, or SERVICE default), or list them",
     ),
     (

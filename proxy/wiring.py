@@ -18,38 +18,39 @@ from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from proxy.adapters.certificate_files import CertificateFiles
-from proxy.adapters.connect_prober import ConnectProber
-from proxy.adapters.docker_engine import DockerEngine
-from proxy.adapters.docker_source import DockerSource, find_own_container_id
-from proxy.adapters.file_source import FileSource
-from proxy.adapters.file_watcher import FileWatcher
-from proxy.adapters.haproxy_process import HaproxyControl, HaproxyProgram
-from proxy.adapters.link_source import LinkSource
-from proxy.adapters.probes import Probes
-from proxy.adapters.runtime_api import RuntimeApi
-from proxy.adapters.runtime_socket import MasterSocket, RuntimeSocket
-from proxy.adapters.state_files import StateFiles, StateLayout
-from proxy.adapters.status_file import StatusFile
-from proxy.adapters.weight_file import WEIGHT_FILE, WeightFile
-from proxy.admission import Admission
-from proxy.core.certificate_set import ProxyCertificates
-from proxy.core.engine_address import docker_socket
-from proxy.core.labels import PREFIX
-from proxy.core.links import parse_link_variables
-from proxy.core.rendering import Paths, Renderer
-from proxy.core.schedule import DuePass, Schedule, ScheduleSettings, Trigger, TriggerKind
-from proxy.core.simple_routing import ROUTING_PREFIX
-from proxy.daemon import Daemon, PassResult, TriggerQueue, put_signals
-from proxy.desired import Desired
-from proxy.disk_writer import DiskWriter
+from proxy.adapters.engine.docker_engine import DockerEngine
+from proxy.adapters.engine.docker_source import DockerSource, find_own_container_id
+from proxy.adapters.engine.link_source import LinkSource
+from proxy.adapters.files.certificate_files import CertificateFiles
+from proxy.adapters.files.file_source import FileSource
+from proxy.adapters.files.file_watcher import FileWatcher
+from proxy.adapters.files.status_file import StatusFile
+from proxy.adapters.files.weight_file import WEIGHT_FILE, WeightFile
+from proxy.adapters.haproxy.haproxy_process import HaproxyControl, HaproxyProgram
+from proxy.adapters.haproxy.runtime_api import RuntimeApi
+from proxy.adapters.haproxy.runtime_socket import MasterSocket, RuntimeSocket
+from proxy.adapters.haproxy.state_files import StateFiles, StateLayout
+from proxy.adapters.probes.connect_prober import ConnectProber
+from proxy.adapters.probes.probes import Probes
+from proxy.controller.daemon import Daemon, PassResult, TriggerQueue, put_signals
+from proxy.controller.desired_model import DesiredModel
+from proxy.controller.disk_writer import DiskWriter
+from proxy.controller.haproxy_state import HaproxyState
+from proxy.controller.observation import Observation
+from proxy.controller.ports import ContainerSource, Overlay
+from proxy.controller.reconciler import Reconciler
+from proxy.controller.reporting import Reporter
+from proxy.controller.schedule import DuePass, Schedule, ScheduleSettings
+from proxy.controller.service_checks import ServiceChecks
+from proxy.core.containers.engine_address import docker_socket
+from proxy.core.containers.links import parse_link_variables
+from proxy.core.haproxy.rendering import Paths, Renderer
+from proxy.core.labels.labels import PREFIX
+from proxy.core.labels.simple_routing import ROUTING_PREFIX
+from proxy.core.model.certificate_set import ProxyCertificates
+from proxy.core.trigger import Trigger, TriggerKind
 from proxy.errors import ProxyError, SettingsError
-from proxy.ports import ContainerSource, Overlay
-from proxy.reconciler import Reconciler
-from proxy.reporting import Reporter
-from proxy.running import Running
 from proxy.settings import RoutingMode, Settings, SourceKind
-from proxy.world import World
 
 logger = logging.getLogger(__name__)
 
@@ -150,15 +151,15 @@ def make_parts(
     )
     sources = make_sources(settings, environment)
     store = DiskWriter(StateFiles(layout), haproxy)
-    desired = Desired(
-        world=World(sources, overlays),
+    desired = DesiredModel(
+        observation=Observation(sources, overlays),
         read_certificates=CertificateFiles(settings.tls).read if _terminates_tls(settings) else ProxyCertificates,
-        admission=Admission(renderer, store, haproxy),
+        admission=ServiceChecks(renderer, store, haproxy),
         prober=ConnectProber(put),
         settings=settings,
         clock=time.monotonic,
     )
-    running = Running(
+    running = HaproxyState(
         renderer=renderer,
         store=store,
         haproxy=haproxy,

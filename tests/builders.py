@@ -14,13 +14,13 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from proxy.core import simple_routing
-from proxy.core.certificate_set import ProxyCertificates
-from proxy.core.containers import Container, ContainerPort
-from proxy.core.labels import parse_container
-from proxy.core.model import RoutingModel
-from proxy.core.rendering import Paths, Renderer
-from proxy.core.routing import build_routing_model
+from proxy.core.containers.containers import Container, ContainerPort
+from proxy.core.haproxy.rendering import Paths, Renderer
+from proxy.core.labels import simple_routing
+from proxy.core.labels.labels import parse_container
+from proxy.core.model.certificate_set import ProxyCertificates
+from proxy.core.model.model import RoutingModel
+from proxy.core.model.whole_model import build_routing_model
 from proxy.settings import RoutingMode, Settings
 from proxy.settings.parser import parse_settings
 

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from proxy.adapters.state_files import StateLayout
-from proxy.admission import Admission
-from proxy.core.certificate_set import ProxyCertificates
-from proxy.core.containers import Container
-from proxy.core.plans import Plan
-from proxy.core.schedule import DuePass
-from proxy.desired import Desired
-from proxy.disk_writer import DiskWriter
-from proxy.ports import ContainerSource, StateStore
-from proxy.reconciler import Outcome, Reconciler
-from proxy.running import Running
-from proxy.world import World
+from proxy.adapters.haproxy.state_files import StateLayout
+from proxy.controller.desired_model import DesiredModel
+from proxy.controller.disk_writer import DiskWriter
+from proxy.controller.haproxy_state import HaproxyState
+from proxy.controller.observation import Observation
+from proxy.controller.ports import ContainerSource, StateStore
+from proxy.controller.reconciler import Outcome, Reconciler
+from proxy.controller.schedule import DuePass
+from proxy.controller.service_checks import ServiceChecks
+from proxy.core.containers.containers import Container
+from proxy.core.haproxy.plans import Plan
+from proxy.core.model.certificate_set import ProxyCertificates
 from tests.builders import make_renderer, make_settings
 from tests.fakes import FakeHaproxy, FakeProber, FakeRuntime, FakeSource, FakeStore
 
@@ -38,15 +38,17 @@ class Controller:
         settings = make_settings(ADDITIONAL_SERVICES="*", **variables)
         renderer = make_renderer(settings, StateLayout(folder=folder).folder)
         self.store = DiskWriter(disk or self.fake_disk, self.haproxy)
-        desired = Desired(
-            world=World([source or self.fake_source]),
+        desired = DesiredModel(
+            observation=Observation([source or self.fake_source]),
             read_certificates=ProxyCertificates,
-            admission=Admission(renderer, self.store, self.haproxy),
+            admission=ServiceChecks(renderer, self.store, self.haproxy),
             prober=FakeProber(),
             settings=settings,
             clock=lambda: self.now,
         )
-        running = Running(renderer=renderer, store=self.store, haproxy=self.haproxy, runtime=self.runtime, port_offset=0)
+        running = HaproxyState(
+            renderer=renderer, store=self.store, haproxy=self.haproxy, runtime=self.runtime, port_offset=0
+        )
         self.reconciler = Reconciler(
             desired=desired,
             running=running,

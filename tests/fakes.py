@@ -7,10 +7,10 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from proxy.core.containers import Container, Snapshot
-from proxy.core.readiness import Target
-from proxy.core.runtime_commands import Action, Command, ReplaceMap
-from proxy.core.schedule import Trigger
+from proxy.core.containers.containers import Container, Snapshot
+from proxy.core.haproxy.runtime_commands import Action, Command, ReplaceMap
+from proxy.core.model.readiness import Target
+from proxy.core.trigger import Trigger
 from proxy.errors import ConfigCheckError, ReloadError, RuntimeApiError
 
 

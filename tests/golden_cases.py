@@ -13,8 +13,8 @@ from typing import Any
 
 import yaml
 
-from proxy.adapters.certificate_files import CertificateFiles
-from proxy.core.model import RoutingModel
+from proxy.adapters.files.certificate_files import CertificateFiles
+from proxy.core.model.model import RoutingModel
 from proxy.settings import Settings
 from tests.builders import make_container, make_model, make_pem, make_renderer, make_settings, one_line, with_labels
 

@@ -15,14 +15,14 @@ from pathlib import Path
 
 from tabulate import tabulate
 
-from proxy.adapters.runtime_socket import RuntimeSocket
-from proxy.adapters.state_files import StateLayout
+from proxy.adapters.haproxy.runtime_socket import RuntimeSocket
+from proxy.adapters.haproxy.state_files import StateLayout
 from proxy.commands.exit_codes import OK, PROBLEMS
-from proxy.core.commands import parse_server_states
-from proxy.core.model import Backend, RoutingModel, Server, ServerState
-from proxy.core.rendering import CERTIFICATE_FOLDER, DesiredState, Renderer
+from proxy.controller.reporting import count
+from proxy.core.haproxy.rendering import CERTIFICATE_FOLDER, DesiredState, Renderer
+from proxy.core.haproxy.replies import parse_server_states
+from proxy.core.model.model import Backend, RoutingModel, Server, ServerState
 from proxy.errors import Problem, RuntimeApiError, StateError
-from proxy.reporting import count
 from proxy.settings import ProxyMode, Settings
 from proxy.wiring import make_parts, make_weight_file
 

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from proxy.core.labels import LABELS, PREFIX
-from proxy.core.simple_routing import ROUTING_LABELS
-from proxy.settings.variables import VARIABLES
+from proxy.core.labels.labels import LABELS, PREFIX
+from proxy.core.labels.simple_routing import ROUTING_LABELS
+from proxy.settings.variables.all import VARIABLES
 
 
 class Row(Protocol):

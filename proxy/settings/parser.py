@@ -11,10 +11,10 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TypeVar
 
-from proxy.core.label_values import parse_balance
-from proxy.core.syntax import make_name, safe_word
-from proxy.core.virtual_host import parse_port
 from proxy.errors import SettingsError
+from proxy.grammar.syntax import make_name, safe_word
+from proxy.grammar.values import parse_balance
+from proxy.grammar.virtual_host import parse_port
 from proxy.settings import (
     OLD_WORKER_SECONDS,
     BasicUser,
@@ -27,10 +27,12 @@ from proxy.settings import (
     Settings,
     SourceKind,
     TlsSettings,
-    values,
+)
+from proxy.settings import (
+    value_parsers as values,
 )
 from proxy.settings.reader import SettingsReader
-from proxy.settings.simple import adapt, parse_simple
+from proxy.settings.simple_parser import adapt, parse_simple
 
 Key = TypeVar("Key", int, str)
 

@@ -11,12 +11,12 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TypeVar
 
-from proxy.core.syntax import split_list
 from proxy.errors import shorten
+from proxy.grammar.syntax import split_list
 from proxy.secret import Secret
-from proxy.settings.values import parse_line
-from proxy.settings.variable import Variable
-from proxy.settings.variables import VARIABLES
+from proxy.settings.value_parsers import parse_line
+from proxy.settings.variables.all import VARIABLES
+from proxy.settings.variables.variable import Variable
 
 T = TypeVar("T")
 

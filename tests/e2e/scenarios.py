@@ -19,7 +19,7 @@ def read_scenarios(document: Path) -> Mapping[str, str]:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Running:
+class HaproxyState:
     """A scenario that runs: its proxy, and the port of this machine for each that the scenario publishes."""
 
     proxy: Container
@@ -37,7 +37,7 @@ class Running:
         return Container(self.prefix + name).inspect("{{.Config.Hostname}}")
 
 
-def run_scenario(commands: str, *, prefix: str, with_socket: bool, folder: Path) -> Running:
+def run_scenario(commands: str, *, prefix: str, with_socket: bool, folder: Path) -> HaproxyState:
     """Run the commands in `folder`; `prefix` goes before the names of containers."""
     ports = {int(port): free_low_port() for port in re.findall(r" -p (\d+):", commands)}
     names = re.findall(r" --name (\S+)", commands)
@@ -50,4 +50,4 @@ def run_scenario(commands: str, *, prefix: str, with_socket: bool, folder: Path)
     result = run("sh", "-e", "-c", text, folder=folder)
     if result.code:
         raise CommandError(f"{text}\nexit code {result.code}\n{result.errors}")
-    return Running(proxy=proxy, ports=ports, names=names, prefix=prefix)
+    return HaproxyState(proxy=proxy, ports=ports, names=names, prefix=prefix)

@@ -12,7 +12,7 @@ import pytest
 
 from tests.e2e.conftest import EXAMPLES
 from tests.e2e.engine import gateway, remove_containers, run
-from tests.e2e.scenarios import Running, read_scenarios, run_scenario
+from tests.e2e.scenarios import HaproxyState, read_scenarios, run_scenario
 from tests.e2e.visitor import basic_auth, fetch, fetch_tls, server_name
 from tests.eventually import eventually
 
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.docker
 
 DOCUMENT = EXAMPLES / "docker-run.md"
 CERTIFICATE = "A certificate of your own, for trying"
-RunScenario = Callable[..., Running]
+RunScenario = Callable[..., HaproxyState]
 
 
 @pytest.fixture(params=[False, True], ids=["links alone", "with socket"])
@@ -28,7 +28,7 @@ def run_title(request: pytest.FixtureRequest, prefix: str, proxy_image: None, tm
     """Run the section of this title in a folder of the test; `replacements` are made in its commands first."""
     own = f"{prefix}{uuid.uuid4().hex[:4]}-"
 
-    def start(title: str, **replacements: str) -> Running:
+    def start(title: str, **replacements: str) -> HaproxyState:
         commands = read_scenarios(DOCUMENT)[title]
         for placeholder, text in replacements.items():
             commands = commands.replace(f"<{placeholder}>", text)
@@ -45,16 +45,16 @@ def make_certificate(folder: Path, name: str = "*") -> None:
     assert made.code == 0, made.errors
 
 
-def answering(running: Running, host: str = "", path: str = "/", visits: int = 1) -> set[str]:
+def answering(running: HaproxyState, host: str = "", path: str = "/", visits: int = 1) -> set[str]:
     """Return the host names of those who answer; fail where somebody does not."""
     return {server_name(fetch(running.port, path, host=host)) for _ in range(visits)}
 
 
-def status(running: Running, host: str = "", path: str = "/") -> int:
+def status(running: HaproxyState, host: str = "", path: str = "/") -> int:
     return fetch(running.port, path, host=host).status
 
 
-def expect_answer_from(running: Running, name: str, host: str = "", path: str = "/") -> None:
+def expect_answer_from(running: HaproxyState, name: str, host: str = "", path: str = "/") -> None:
     expected = {running.hostname(name)}
     eventually(lambda: answering(running, host, path) == expected)
 

@@ -14,11 +14,11 @@ from typing import Any
 import docker
 import pytest
 
-from proxy.adapters.docker_engine import DockerEngine
-from proxy.adapters.docker_source import DockerSource
-from proxy.core.containers import Container, ContainerPort, Health, State
-from proxy.core.docker_json import has_foreign_network, parse_inspected, parse_listed
-from proxy.core.schedule import Trigger
+from proxy.adapters.engine.docker_engine import DockerEngine
+from proxy.adapters.engine.docker_source import DockerSource
+from proxy.core.containers.containers import Container, ContainerPort, Health, State
+from proxy.core.containers.docker_json import has_foreign_network, parse_inspected, parse_listed
+from proxy.core.trigger import Trigger
 from tests.eventually import eventually
 
 pytestmark = pytest.mark.docker

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from proxy.core.containers import Container
+from proxy.core.containers.containers import Container
 from tests.builders import make_container, with_labels
 
 SESSION_COOKIE = "JSESSIONID"

@@ -7,10 +7,10 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from proxy.adapters.certificate_files import CertificateFiles
-from proxy.core.containers import Container
-from proxy.core.labels import parse_container
-from proxy.core.model import RoutingModel
+from proxy.adapters.files.certificate_files import CertificateFiles
+from proxy.core.containers.containers import Container
+from proxy.core.labels.labels import parse_container
+from proxy.core.model.model import RoutingModel
 from tests.builders import make_model, make_settings
 from tests.haproxy.backend_server import BackendServer, run_backend
 from tests.haproxy.client import Answer, ask

@@ -11,22 +11,22 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from proxy.adapters.certificate_files import CertificateFiles
-from proxy.adapters.haproxy_process import HaproxyControl, HaproxyProgram
-from proxy.adapters.runtime_api import RuntimeApi
-from proxy.adapters.runtime_socket import MasterSocket, RuntimeSocket
-from proxy.adapters.state_files import StateFiles, StateLayout
-from proxy.admission import Admission
-from proxy.core.containers import Container
-from proxy.core.plans import Plan, Reload
-from proxy.core.rendering import CERTIFICATE_LIST
-from proxy.core.schedule import DuePass
-from proxy.desired import Desired
-from proxy.disk_writer import DiskWriter
-from proxy.reconciler import Reconciler
-from proxy.running import Running
+from proxy.adapters.files.certificate_files import CertificateFiles
+from proxy.adapters.haproxy.haproxy_process import HaproxyControl, HaproxyProgram
+from proxy.adapters.haproxy.runtime_api import RuntimeApi
+from proxy.adapters.haproxy.runtime_socket import MasterSocket, RuntimeSocket
+from proxy.adapters.haproxy.state_files import StateFiles, StateLayout
+from proxy.controller.desired_model import DesiredModel
+from proxy.controller.disk_writer import DiskWriter
+from proxy.controller.haproxy_state import HaproxyState
+from proxy.controller.observation import Observation
+from proxy.controller.reconciler import Reconciler
+from proxy.controller.schedule import DuePass
+from proxy.controller.service_checks import ServiceChecks
+from proxy.core.containers.containers import Container
+from proxy.core.haproxy.plans import Plan, Reload
+from proxy.core.haproxy.rendering import CERTIFICATE_LIST
 from proxy.settings import Settings
-from proxy.world import World
 from tests.builders import make_renderer
 from tests.eventually import eventually
 from tests.fakes import FakeProber, FakeSource
@@ -63,15 +63,15 @@ class Reconciled:
         renderer = make_renderer(settings, folder)
         self._files = StateFiles(layout)
         self._store = store = DiskWriter(self._files, haproxy)
-        self._desired = Desired(
-            world=World([self._source]),
+        self._desired = DesiredModel(
+            observation=Observation([self._source]),
             read_certificates=CertificateFiles(settings.tls).read,
-            admission=Admission(renderer, store, haproxy),
+            admission=ServiceChecks(renderer, store, haproxy),
             prober=self.prober,
             settings=settings,
             clock=lambda: self.now,
         )
-        running = Running(
+        running = HaproxyState(
             renderer=renderer,
             store=store,
             haproxy=haproxy,

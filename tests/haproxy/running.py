@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from proxy.core.model import RoutingModel
+from proxy.core.model.model import RoutingModel
 from proxy.settings import Settings
 from tests.builders import make_renderer
 from tests.eventually import eventually

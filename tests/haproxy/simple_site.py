@@ -7,7 +7,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from proxy.core.containers import Container
+from proxy.core.containers.containers import Container
 from tests.builders import make_container
 from tests.haproxy.backend_server import BackendServer, run_backend
 from tests.haproxy.product import Serving

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from proxy.core.legacy import translate_appsession, translate_http_check, translate_line
+from proxy.grammar.legacy import translate_appsession, translate_http_check, translate_line
 from proxy.settings.parser import parse_settings
 from tests.builders import make_container, make_model, make_settings, with_labels
 from tests.haproxy.running import run_haproxy

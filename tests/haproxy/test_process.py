@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from proxy.adapters.haproxy_process import HaproxyControl, HaproxyProgram, find_taken_ports
-from proxy.adapters.runtime_socket import MasterSocket, RuntimeSocket
-from proxy.adapters.state_files import StateFiles
+from proxy.adapters.haproxy.haproxy_process import HaproxyControl, HaproxyProgram, find_taken_ports
+from proxy.adapters.haproxy.runtime_socket import MasterSocket, RuntimeSocket
+from proxy.adapters.haproxy.state_files import StateFiles
 from proxy.errors import ConfigCheckError, ReloadError, RuntimeApiError, SettingsError
 from tests.eventually import eventually
 from tests.haproxy.small_site import SmallSite, finish_request, make_site

@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from proxy.adapters.haproxy_process import HaproxyControl, HaproxyProgram
-from proxy.adapters.runtime_socket import MasterSocket, RuntimeSocket
-from proxy.adapters.state_files import StateFiles, StateLayout
-from proxy.core.containers import Container
+from proxy.adapters.haproxy.haproxy_process import HaproxyControl, HaproxyProgram
+from proxy.adapters.haproxy.runtime_socket import MasterSocket, RuntimeSocket
+from proxy.adapters.haproxy.state_files import StateFiles, StateLayout
+from proxy.core.containers.containers import Container
 from tests.builders import make_model, make_renderer, make_settings
 from tests.eventually import eventually
 from tests.haproxy.client import HOST, Answer, ask

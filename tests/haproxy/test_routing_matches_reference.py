@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from proxy.core.model import RoutingModel
+from proxy.core.model.model import RoutingModel
 from tests.builders import make_container, make_model, make_settings, with_labels
 from tests.haproxy.running import RunningHaproxy, run_haproxy
 from tests.ports import free_offset

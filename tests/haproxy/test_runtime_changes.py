@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from proxy.core.containers import Container
+from proxy.core.containers.containers import Container
 from tests.builders import make_container, make_pem, make_settings, one_line, with_labels
 from tests.eventually import eventually
 from tests.haproxy.backend_server import BackendServer, run_backend

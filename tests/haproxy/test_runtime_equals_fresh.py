@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from proxy.core.containers import Container, State
+from proxy.core.containers.containers import Container, State
 from tests.builders import make_container, make_pem, make_settings, one_line, with_labels
 from tests.haproxy.reconciled import Reconciled, differences
 from tests.ports import free_offset

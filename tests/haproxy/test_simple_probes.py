@@ -13,7 +13,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from proxy.core.containers import Container
+from proxy.core.containers.containers import Container
 from tests.builders import make_container
 from tests.eventually import eventually
 from tests.haproxy.probed_server import PROBE_PATH, run_probed_server

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from proxy.core.containers import Container
+from proxy.core.containers.containers import Container
 from tests.haproxy.product import Serving
 from tests.haproxy.simple_site import SimpleSite, played_by
 

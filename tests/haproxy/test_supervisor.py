@@ -18,9 +18,9 @@ from pathlib import Path
 
 import pytest
 
-from proxy.adapters.runtime_socket import MasterSocket
-from proxy.adapters.state_files import StateFiles
-from proxy.core.commands import parse_processes
+from proxy.adapters.haproxy.runtime_socket import MasterSocket
+from proxy.adapters.haproxy.state_files import StateFiles
+from proxy.core.haproxy.replies import parse_processes
 from proxy.errors import RuntimeApiError
 from tests.eventually import eventually
 from tests.haproxy.small_site import SmallSite, finish_request, make_site
@@ -30,9 +30,9 @@ pytestmark = pytest.mark.haproxy
 SUPERVISOR = """
 import logging, os, sys
 from pathlib import Path
-from proxy.adapters.haproxy_process import HaproxyProgram
-from proxy.adapters.state_files import StateLayout
-from proxy.supervisor import Supervisor
+from proxy.adapters.haproxy.haproxy_process import HaproxyProgram
+from proxy.adapters.haproxy.state_files import StateLayout
+from proxy.supervision.supervisor import Supervisor
 logging.basicConfig(level=logging.INFO, stream=sys.stdout, format="%(message)s")
 binary, folder, stop_seconds, *controller = sys.argv[1:]
 program = HaproxyProgram(binary, os.environ)

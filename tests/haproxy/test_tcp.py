@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from proxy.core.containers import Container
+from proxy.core.containers.containers import Container
 from tests.builders import make_pem, one_line
 from tests.haproxy.client import HOST, any_tls
 from tests.haproxy.product import Product

@@ -2,8 +2,8 @@
 
 import pytest
 
-from proxy.core.addresses import choose_address
-from proxy.core.containers import Attachment, Container, ProxyContainer
+from proxy.core.containers.addresses import choose_address
+from proxy.core.containers.containers import Attachment, Container, ProxyContainer
 from tests.builders import make_container
 
 FRONT, BACK = Attachment(network="front", address="10.0.1.2"), Attachment(network="back", address="10.0.2.2")

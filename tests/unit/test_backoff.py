@@ -2,7 +2,7 @@
 
 import pytest
 
-from proxy.keeper import Backoff, Keeper
+from proxy.supervision.process_keeper import Backoff, ProcessKeeper
 
 
 def test_first_end_is_followed_by_a_start_at_once_and_further_ones_by_growing_delays() -> None:
@@ -24,7 +24,7 @@ def test_process_that_stayed_up_is_started_again_at_once() -> None:
 
 
 def test_process_that_cannot_start_yet_is_looked_at_often_at_first_and_rarely_after_long() -> None:
-    keeper = Keeper("HAProxy", lambda: None)
+    keeper = ProcessKeeper("HAProxy", lambda: None)
 
     pauses = {}
     for now in (0.0, 10.0, 86400.0):
@@ -38,7 +38,7 @@ def test_program_that_cannot_be_executed_is_tried_again() -> None:
     def fail() -> None:
         raise OSError("text file busy")
 
-    keeper = Keeper("HAProxy", fail)
+    keeper = ProcessKeeper("HAProxy", fail)
 
     keeper.start_if_due(100.0)
     keeper.start_if_due(100.0)

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from proxy.core.blame import Accusation, blame, find_setting
-from proxy.core.labels import parse_container
-from proxy.core.rendering import CONFIG_FILE, DesiredState
+from proxy.core.haproxy.blame import Accusation, blame, find_setting
+from proxy.core.haproxy.rendering import CONFIG_FILE, DesiredState
+from proxy.core.labels.labels import parse_container
 from tests.builders import make_container, make_model, make_pem, make_renderer, make_settings, one_line, with_labels
 
 CONTAINERS = (

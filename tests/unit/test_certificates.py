@@ -2,7 +2,7 @@
 
 import pytest
 
-from proxy.core.certificates import Certificate, normalise_pem, parse_certificate
+from proxy.grammar.certificates import Certificate, normalise_pem, parse_certificate
 from tests.builders import make_pem, one_line
 
 PEM, OTHER = make_pem("shop.example", "www.shop.example"), make_pem("other.example")

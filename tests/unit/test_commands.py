@@ -2,7 +2,7 @@
 
 import pytest
 
-from proxy.core.commands import (
+from proxy.core.haproxy.replies import (
     HaproxyVersion,
     Processes,
     ReloadReply,

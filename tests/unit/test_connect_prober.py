@@ -8,9 +8,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from proxy.adapters.connect_prober import ConnectProber
-from proxy.core.readiness import Target
-from proxy.core.schedule import Trigger, TriggerKind
+from proxy.adapters.probes.connect_prober import ConnectProber
+from proxy.core.model.readiness import Target
+from proxy.core.trigger import Trigger, TriggerKind
 from tests.eventually import eventually
 from tests.ports import free_port
 

@@ -8,8 +8,9 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from proxy.core.schedule import DuePass, Schedule, ScheduleSettings, Trigger, TriggerKind
-from proxy.daemon import Daemon, PassResult, TriggerQueue, put_signals
+from proxy.controller.daemon import Daemon, PassResult, TriggerQueue, put_signals
+from proxy.controller.schedule import DuePass, Schedule, ScheduleSettings
+from proxy.core.trigger import Trigger, TriggerKind
 from proxy.errors import SourceError
 from tests.eventually import eventually
 

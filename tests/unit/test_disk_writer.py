@@ -5,9 +5,9 @@ from __future__ import annotations
 import threading
 from pathlib import Path
 
-from proxy.core.model import RoutingModel
-from proxy.core.rendering import DesiredState
-from proxy.disk_writer import DiskWriter
+from proxy.controller.disk_writer import DiskWriter
+from proxy.core.haproxy.rendering import DesiredState
+from proxy.core.model.model import RoutingModel
 from proxy.errors import StateError
 from tests.eventually import eventually
 from tests.fakes import FakeHaproxy, FakeStore

@@ -12,7 +12,7 @@ import pytest
 import requests
 from docker.errors import DockerException
 
-from proxy.adapters.docker_engine import DockerEngine, explain, parse_list
+from proxy.adapters.engine.docker_engine import DockerEngine, explain, parse_list
 from proxy.errors import SourceError
 
 # docker-py leaves the socket of a failed connection to the garbage collector.

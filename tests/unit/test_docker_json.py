@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from proxy.core.containers import Attachment, ContainerPort, Health, ProxyContainer, State
-from proxy.core.docker_json import (
+from proxy.core.containers.containers import Attachment, ContainerPort, Health, ProxyContainer, State
+from proxy.core.containers.docker_json import (
     EngineEvent,
     is_listed,
     parse_event,

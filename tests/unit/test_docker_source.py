@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from proxy.adapters.docker_source import MAX_LOOKS, DockerSource, find_own_container_id
-from proxy.core.containers import Attachment, ContainerPort, Snapshot, State
-from proxy.core.schedule import Trigger
+from proxy.adapters.engine.docker_source import MAX_LOOKS, DockerSource, find_own_container_id
+from proxy.core.containers.containers import Attachment, ContainerPort, Snapshot, State
+from proxy.core.trigger import Trigger
 from proxy.errors import SourceError
 from tests.eventually import eventually
 
@@ -410,8 +410,8 @@ def test_signal_that_does_not_stop_a_container_changes_nothing() -> None:
 
 
 def test_container_that_lives_on_after_its_stop_signal_is_taken_back(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("proxy.adapters.docker_view.STOP_GRACE_SECONDS", 0.1)
-    monkeypatch.setattr("proxy.adapters.docker_view.USUAL_PATIENCE_SECONDS", 0)
+    monkeypatch.setattr("proxy.adapters.engine.docker_view.STOP_GRACE_SECONDS", 0.1)
+    monkeypatch.setattr("proxy.adapters.engine.docker_view.USUAL_PATIENCE_SECONDS", 0)
     engine = FakeEngine(make_document("a", Config={"StopTimeout": 0}))
     with watched(engine) as running:
         running.source.read()

@@ -8,7 +8,7 @@ from types import FrameType
 
 import pytest
 
-from proxy.core.containers import Container
+from proxy.core.containers.containers import Container
 from tests.builders import make_container, with_labels
 from tests.controller import Controller
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import ast
 from pathlib import Path
 
-from proxy.core.labels import LABELS
-from proxy.settings.simple_variables import SIMPLE_VARIABLES
-from proxy.settings.variables import VARIABLES
+from proxy.core.labels.labels import LABELS
+from proxy.settings.variables.all import VARIABLES
+from proxy.settings.variables.simple import SIMPLE_VARIABLES
 
 TESTS = Path(__file__).parent.parent
 

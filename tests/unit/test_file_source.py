@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from proxy.adapters.file_source import FileSource
-from proxy.adapters.file_watcher import FileWatcher
-from proxy.core.containers import Container, ContainerPort
-from proxy.core.schedule import Trigger
+from proxy.adapters.files.file_source import FileSource
+from proxy.adapters.files.file_watcher import FileWatcher
+from proxy.core.containers.containers import Container, ContainerPort
+from proxy.core.trigger import Trigger
 from proxy.errors import SourceError
 from tests.eventually import eventually
 

@@ -16,8 +16,8 @@ from watchdog.observers import Observer
 from watchdog.observers.api import BaseObserver, ObservedWatch
 from watchdog.observers.polling import PollingObserver
 
-from proxy.adapters.file_watcher import FileWatcher
-from proxy.core.schedule import Trigger
+from proxy.adapters.files.file_watcher import FileWatcher
+from proxy.core.trigger import Trigger
 from tests.eventually import eventually
 
 

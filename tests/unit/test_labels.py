@@ -2,8 +2,8 @@
 
 import pytest
 
-from proxy.core.containers import Container, ContainerPort
-from proxy.core.labels import LABELS, ContainerSpec, TcpPort, parse_container
+from proxy.core.containers.containers import Container, ContainerPort
+from proxy.core.labels.labels import LABELS, ContainerSpec, TcpPort, parse_container
 from tests.builders import make_container, make_pem, one_line, with_labels
 
 

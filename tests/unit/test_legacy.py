@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.core.legacy import translate_appsession, translate_http_check, translate_line
-from proxy.core.syntax import split_words
+from proxy.grammar.legacy import translate_appsession, translate_http_check, translate_line
+from proxy.grammar.syntax import split_words
 
 LINES = {
     "add-header": (r"reqadd X-A:\ b", "http-request add-header X-A 'b'"),

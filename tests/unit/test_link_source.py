@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from proxy.adapters.link_source import LinkSource
-from proxy.core.containers import Container, ContainerPort, Snapshot
-from proxy.core.links import parse_link_variables, service_of_alias
+from proxy.adapters.engine.link_source import LinkSource
+from proxy.core.containers.containers import Container, ContainerPort, Snapshot
+from proxy.core.containers.links import parse_link_variables, service_of_alias
 
 WEBAPP = {
     "PATH": "/bin",

@@ -2,9 +2,9 @@
 
 import pytest
 
-from proxy.core.matching import Route, RouteTables, build_tables
-from proxy.core.syntax import BackendName
-from proxy.core.virtual_host import parse_virtual_host, precedence
+from proxy.core.model.matching import Route, RouteTables, build_tables
+from proxy.grammar.syntax import BackendName
+from proxy.grammar.virtual_host import parse_virtual_host, precedence
 
 
 def tables_of(*entries: tuple[str, str]) -> RouteTables:

@@ -6,12 +6,12 @@ import random
 
 import pytest
 
-from proxy.core.certificate_set import ProxyCertificates
-from proxy.core.containers import Container, State
-from proxy.core.labels import ContainerSpec, parse_container
-from proxy.core.model import RoutingModel
-from proxy.core.model_index import ModelIndex
-from proxy.core.routing import build_routing_model
+from proxy.core.containers.containers import Container, State
+from proxy.core.labels.labels import ContainerSpec, parse_container
+from proxy.core.model.certificate_set import ProxyCertificates
+from proxy.core.model.model import RoutingModel
+from proxy.core.model.model_index import ModelIndex
+from proxy.core.model.whole_model import build_routing_model
 from tests.builders import make_container, make_pem, make_settings, one_line, with_labels
 
 HOSTS = ("a.com", "a.com/x", "*.com", "https://a.com", "a.com, b.com", "b.com:81", "*", "ws://a.com", "a.com/*.js")

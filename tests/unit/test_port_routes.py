@@ -4,10 +4,10 @@ import random
 
 import pytest
 
-from proxy.core.matching import UNORDERED_KINDS, Route
-from proxy.core.port_routes import Claim, PortRoutes
-from proxy.core.syntax import BackendName
-from proxy.core.virtual_host import parse_virtual_hosts
+from proxy.core.model.matching import UNORDERED_KINDS, Route
+from proxy.core.model.port_routes import Claim, PortRoutes
+from proxy.grammar.syntax import BackendName
+from proxy.grammar.virtual_host import parse_virtual_hosts
 
 ENTRIES = (
     "a.example",

@@ -8,12 +8,12 @@ from collections.abc import Iterator
 
 import pytest
 
-from proxy.adapters.docker_engine import DockerEngine
-from proxy.adapters.probes import Probes, answers
-from proxy.core.containers import Container, Health, State
-from proxy.core.probing import Target
-from proxy.core.schedule import Trigger
-from proxy.core.spec_index import Key
+from proxy.adapters.engine.docker_engine import DockerEngine
+from proxy.adapters.probes.probes import Probes, answers
+from proxy.core.containers.containers import Container, Health, State
+from proxy.core.labels.probing import Target
+from proxy.core.model.spec_index import Key
+from proxy.core.trigger import Trigger
 from tests.eventually import eventually
 from tests.haproxy.backend_server import BackendServer, run_backend
 from tests.ports import free_port

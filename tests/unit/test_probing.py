@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from proxy.core.containers import Health
-from proxy.core.probing import Probe, ProbeRecord, Target, combine, parse_delay, parse_target, parse_timeout
+from proxy.core.containers.containers import Health
+from proxy.core.labels.probing import Probe, ProbeRecord, Target, combine, parse_delay, parse_target, parse_timeout
 
 
 def healths_after(start: Health, answers: str) -> str:

@@ -2,9 +2,9 @@
 
 from dataclasses import replace
 
-from proxy.core.containers import Container, State
-from proxy.core.labels import ContainerSpec, parse_container
-from proxy.core.readiness import Readiness, Target
+from proxy.core.containers.containers import Container, State
+from proxy.core.labels.labels import ContainerSpec, parse_container
+from proxy.core.model.readiness import Readiness, Target
 from tests.builders import make_container
 
 CONTAINER = make_container(virtual_host="web.example", ports=(80, 81))

@@ -11,9 +11,9 @@ import pytest
 import yaml
 
 from proxy.cli import COMMANDS
-from proxy.core.labels import LABELS, PREFIX
-from proxy.core.simple_routing import PORT_PREFIX, ROUTING_LABELS
-from proxy.settings.variables import VARIABLES
+from proxy.core.labels.labels import LABELS, PREFIX
+from proxy.core.labels.simple_routing import PORT_PREFIX, ROUTING_LABELS
+from proxy.settings.variables.all import VARIABLES
 
 ROOT = Path(__file__).parent.parent.parent
 ENGLISH, CHINESE = ROOT / "README.md", ROOT / "README.zh-CN.md"

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from proxy.commands import reference
-from proxy.settings.variable import Variable
+from proxy.settings.variables.variable import Variable
 
 MARKS = (
     "# Title\n\n<!-- variables:begin -->\nold\n<!-- variables:end -->\n\n"

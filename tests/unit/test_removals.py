@@ -2,9 +2,9 @@
 
 import pytest
 
-from proxy.core.model import Backend, Profile
-from proxy.core.removals import Removals
-from proxy.core.syntax import BackendName
+from proxy.core.haproxy.removals import Removals
+from proxy.core.model.model import Backend, Profile
+from proxy.grammar.syntax import BackendName
 from proxy.settings import ProxyMode
 
 LIMIT_SECONDS = 300.0

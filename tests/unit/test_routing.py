@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from proxy.core.certificate_set import ProxyCertificates
-from proxy.core.certificates import parse_certificate
-from proxy.core.containers import Attachment, Container, Health, ProxyContainer, State
-from proxy.core.labels import parse_container
-from proxy.core.model import RoutingModel, Server
-from proxy.core.routing import build_routing_model
+from proxy.core.containers.containers import Attachment, Container, Health, ProxyContainer, State
+from proxy.core.labels.labels import parse_container
+from proxy.core.model.certificate_set import ProxyCertificates
+from proxy.core.model.model import RoutingModel, Server
+from proxy.core.model.whole_model import build_routing_model
+from proxy.grammar.certificates import parse_certificate
 from tests.builders import make_container, make_model, make_pem, make_renderer, make_settings, one_line, with_labels
 
 CERTIFICATES = ProxyCertificates(default=parse_certificate(make_pem("default.example")))

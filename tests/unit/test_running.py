@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from proxy.core.plans import Reload, RuntimeUpdate, Unchanged
+from proxy.core.haproxy.plans import Reload, RuntimeUpdate, Unchanged
 from tests.builders import make_container
 from tests.controller import Controller
 from tests.eventually import eventually

@@ -6,16 +6,16 @@ from collections.abc import Mapping
 
 import pytest
 
-from proxy.core.backends import make_profile
-from proxy.core.certificate_set import ProxyCertificates
-from proxy.core.certificates import parse_certificate
-from proxy.core.containers import Container, State
-from proxy.core.labels import parse_container
-from proxy.core.model_index import ModelIndex
-from proxy.core.plans import Plan, Reload, RuntimeUpdate, Unchanged
-from proxy.core.runtime_commands import Command, ReplaceMap
-from proxy.core.runtime_plan import Loaded, make_runtime_plan, profiles_of
-from proxy.core.service_table import Specs, label_specs
+from proxy.core.containers.containers import Container, State
+from proxy.core.haproxy.plans import Plan, Reload, RuntimeUpdate, Unchanged
+from proxy.core.haproxy.runtime_commands import Command, ReplaceMap
+from proxy.core.haproxy.runtime_plan import Loaded, make_runtime_plan, profiles_of
+from proxy.core.labels.labels import parse_container
+from proxy.core.model.backends import make_profile
+from proxy.core.model.certificate_set import ProxyCertificates
+from proxy.core.model.model_index import ModelIndex
+from proxy.core.model.service_table import Specs, label_specs
+from proxy.grammar.certificates import parse_certificate
 from proxy.settings import ProxyMode
 from tests.builders import make_container, make_pem, make_settings, one_line, with_labels
 

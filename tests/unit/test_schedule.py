@@ -2,7 +2,8 @@
 
 import pytest
 
-from proxy.core.schedule import MAX_REASONS, DuePass, Schedule, ScheduleSettings, Trigger, TriggerKind
+from proxy.controller.schedule import MAX_REASONS, DuePass, Schedule, ScheduleSettings
+from proxy.core.trigger import Trigger, TriggerKind
 
 SETTINGS = ScheduleSettings(
     first_holdoff_seconds=0.01,

@@ -1,8 +1,8 @@
 """Services are grouped anew only where something changed; the order of changes leaves no trace."""
 
-from proxy.core.labels import ContainerSpec, parse_container
-from proxy.core.service_table import ServiceTable
-from proxy.core.services import group_services, join_keys
+from proxy.core.labels.labels import ContainerSpec, parse_container
+from proxy.core.model.service_table import ServiceTable
+from proxy.core.model.services import group_services, join_keys
 from tests.builders import make_container
 
 

@@ -2,9 +2,9 @@
 
 import pytest
 
-from proxy.core.containers import Container, ProxyContainer
-from proxy.core.labels import parse_container
-from proxy.core.services import Service, group_services, is_in_scope
+from proxy.core.containers.containers import Container, ProxyContainer
+from proxy.core.labels.labels import parse_container
+from proxy.core.model.services import Service, group_services, is_in_scope
 from tests.builders import make_container, make_settings, with_labels
 
 PROXY = ProxyContainer(id="0" * 64, project="shop", service="proxy")

@@ -9,7 +9,7 @@ import pytest
 from proxy.errors import SettingsError
 from proxy.settings import OLD_WORKER_SECONDS, ProxyMode, RoutingMode, Scope, Settings, SourceKind
 from proxy.settings.parser import parse_settings
-from proxy.settings.variables import VARIABLES, unknown_variables
+from proxy.settings.variables.all import VARIABLES, unknown_variables
 
 
 def parse(files: Mapping[str, str] | None = None, **variables: str) -> Settings:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import itertools
 import random
 
-from proxy.core.certificate_set import ProxyCertificates
-from proxy.core.containers import Container
-from proxy.core.model import Backend, RoutingModel, ServerState
-from proxy.core.model_index import ModelIndex
-from proxy.core.plans import RuntimeUpdate
-from proxy.core.runtime_plan import Loaded, make_runtime_plan, profiles_of
-from proxy.core.service_table import Specs, label_specs
-from proxy.core.simple_routing import parse_container
+from proxy.core.containers.containers import Container
+from proxy.core.haproxy.plans import RuntimeUpdate
+from proxy.core.haproxy.runtime_plan import Loaded, make_runtime_plan, profiles_of
+from proxy.core.labels.simple_routing import parse_container
+from proxy.core.model.certificate_set import ProxyCertificates
+from proxy.core.model.model import Backend, RoutingModel, ServerState
+from proxy.core.model.model_index import ModelIndex
+from proxy.core.model.service_table import Specs, label_specs
 from tests.simple import simple_container, simple_model, simple_settings
 
 PROBED = {"probe__url": "http://container/ping"}

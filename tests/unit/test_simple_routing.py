@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from proxy.core.probing import Probe, Target
-from proxy.core.simple_routing import find_probe, parse_container
-from proxy.core.stickiness import COOKIE_DIRECTIVE
+from proxy.core.labels.probing import Probe, Target
+from proxy.core.labels.simple_routing import find_probe, parse_container
+from proxy.core.labels.stickiness import COOKIE_DIRECTIVE
 from tests.builders import make_container
 from tests.simple import CLUSTER, parse_simple, simple_settings
 

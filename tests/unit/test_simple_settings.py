@@ -6,7 +6,7 @@ import pytest
 
 from proxy.errors import SettingsError
 from proxy.settings import Scope
-from proxy.settings.simple import ERROR_PAGE
+from proxy.settings.simple_parser import ERROR_PAGE
 from tests.builders import make_settings
 from tests.simple import simple_settings
 

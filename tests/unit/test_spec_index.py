@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from proxy.core.containers import Container, State
-from proxy.core.labels import ContainerSpec, parse_container
-from proxy.core.spec_index import SpecIndex
+from proxy.core.containers.containers import Container, State
+from proxy.core.labels.labels import ContainerSpec, parse_container
+from proxy.core.model.spec_index import SpecIndex
 from proxy.errors import Problem
 from tests.builders import make_container, make_settings
 

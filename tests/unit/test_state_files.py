@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from proxy.adapters.state_files import StateFiles, StateLayout
+from proxy.adapters.haproxy.state_files import StateFiles, StateLayout
 from proxy.errors import StateError
 
 FIRST = {"haproxy.cfg": "global\n", "maps/80-hosts.map": "a.test shop\n", "certs/shop.pem": "key one\r\nline two\n"}

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from proxy.adapters.status_file import STATUS_FILE, Status, StatusFile, read_status
+from proxy.adapters.files.status_file import STATUS_FILE, Status, StatusFile, read_status
 from tests.eventually import eventually
 
 

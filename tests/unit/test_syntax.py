@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.core.syntax import (
+from proxy.grammar.syntax import (
     MAX_LINE_WORDS,
     has_variable,
     make_name,

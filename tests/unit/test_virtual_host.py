@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.core.virtual_host import Scheme, VirtualHost, parse_virtual_host, parse_virtual_hosts, precedence
+from proxy.grammar.virtual_host import Scheme, VirtualHost, parse_virtual_host, parse_virtual_hosts, precedence
 
 GOOD = {
     "domain.com": VirtualHost(domain="domain.com"),

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from proxy.adapters.weight_file import WeightFile, read_weights, write_weights
-from proxy.core.containers import Container
-from proxy.core.spec_index import Key
+from proxy.adapters.files.weight_file import WeightFile, read_weights, write_weights
+from proxy.core.containers.containers import Container
+from proxy.core.model.spec_index import Key
 from proxy.errors import StateError
 from tests.builders import make_container
 

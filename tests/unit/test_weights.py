@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.core.containers import Container, Health
-from proxy.core.weights import HAPROXY_MAX_WEIGHT, share_out
+from proxy.core.containers.containers import Container, Health
+from proxy.core.model.server_weights import HAPROXY_MAX_WEIGHT, share_out
 from tests.builders import make_container, make_model, with_labels
 from tests.simple import simple_container, simple_model
 

@@ -1,0 +1,210 @@
+"""One engine, spoken to through docker-py's low-level client; its errors become `SourceError` with advice.
+
+In: `DOCKER_HOST`, `DOCKER_TLS_VERIFY`, `DOCKER_CERT_PATH`. Out: Docker's documents as they come. Nothing is sent before
+the first question, and after an error the connection and the API version are negotiated anew, since the engine may
+have been replaced by another version.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import os
+import re
+import socket
+import stat
+from collections.abc import Iterator, Mapping
+from typing import Any, cast
+
+import docker
+import requests
+import urllib3
+from docker.errors import DockerException, NotFound
+from docker.utils import kwargs_from_env
+
+from proxy.core.containers.engine_address import engine_address
+from proxy.errors import SourceError
+
+TIMEOUT_SECONDS = 10
+"""How long the engine may take for an answer; the stream of events may be silent for ever."""
+
+_ENDPOINTS = "GET of /version, /containers/json, /containers/{id}/json and /events"
+_ENGINE_ERRORS = (DockerException, urllib3.exceptions.HTTPError, OSError)
+_ENTRY = re.compile(r"[\s,]*(?=\{)")
+"""What stands before each entry of a list."""
+_EVENT_FILTERS = {
+    "type": ["container", "network"],
+    "event": [
+        *("start", "die", "kill", "stop", "pause", "unpause", "rename", "destroy", "health_status", "update"),
+        *("connect", "disconnect"),
+    ],
+}
+
+
+class EventStream:
+    """An open stream of events. It is read by one thread; `close` may be called from another and ends the reading."""
+
+    def __init__(self, address: str, response: requests.Response) -> None:
+        self._address = address
+        self._response = response
+        # Kept from the start: the reading thread lets go of the connection when the stream ends.
+        connection = response.raw.connection
+        self._socket: socket.socket | None = connection.sock if connection is not None else None
+
+    def __iter__(self) -> Iterator[Mapping[str, Any]]:
+        """Yield each event as it comes until the engine ends the stream; raise `SourceError` when it breaks off."""
+        try:
+            for line in self._response.iter_lines(chunk_size=cast(int, None)):  # None: each chunk as soon as it comes
+                if line:
+                    yield json.loads(line)
+        except (*_ENGINE_ERRORS, ValueError) as error:
+            cause = _root_cause(error)
+            reason = cause.strerror if isinstance(cause, OSError) and cause.strerror else "connection closed"
+            raise SourceError(f"the engine at {self._address} broke off its stream of events: {reason}") from error
+        finally:
+            self._response.close()
+
+    def close(self) -> None:
+        """End the stream, also when a read blocks in another thread."""
+        if self._socket is not None:
+            with contextlib.suppress(OSError):
+                self._socket.shutdown(socket.SHUT_RDWR)
+            self._socket.close()  # over ssh, this ends the ssh process; shutdown does nothing there
+
+
+class DockerEngine:
+    """The engine at `address`, which need not answer yet. One thread asks; a stream has its own connection."""
+
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        self.address = engine_address(environment)
+        self._environment = environment
+        self._client: docker.APIClient | None = None
+
+    def list_containers(self) -> Iterator[Mapping[str, Any]]:
+        """Yield the entries of `GET /containers/json`, each parsed only when it is asked for.
+
+        As a whole they take ten times the memory of their text, which Python would keep for ever. `SourceError` is raised
+        when the engine cannot be asked.
+        """
+        with self.question() as client:
+            response = client.get(f"{client.base_url}/v{client.api_version}/containers/json", timeout=TIMEOUT_SECONDS)
+            response.raise_for_status()
+        try:
+            yield from parse_list(response.content.decode())
+        except ValueError as error:
+            raise SourceError(f"the engine at {self.address} does not answer with a list of containers: {error}") from error
+
+    def find_container(self, container_id: str) -> Mapping[str, Any] | None:
+        """Return the entry of one container in the list, or None where it is not listed.
+
+        An inspection would wait for the container's lock, which the engine holds for 200 ms and more while it connects or
+        disconnects a network [tried: 20.10]. `SourceError` is raised when the engine cannot be asked.
+        """
+        with self.question() as client:
+            entries = client.containers(filters={"id": container_id})
+            return next((cast(Mapping[str, Any], entry) for entry in entries if entry.get("Id") == container_id), None)
+
+    def inspect_container(self, container: str) -> Mapping[str, Any] | None:
+        """Return the document of `GET /containers/{id}/json`, or None where the engine knows no such container.
+
+        `SourceError` is raised when the engine cannot be asked.
+        """
+        with self.question() as client:
+            try:
+                return cast(Mapping[str, Any], client.inspect_container(container))
+            except NotFound:
+                return None
+
+    def open_events(self, since: int | None) -> EventStream:
+        """Return the stream of events, from `since` (the engine's clock, seconds) or from now on.
+
+        What happens after this returns is in the stream. `SourceError` is raised when the engine cannot be asked.
+        """
+        parameters = {"filters": json.dumps(_EVENT_FILTERS)} | ({"since": str(since)} if since else {})
+        try:
+            client = self._new_client()
+            url = f"{client.base_url}/v{client.api_version}/events"
+            response = client.get(url, params=parameters, stream=True, timeout=(TIMEOUT_SECONDS, None))
+            response.raise_for_status()
+        except _ENGINE_ERRORS as error:
+            raise SourceError(explain(self.address, error)) from error
+        return EventStream(self.address, response)
+
+    @contextlib.contextmanager
+    def question(self) -> Iterator[docker.APIClient]:
+        """Yield a client to ask with; what goes wrong meanwhile is raised as `SourceError`."""
+        try:
+            if self._client is None:
+                self._client = self._new_client()
+            yield self._client
+        except _ENGINE_ERRORS as error:
+            self._client = None
+            raise SourceError(explain(self.address, error)) from error
+
+    def _new_client(self) -> docker.APIClient:
+        arguments = kwargs_from_env({**self._environment, "DOCKER_HOST": self.address})
+        is_ssh = self.address.startswith("ssh://")
+        client = docker.APIClient(version="auto", timeout=TIMEOUT_SECONDS, use_ssh_client=is_ssh, **arguments)
+        if self.address.startswith("unix://"):
+            # No proxy of the environment leads to a socket, and looking for one takes a fifth of a call.
+            client.trust_env = False
+        return client
+
+
+def parse_list(text: str) -> Iterator[Mapping[str, Any]]:
+    """Yield the objects of a JSON list, one at a time; raise ValueError where it is none."""
+    decoder, position = json.JSONDecoder(), 1
+    while match := _ENTRY.match(text, position):
+        entry, position = decoder.raw_decode(text, match.end())
+        yield entry
+    if not text.startswith("[") or text[position:].strip() != "]":
+        raise ValueError(f"it begins {text[:20]!r} and ends {text[-20:]!r}")
+
+
+def explain(address: str, error: BaseException) -> str:
+    """Return what a user needs to know of an error of the engine at `address`: where, why, and what to do."""
+    where = f"cannot read containers from the engine at {address}"
+    cause = _root_cause(error)
+    status = cause.response.status_code if isinstance(cause, requests.HTTPError) and cause.response is not None else 0
+    if status in (401, 403):
+        return f"{where}: it refuses access ({status}). A proxy before the engine must allow {_ENDPOINTS}"
+    if isinstance(cause, PermissionError):
+        return f"{where}: permission denied. {_explain_permission(address)}"
+    if isinstance(cause, FileNotFoundError) and address.startswith("unix://"):
+        path = address.removeprefix("unix://")
+        return f"{where}: there is no such socket. Mount it (-v {path}:{path}) or set DOCKER_HOST"
+    if isinstance(cause, ConnectionRefusedError):
+        return f"{where}: nothing listens there. Start the engine, or correct DOCKER_HOST"
+    if isinstance(cause, TimeoutError | requests.Timeout | urllib3.exceptions.TimeoutError):
+        return f"{where}: no answer within {TIMEOUT_SECONDS} seconds. Look whether the engine is overloaded or cut off"
+    if isinstance(cause, OSError) and cause.errno in (errno.EHOSTUNREACH, errno.ENETUNREACH):
+        return f"{where}: no route to it. Check the network and DOCKER_HOST"
+    return f"{where}: {cause}. Check DOCKER_HOST, DOCKER_TLS_VERIFY and DOCKER_CERT_PATH"
+
+
+def _explain_permission(address: str) -> str:
+    groups = ",".join(str(group) for group in sorted({os.getgid(), *os.getgroups()}))
+    here = f"The proxy runs as uid {os.getuid()} with groups {groups}"
+    try:
+        socket_status = os.stat(address.removeprefix("unix://"))
+    except OSError:
+        return f"{here} and may not even look at the socket; allow that, or run the proxy as its owner"
+    mode = stat.S_IMODE(socket_status.st_mode)
+    owner = f"the socket belongs to uid {socket_status.st_uid}, group {socket_status.st_gid} (mode {mode:04o})"
+    return f"{here}; {owner}. Start it with --group-add {socket_status.st_gid}"
+
+
+def _root_cause(error: BaseException) -> BaseException:
+    """Return the error of the socket, or the engine's own answer, that `error` wraps; else `error` itself.
+
+    urllib3, requests and docker-py hand it on as cause, as context, or as an argument.
+    """
+    seen: BaseException | None = error
+    while seen is not None:
+        is_answer = isinstance(seen, requests.HTTPError)
+        if is_answer or (isinstance(seen, OSError) and not isinstance(seen, requests.RequestException)):
+            return seen
+        wrapped = [argument for argument in seen.args if isinstance(argument, BaseException)]
+        seen = seen.__cause__ or seen.__context__ or (wrapped[0] if wrapped else None)
+    return error

@@ -1,0 +1,211 @@
+"""The containers of one engine as they were last seen: listed as a whole, or inspected one by one.
+
+In: Docker's documents, parsed by `docker_json`. Out: `Snapshot`. It belongs to the thread that reads; what other
+threads may ask says so.
+"""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
+from typing import Any, Protocol
+
+from proxy.core.containers.containers import Container, ProxyContainer, Snapshot, State
+from proxy.core.containers.docker_json import (
+    EngineEvent,
+    has_foreign_network,
+    network_owner,
+    parse_inspected,
+    parse_links,
+    parse_listed,
+    parse_proxy,
+    parse_stop,
+)
+
+USUAL_STOP_SIGNALS = frozenset({signal.SIGINT, signal.SIGQUIT, signal.SIGKILL, signal.SIGTERM})
+USUAL_PATIENCE_SECONDS = 10
+"""How long the engine waits for a container to stop, unless told otherwise."""
+STOP_GRACE_SECONDS = 2.0
+"""How long after the engine's own patience a container that was told to stop, and still runs, is taken back."""
+
+
+class EventStream(Protocol):
+    """An open stream of Docker's event documents; `close` ends a read that blocks in another thread."""
+
+    def __iter__(self) -> Iterator[Mapping[str, Any]]: ...
+    def close(self) -> None: ...
+
+
+class Engine(Protocol):
+    """What this source asks of an engine. Each call raises `SourceError` when the engine cannot be asked."""
+
+    address: str
+
+    def list_containers(self) -> Iterable[Mapping[str, Any]]: ...
+    def find_container(self, container_id: str) -> Mapping[str, Any] | None: ...
+    def inspect_container(self, container: str) -> Mapping[str, Any] | None: ...
+    def open_events(self, since: int | None) -> EventStream: ...
+
+
+class DockerView:
+    """The containers as they were last seen. A failed read leaves it as it was."""
+
+    def __init__(self, engine: Engine, own_container_id: str | None) -> None:
+        self._engine = engine
+        self._own_container_id = own_container_id
+        self._proxy: ProxyContainer | None = None
+        self._links: Mapping[str, str] = {}
+        self._containers: dict[str, Container] = {}
+        self._borrowers: dict[str, set[str]] = {}
+        # By id alone: environment and exposed ports of a container never change.
+        self._inspected: dict[str, Container] = {}
+        self._dead: set[str] = set()  # who has died: the list may still show them as running for a moment
+        self._stopping: dict[str, float] = {}  # container id: when it is taken back, if it still runs
+
+    def is_of_interest(self, event: EngineEvent) -> bool:
+        """Say whether a container matters though it has no label of ours. May be called from any thread."""
+        own_id = self._proxy.id if self._proxy else None
+        return (
+            event.container_id == own_id
+            or event.container_id in self._borrowers
+            or any(target in self._links for target in (event.name, event.container_id, event.container_id[:12]))
+        )
+
+    def is_proxy_in(self, container_ids: Iterable[str]) -> bool:
+        """Say whether the proxy's own container is among them; a change of its networks or links concerns all."""
+        return self._proxy is not None and self._proxy.id in set(container_ids)
+
+    def read_all(self) -> None:
+        """List every container, and inspect those of which the list does not say enough."""
+        own = self._engine.inspect_container(self._own_container_id) if self._own_container_id else None
+        links = parse_links(own) if own else {}
+        self._dead.clear()
+        listed = [parse_listed(entry) for entry in self._engine.list_containers()]
+        self._containers = {container.id: self._mark_stopping(self._complete(container, links)) for container in listed}
+        self._stopping = {key: until for key, until in self._stopping.items() if key in self._containers}
+        self._borrowers = {}
+        for container in listed:
+            self._note_owner(container)
+        self._inspected = {key: value for key, value in self._inspected.items() if key in self._containers}
+        self._links = links
+        self._proxy = parse_proxy(own) if own else None
+
+    def note_event(self, event: EngineEvent) -> float:
+        """Take in what an event says by itself, without asking the engine, which may be busy with that container.
+
+        Returns, for a container that was told to stop, in how many seconds it should have ended; else 0.
+        """
+        if event.action == "die":
+            self._dead.add(event.container_id)
+        elif event.action in ("start", "destroy"):
+            self._dead.discard(event.container_id)
+            self._stopping.pop(event.container_id, None)
+        elif event.action == "kill":
+            stop_signal, stop_seconds = self._stop_of(event)
+            if _number(event.signal) == _number(stop_signal):
+                self._stopping[event.container_id] = time.monotonic() + stop_seconds + STOP_GRACE_SECONDS
+                return stop_seconds + STOP_GRACE_SECONDS
+        return 0.0
+
+    def _stop_of(self, event: EngineEvent) -> tuple[str, int]:
+        """Return the signal that stops a container, and the engine's patience; usual signals are taken at their word."""
+        if _number(event.signal) in USUAL_STOP_SIGNALS:
+            return event.signal, USUAL_PATIENCE_SECONDS
+        document = self._engine.inspect_container(event.container_id)
+        return parse_stop(document) if document else ("", 0)
+
+    def read_one(self, container_id: str) -> None:
+        """Look at one container again; forget it when it has ended."""
+        entry = None if container_id in self._dead else self._engine.find_container(container_id)
+        if entry is None:
+            for known in (self._containers, self._inspected, self._stopping):
+                known.pop(container_id, None)
+            return
+        container = parse_listed(entry)
+        if has_foreign_network(container):
+            self._inspected.pop(container_id, None)
+        self._containers[container_id] = self._mark_stopping(self._complete(container, self._links))
+        self._note_owner(container)
+
+    def _mark_stopping(self, container: Container) -> Container:
+        until = self._stopping.get(container.id)
+        if until is None or container.state is not State.RUNNING:
+            return container
+        if time.monotonic() >= until:
+            del self._stopping[container.id]
+            return container
+        return replace(container, state=State.STOPPING)
+
+    def make_snapshot(self) -> Snapshot:
+        """Return all containers but the proxy's own, those that borrow a network with the networks of its owner."""
+        return Snapshot(containers=self._containers_of(self._containers), proxy=self._make_proxy())
+
+    def make_changes(self, touched: set[str]) -> Snapshot:
+        """Return only these containers, and those that borrow the network of one of them."""
+        borrowers = {key for owner in touched for key in self._borrowers.get(owner, ())}
+        ids = touched | borrowers
+        return Snapshot(
+            containers=self._containers_of(ids & self._containers.keys()),
+            gone=tuple(sorted(ids - self._containers.keys())),
+            proxy=self._make_proxy(),
+            is_complete=False,
+        )
+
+    def _containers_of(self, ids: Iterable[str]) -> tuple[Container, ...]:
+        own_id = self._proxy.id if self._proxy else None
+        return tuple(self._with_networks(self._containers[key]) for key in sorted(ids) if key != own_id)
+
+    def _make_proxy(self) -> ProxyContainer | None:
+        proxy = self._proxy
+        if proxy and (owner := self._owner_of(proxy.network_mode)):
+            return replace(proxy, networks=owner.networks, network_mode=owner.network_mode)
+        return proxy
+
+    def _complete(self, container: Container, links: Mapping[str, str]) -> Container:
+        """Add what only an inspection tells: the environment of a linked container, the ports of a foreign network."""
+        alias = _alias_of(container, links)
+        if not alias and not has_foreign_network(container):
+            return replace(container, environment={}) if container.environment else container
+        if container.id not in self._inspected:
+            document = self._engine.inspect_container(container.id)
+            if document is None:  # it ended since it was listed; its event is on the way
+                return container
+            self._inspected[container.id] = parse_inspected(document)
+        inspected = self._inspected[container.id]
+        ports = inspected.ports if has_foreign_network(container) else container.ports
+        return replace(container, alias=alias, ports=ports, environment=inspected.environment if alias else {})
+
+    def _with_networks(self, container: Container) -> Container:
+        owner = self._owner_of(container.network_mode)
+        return replace(container, networks=owner.networks, network_mode=owner.network_mode) if owner else container
+
+    def _note_owner(self, container: Container) -> None:
+        if owner := network_owner(container.network_mode):
+            self._borrowers.setdefault(owner, set()).add(container.id)
+
+    def _owner_of(self, network_mode: str) -> Container | None:
+        owner = network_owner(network_mode)
+        if owner is None:
+            return None
+        # The engine writes the id, even where the user gave a name.
+        return self._containers.get(owner) or next(
+            (container for container in self._containers.values() if container.name == owner), None
+        )
+
+
+def _alias_of(container: Container, links: Mapping[str, str]) -> str:
+    """Return the alias under which the proxy links to the container, by its name or a (short) id; else nothing."""
+    for target in (container.name, container.id, container.id[:12]):
+        if target in links:
+            return links[target]
+    return ""
+
+
+def _number(name: str) -> int:
+    """Return the number of a signal, written as number or name, 0 where it is neither."""
+    if name.isdigit():
+        return int(name)
+    full = name.upper() if name.upper().startswith("SIG") else f"SIG{name.upper()}"
+    return int(getattr(signal, full, 0))

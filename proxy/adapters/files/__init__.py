@@ -1,0 +1,1 @@
+"""Files that people and the controller write: services, certificates, weights, status."""

@@ -1,0 +1,91 @@
+"""Weights that a user has set while the proxy runs (`proxy weight`), kept in a file and laid over the labels.
+
+In: `weights.json` in the state folder, service -> weight. Out: containers whose weight label says what the file says, so
+that everything behind needs to know nothing of it. The command replaces the file in one step and then tells the controller.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import logging
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from proxy.core.containers.containers import Container, ProxyContainer
+from proxy.core.labels.labels import service_label
+from proxy.core.model.spec_index import Key
+from proxy.errors import StateError
+from proxy.grammar.values import MAX_WEIGHT
+
+logger = logging.getLogger(__name__)
+
+WEIGHT_FILE = "weights.json"
+
+
+class WeightFile:
+    """The weights in `path`, laid over the label named `label`."""
+
+    def __init__(self, path: Path, label: str) -> None:
+        self._path = path
+        self._label = label
+        self._weights: Mapping[str, int] = {}
+        self._services: dict[Key, str] = {}
+
+    def changed(self) -> set[Key]:
+        """Read the file, and return whose weight has changed since the last call; a file at fault changes nothing."""
+        try:
+            weights = read_weights(self._path)
+        except StateError as error:
+            logger.warning("%s; the last known weights stay in force", error)
+            return set()
+        differing = {service for service in {*weights, *self._weights} if weights.get(service) != self._weights.get(service)}
+        self._weights = weights
+        return {key for key, service in self._services.items() if service in differing} if differing else set()
+
+    def lay_over(
+        self, containers: Mapping[Key, Container | None], proxy: ProxyContainer | None, new_sources: frozenset[str]
+    ) -> Mapping[Key, Container | None]:
+        """Return the containers with the weights that the user has set."""
+        del proxy, new_sources
+        return {key: self._lay_over_one(key, container) for key, container in containers.items()}
+
+    def _lay_over_one(self, key: Key, container: Container | None) -> Container | None:
+        if container is None:
+            self._services.pop(key, None)
+            return None
+        service = self._services[key] = service_label(container)
+        if service not in self._weights:
+            return container
+        return dataclasses.replace(container, labels={**container.labels, self._label: str(self._weights[service])})
+
+
+def read_weights(path: Path) -> Mapping[str, int]:
+    """Return the weights that users have set, none where there is no file; raises StateError when it cannot be read."""
+    try:
+        weights = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        raise StateError(f"{path} cannot be read: {error}") from error
+    if not isinstance(weights, dict) or not all(isinstance(weight, int) for weight in weights.values()):
+        raise StateError(f"{path} is not a mapping of services to whole numbers; correct or remove it")
+    return {str(service): min(max(weight, 0), MAX_WEIGHT) for service, weight in weights.items()}
+
+
+def write_weights(path: Path, weights: Mapping[str, int]) -> None:
+    """Replace the file in one step; raises StateError when the disk does not do its part.
+
+    Others may read it: `docker exec` runs as root, the controller does not.
+    """
+    draft = path.with_suffix(".new")
+    try:
+        with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644), "w", encoding="utf-8") as file:
+            json.dump(weights, file, indent=1, sort_keys=True)
+            file.write("\n")
+            file.flush()
+            os.fsync(file.fileno())
+        draft.replace(path)
+    except OSError as error:
+        raise StateError(f"{path} cannot be written: {error.strerror}") from error

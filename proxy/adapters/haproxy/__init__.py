@@ -1,0 +1,1 @@
+"""The HAProxy that runs: program, sockets, and the files it is started from."""

@@ -1,0 +1,249 @@
+"""HAProxy as a program and as a running master with workers: check, start command, reload, who serves.
+
+In: paths. Out: `ConfigCheckError`, `ReloadError`, or silence when all is well. Rules: HAProxy never gets this program's
+environment, which holds keys and passwords that `"$NAME"` in a configuration would read; a reload is judged by the
+master's own word, never assumed.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Iterable, Mapping
+from collections.abc import Set as AbstractSet
+from pathlib import Path
+from typing import Protocol
+
+from proxy.core.haproxy.replies import (
+    HaproxyVersion,
+    Processes,
+    Worker,
+    make_state_file,
+    parse_processes,
+    parse_reload_reply,
+    parse_version,
+    select_alerts,
+)
+from proxy.errors import ConfigCheckError, ReloadError, RuntimeApiError, SettingsError
+
+logger = logging.getLogger(__name__)
+
+CHECK_TIMEOUT_SECONDS = 60.0
+"""Longest a check may take; 10,000 virtual hosts take about 0.2 s."""
+RELOAD_TIMEOUT_SECONDS = 60.0
+"""Longest a reload may take: reading the configuration, and 2 s of trying where a port is taken."""
+START_TIMEOUT_SECONDS = 20.0
+"""Longest that a master which was started may take to answer: it reads the whole configuration first."""
+POLL_SECONDS = 0.02
+BACKGROUND_NICENESS = 10
+_INHERITED_VARIABLES = ("PATH", "LANG", "TZ")
+
+
+class CommandSocket(Protocol):
+    """The master CLI."""
+
+    def send(self, command: str, payload: str = "", *, timeout_seconds: float | None = None) -> str:
+        """Return the reply to one command; raise RuntimeApiError when there is none."""
+
+
+class HaproxyProgram:
+    """The HAProxy binary. Raises SettingsError when there is none of that name."""
+
+    def __init__(self, binary: str, environment: Mapping[str, str]) -> None:
+        found = shutil.which(binary, path=environment.get("PATH"))
+        if found is None:
+            raise SettingsError([f"no HAProxy program {binary!r} is found; install HAProxy or give its full path"])
+        self._path = str(Path(found).absolute())
+        self.environment = {name: environment[name] for name in _INHERITED_VARIABLES if name in environment}
+        """What HAProxy gets of this program's environment."""
+
+    def version(self) -> HaproxyVersion:
+        """Return the version on disk; raise SettingsError when the program does not run."""
+        try:
+            return parse_version(self._run("-v").stdout)
+        except (OSError, subprocess.TimeoutExpired, RuntimeApiError) as error:
+            raise SettingsError([f"HAProxy program {self._path} does not tell its version: {error}"]) from error
+
+    def check(self, config: Path, *, is_urgent: bool = True) -> None:
+        """Raise ConfigCheckError unless HAProxy would load `config`, which stands in the folder of its files.
+
+        One that is not urgent leaves the processor to everybody else.
+        """
+        try:
+            result = self._run("-c", *_place(config), niceness=0 if is_urgent else BACKGROUND_NICENESS)
+        except (OSError, subprocess.TimeoutExpired) as error:
+            raise ConfigCheckError([f"the check could not be run: {error}"]) from error
+        if result.returncode:
+            output = result.stdout + result.stderr
+            said = select_alerts(output) or tuple(output.strip().splitlines()[-1:])
+            raise ConfigCheckError(said or (f"the check ended with status {result.returncode} and said nothing",))
+
+    def master_command(self, config: Path, master_socket: Path) -> list[str]:
+        """Return the command of a master in the foreground, whatever a `daemon` line in `config` says (`-db`)."""
+        return [self._path, "-W", "-db", "-S", f"{master_socket},mode,600", *_place(config)]
+
+    def _run(self, *arguments: str, niceness: int = 0) -> subprocess.CompletedProcess[str]:
+        command = [self._path, *arguments]
+        with subprocess.Popen(
+            command,
+            env=self.environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            encoding="utf-8",
+            errors="replace",
+        ) as process:
+            if niceness:
+                os.setpriority(os.PRIO_PROCESS, process.pid, niceness)
+            try:
+                output, errors = process.communicate(timeout=CHECK_TIMEOUT_SECONDS)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                raise
+        return subprocess.CompletedProcess(command, process.returncode, output, errors)
+
+
+class HaproxyControl:
+    """The HAProxy that runs, seen through its master CLI. Whether it runs is the supervisor's care."""
+
+    def __init__(self, program: HaproxyProgram, master: CommandSocket, server_state: Path, start_mark: Path) -> None:
+        self._program = program
+        self._master = master
+        self._server_state = server_state
+        self._start_mark = start_mark
+
+    def check(self, config: Path, *, is_urgent: bool = True) -> None:
+        """Raise ConfigCheckError unless HAProxy would load `config`."""
+        self._program.check(config, is_urgent=is_urgent)
+
+    def is_running(self) -> bool:
+        """Whether a master and its worker answer; those being started (the file `start_mark` exists) are waited for.
+
+        Without waiting, files promoted while a master reads those before them would never be loaded.
+        """
+        deadline = time.monotonic() + START_TIMEOUT_SECONDS
+        while not self._serves():
+            if not self._start_mark.exists() or time.monotonic() > deadline:
+                return False
+            time.sleep(POLL_SECONDS)
+        return True
+
+    def running_version(self) -> HaproxyVersion:
+        """Return the version that runs, which need not be the one on disk; raise RuntimeApiError if none answers."""
+        return parse_version(self._master.send("show version"))
+
+    def has_runtime_backends(self) -> bool:
+        """Return whether new backends can be added at runtime; raise RuntimeApiError if no master answers."""
+        return self.running_version().has_runtime_backends
+
+    def find_taken_ports(self, ports: Iterable[int]) -> tuple[int, ...]:
+        """Return those of `ports` that another process listens on: see the function of that name."""
+        return find_taken_ports(ports)
+
+    def worker_pids(self) -> tuple[int, ...]:
+        """Return the processes of all workers, those that are finishing included; raise RuntimeApiError."""
+        processes = self._read_processes()
+        return tuple(worker.pid for worker in (*processes.workers, *processes.old_workers))
+
+    def old_workers(self) -> tuple[Worker, ...]:
+        """Return the workers that only finish their connections; raise RuntimeApiError."""
+        processes = self._read_processes()
+        return tuple(worker for worker in processes.old_workers if worker.pid != processes.serving_pid)
+
+    def reload(self, reweighed: AbstractSet[tuple[str, str]] = frozenset()) -> None:
+        """Have a new worker take over from the current files; health and weights of servers go with it.
+
+        Not the weights of those that are `reweighed`, as (backend, server): theirs stand in the files.
+        Raises ReloadError when it did not; the old worker serves on then. HAProxy stops accepting connections for some
+        2 s while it tries a port that is taken: see `find_taken_ports`.
+        """
+        try:
+            before = self._read_processes()
+            self._save_server_state(before, reweighed)
+            reply = parse_reload_reply(self._master.send("reload", timeout_seconds=RELOAD_TIMEOUT_SECONDS))
+        except RuntimeApiError as error:
+            raise ReloadError(f"HAProxy cannot be told to reload: {error}") from error
+        if reply is None:
+            self._wait_for_new_worker(before)
+        elif not reply.is_success:
+            raise ReloadError("; ".join(reply.alerts) or "HAProxy gives no reason; its own log may")
+        self._wait_until_it_serves()
+
+    def _serves(self) -> bool:
+        """Whether the worker answers through the master: then it has bound its own socket, too, which a busy machine may
+        see some time after the master's word [tried]."""
+        try:
+            return "Version:" in self._master.send(f"@!{self._read_processes().serving_pid} show info")
+        except RuntimeApiError:
+            return False
+
+    def _wait_until_it_serves(self) -> None:
+        deadline = time.monotonic() + RELOAD_TIMEOUT_SECONDS
+        while not self._serves():
+            if time.monotonic() > deadline:
+                raise ReloadError(f"HAProxy has not answered for {RELOAD_TIMEOUT_SECONDS:g} s since it reloaded")
+            time.sleep(POLL_SECONDS)
+
+    def _read_processes(self) -> Processes:
+        return parse_processes(self._master.send("show proc"))
+
+    def _save_server_state(self, processes: Processes, reweighed: AbstractSet[tuple[str, str]]) -> None:
+        """Write the file that the new worker reads health and weights from. Without one it starts with none."""
+        draft = self._server_state.with_suffix(".new")
+        try:
+            reply = self._master.send(f"@!{processes.serving_pid} show servers state")
+            with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
+                file.write(make_state_file(reply, reweighed))
+            draft.replace(self._server_state)
+        except (OSError, RuntimeApiError) as error:
+            logger.warning("health and weights of servers are lost in this reload: %s", error)
+            self._server_state.unlink(missing_ok=True)
+
+    def _wait_for_new_worker(self, before: Processes) -> None:
+        """Wait until the master has counted the reload. Up to 2.6 its CLI gives no verdict, and is away meanwhile."""
+        deadline = time.monotonic() + RELOAD_TIMEOUT_SECONDS
+        while time.monotonic() < deadline:
+            try:
+                now = self._read_processes()
+            except RuntimeApiError:
+                now = before
+            if now.reloads > before.reloads:
+                if now.failed_reloads:
+                    raise ReloadError("HAProxy did not load the new configuration; its own log above tells why")
+                return
+            time.sleep(POLL_SECONDS)
+        raise ReloadError(f"HAProxy has not answered for {RELOAD_TIMEOUT_SECONDS:g} s since it was told to reload")
+
+
+def find_taken_ports(ports: Iterable[int]) -> tuple[int, ...]:
+    """Return those of `ports` that another process listens on, so that HAProxy could not.
+
+    For ports that are new in a configuration: a check does not try them, and a reload that fails for one refuses
+    connections on all others for about 2 s [tried: 2.6 and 3.4]. Only "in use" counts: HAProxy may bind low ports where
+    this process may not.
+    """
+    return tuple(port for port in ports if _is_taken(port))
+
+
+def _is_taken(port: int) -> bool:
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("", port))
+        except OSError as error:
+            return error.errno == errno.EADDRINUSE
+    return False
+
+
+def _place(config: Path) -> tuple[str, ...]:
+    """Return the arguments that load `config` with names relative to its folder.
+
+    `default-path config` alone does not do: 2.6 reads the maps of `use_backend %[...]` after it has left that folder.
+    `-C` is repeated at each reload, so it follows a symlink that has been swapped [tried: 2.6 and 3.4].
+    """
+    return "-C", str(config.parent), "-f", str(config)

@@ -1,0 +1,264 @@
+"""The files HAProxy runs from, on disk: a whole set is replaced at once, and the last good one is never harmed.
+
+In: a set of files as relative name -> text. Out: folders `generations/<n>`, and the symlink `current` to the one in
+force. Rules: files are 0600 and folders 0700, for they hold keys; everything is on disk (fsync) before `current` points
+to it; a file that did not change is a hard link to the one before, so files are never written in place.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from io import FileIO
+from pathlib import Path, PurePosixPath
+from types import TracebackType
+from typing import Self
+
+from proxy.errors import StateError
+
+CONFIG_FILE = "haproxy.cfg"
+"""Also named in `core/haproxy/rendering`, whose import would cost the supervisor the memory of a template engine."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StateLayout:
+    """Where things are in the state folder. It is absolute, since HAProxy changes its working directory."""
+
+    folder: Path
+
+    def __post_init__(self) -> None:
+        if not self.folder.is_absolute():
+            raise StateError(f"the state folder must be an absolute path, not {str(self.folder)!r}")
+
+    @property
+    def current(self) -> Path:
+        """The set of files in force; does not exist before the first."""
+        return self.folder / "current"
+
+    @property
+    def config(self) -> Path:
+        """The configuration HAProxy is started with and reloads."""
+        return self.current / CONFIG_FILE
+
+    @property
+    def generations(self) -> Path:
+        """Every set of files that is kept, or is being written."""
+        return self.folder / "generations"
+
+    @property
+    def master_socket(self) -> Path:
+        """The master CLI."""
+        return self.folder / "master.sock"
+
+    @property
+    def runtime_socket(self) -> Path:
+        """The worker's runtime API."""
+        return self.folder / "haproxy.sock"
+
+    @property
+    def start_mark(self) -> Path:
+        """Exists from just before HAProxy is started until it has ended."""
+        return self.folder / "haproxy.started"
+
+    @property
+    def server_state(self) -> Path:
+        """Health and weights of servers, saved before a reload."""
+        return self.folder / "server-state"
+
+
+class StateLock:
+    """A lock file that one process holds until it releases it or ends. Raises StateError when another one has it."""
+
+    def __init__(self, layout: StateLayout, name: str) -> None:
+        try:
+            layout.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._file = FileIO(os.open(layout.folder / name, os.O_RDWR | os.O_CREAT, 0o600))
+        except OSError as error:
+            raise StateError(f"state folder {layout.folder} cannot be used: {error.strerror}") from error
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            self._file.close()
+            raise StateError(
+                f"another proxy runs with state folder {layout.folder}; stop it, or give this one another folder"
+            ) from error
+
+    def release(self) -> None:
+        """Let others have it."""
+        self._file.close()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Promotion:
+    """What a `promote` has replaced; None where nothing was in force."""
+
+    previous: Path | None
+
+
+class StateFiles:
+    """The one writer of a state folder; a second one is refused by StateError until this one is closed.
+
+    What a crash left behind is removed at the start. Every method raises StateError when the disk does not do its part,
+    and then `current` is as it was.
+    """
+
+    def __init__(self, layout: StateLayout) -> None:
+        self._layout = layout
+        self._lock = StateLock(layout, "controller.lock")
+        self._promotion: _Promotion | None = None
+        self._known: tuple[Path, Mapping[str, str]] | None = None
+        try:
+            layout.generations.mkdir(mode=0o700, exist_ok=True)
+            self._remove_others(self._current_generation())
+        except OSError as error:
+            self.close()
+            raise StateError(f"state folder {layout.folder} cannot be written: {error.strerror}") from error
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let another process use the folder."""
+        self._lock.release()
+
+    def read_current(self) -> Mapping[str, str] | None:
+        """Return the files in force; None when there are none, or they cannot be read in full."""
+        generation = self._current_generation()
+        if generation is None:
+            return None
+        try:
+            paths = sorted(path for path in generation.rglob("*") if path.is_file())
+            files = {str(path.relative_to(generation)): path.read_bytes().decode() for path in paths}
+        except (OSError, UnicodeDecodeError):
+            return None
+        return files if CONFIG_FILE in files else None
+
+    def write_candidate(self, files: Mapping[str, str]) -> Path:
+        """Write a set of files beside the current one and return its folder; nothing is left of it on failure."""
+        current, known = self._read_known()
+        candidate = self._layout.generations / str(self._highest_number() + 1)
+        try:
+            candidate.mkdir(mode=0o700)
+            for name, text in files.items():
+                target = candidate / _safe_name(name)
+                target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+                if not (current and known.get(name) == text and _link(current / name, target)):
+                    _write(target, text)
+            for folder in [candidate, *(path for path in candidate.rglob("*") if path.is_dir())]:
+                _sync_folder(folder)
+        except (OSError, StateError) as error:
+            shutil.rmtree(candidate, ignore_errors=True)
+            reason = error.strerror if isinstance(error, OSError) else error
+            raise StateError(f"files for HAProxy cannot be written to {self._layout.folder}: {reason}") from error
+        return candidate
+
+    def promote(self, candidate: Path) -> None:
+        """Make a candidate the current set; the one before is kept for `rollback`, older ones are removed."""
+        previous = self._current_generation()
+        self._point_current_to(candidate)
+        self._promotion = _Promotion(previous=previous)
+        self._remove_others(candidate, previous)
+
+    def rollback(self) -> None:
+        """Undo the last `promote`: the set before it is the current one again; none, if there was none."""
+        if self._promotion is None:
+            raise StateError("there is no earlier set of files to go back to")
+        previous = self._promotion.previous
+        if previous is not None:
+            self._point_current_to(previous)
+        else:
+            self._remove_current()
+        self._promotion = None
+        self._remove_others(previous)
+
+    def discard(self, candidate: Path) -> None:
+        """Remove a candidate that is not used."""
+        shutil.rmtree(candidate, ignore_errors=True)
+
+    def _current_generation(self) -> Path | None:
+        """Return the folder in force; None when there is none, or the symlink leads nowhere."""
+        try:
+            generation = self._layout.folder / self._layout.current.readlink()
+        except OSError:
+            return None
+        return generation if generation.is_dir() else None
+
+    def _read_known(self) -> tuple[Path | None, Mapping[str, str]]:
+        """Return the current folder and its texts, read once per generation."""
+        current = self._current_generation()
+        if current is None:
+            return None, {}
+        if self._known is None or self._known[0] != current:
+            self._known = current, self.read_current() or {}
+        return self._known
+
+    def _highest_number(self) -> int:
+        try:
+            names = [path.name for path in self._layout.generations.iterdir()]
+        except OSError as error:
+            raise StateError(f"{self._layout.generations} cannot be read: {error.strerror}") from error
+        return max((int(name) for name in names if name.isdigit()), default=0)
+
+    def _point_current_to(self, generation: Path) -> None:
+        """Swap the symlink in one step, by rename; it is relative, so that the state folder may be moved."""
+        draft = self._layout.folder / "current.new"
+        try:
+            draft.unlink(missing_ok=True)
+            draft.symlink_to(generation.relative_to(self._layout.folder))
+            draft.replace(self._layout.current)
+            _sync_folder(self._layout.generations)
+            _sync_folder(self._layout.folder)
+        except OSError as error:
+            raise StateError(f"{self._layout.current} cannot be changed: {error.strerror}") from error
+
+    def _remove_current(self) -> None:
+        try:
+            self._layout.current.unlink(missing_ok=True)
+        except OSError as error:
+            raise StateError(f"{self._layout.current} cannot be removed: {error.strerror}") from error
+
+    def _remove_others(self, *kept: Path | None) -> None:
+        """Remove all generations but these; what cannot be removed costs disk space only and is tried again later."""
+        with contextlib.suppress(OSError):
+            for path in self._layout.generations.iterdir():
+                if path not in kept:
+                    shutil.rmtree(path, ignore_errors=True)
+
+
+def _safe_name(name: str) -> str:
+    path = PurePosixPath(name)
+    if path.is_absolute() or ".." in path.parts or not path.parts:
+        raise StateError(f"{name!r} is not the name of a file in the state folder")
+    return name
+
+
+def _link(source: Path, target: Path) -> bool:
+    """Make `target` the same file as `source`; False where the file system cannot, or `source` is gone."""
+    try:
+        os.link(source, target)
+    except OSError:
+        return False
+    return True
+
+
+def _write(path: Path, text: str) -> None:
+    with FileIO(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        remaining = memoryview(text.encode())
+        while remaining:
+            remaining = remaining[file.write(remaining) :]
+        os.fsync(file)
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

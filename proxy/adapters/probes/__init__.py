@@ -1,0 +1,1 @@
+"""Asking containers whether they can answer."""

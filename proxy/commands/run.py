@@ -1,0 +1,53 @@
+"""The commands that stay: `run`, the supervisor with HAProxy and controller, and `control`, the controller alone."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import logging
+import os
+import sys
+from collections.abc import Mapping
+
+from proxy.adapters.haproxy.haproxy_process import HaproxyProgram
+from proxy.adapters.haproxy.state_files import StateLayout
+from proxy.commands.exit_codes import OK
+from proxy.commands.privileges import Identity, drop_root
+from proxy.core.containers.engine_address import docker_socket, engine_address
+from proxy.settings import Settings
+from proxy.settings.variables.all import unknown_variables
+from proxy.supervision.supervisor import Supervisor
+
+logger = logging.getLogger(__name__)
+
+INIT = ("tini", "-g", "--")
+"""What runs as the first process of the image, after root has been dropped: it reaps orphans."""
+
+
+def run(options: argparse.Namespace, settings: Settings, environment: Mapping[str, str]) -> int:
+    """Keep HAProxy and the controller running; return the exit code at the end."""
+    folder = settings.runtime.state_folder
+    if options.drop_root:
+        argv = [*INIT, sys.executable, "-m", "proxy", "run", *(("--mode", options.mode) if options.mode else ())]
+        if os.geteuid() == 0:
+            identity = Identity(settings.haproxy.user, settings.haproxy.group, docker_socket(environment))
+            drop_root(identity, settings, argv, environment)
+        os.execvp(argv[0], argv)
+    for warning in unknown_variables(environment):
+        logger.warning("%s", warning)
+    program = HaproxyProgram(settings.runtime.haproxy_binary, environment)
+    logger.info("HAProxy %s, state in %s", program.version(), folder)
+    controller = [sys.executable, "-m", "proxy", "control"]
+    stop_seconds = settings.runtime.stop_seconds
+    return Supervisor(program, StateLayout(folder=folder), controller, environment, stop_seconds).run()
+
+
+def control(options: argparse.Namespace, settings: Settings, environment: Mapping[str, str]) -> int:
+    """Run the controller until SIGTERM."""
+    del options
+    if not engine_address(environment).startswith("ssh://"):
+        # docker-py imports it wherever it is installed, for 8 MB; None stands for a module that is not (reference, import).
+        sys.modules.setdefault("paramiko", None)  # type: ignore[arg-type]
+    # The wiring brings in everything, which the supervisor must not carry (see cli.COMMANDS).
+    importlib.import_module("proxy.wiring").run_controller(settings, environment)
+    return OK

@@ -1,0 +1,133 @@
+"""The command `weight`: shows or changes which share of the visitors a service gets, while the proxy runs.
+
+In: a service and a weight. Out: the file that the controller reads, replaced, and a signal to look at it; the command
+returns once the controller has brought HAProxy up to date.
+"""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import os
+import signal
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from tabulate import tabulate
+
+from proxy.adapters.files.status_file import Status, read_status
+from proxy.adapters.files.weight_file import WEIGHT_FILE, read_weights, write_weights
+from proxy.commands.exit_codes import NO_ANSWER, OK, PROBLEMS, SETTINGS_WRONG
+from proxy.controller.observation import Observation
+from proxy.core.labels import simple_routing
+from proxy.core.labels.labels import ContainerSpec, parse_container, service_label
+from proxy.core.model.services import is_in_scope
+from proxy.grammar.values import DEFAULT_WEIGHT, parse_weight
+from proxy.settings import RoutingMode, Settings
+from proxy.wiring import make_sources, weight_label
+
+WAIT_SECONDS = 90.0
+POLL_SECONDS = 0.05
+DEFAULT = "default"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Services:
+    """What can be weighed: the weight of each service, None where no label gives one, and every name of a service."""
+
+    weights: Mapping[str, int | None]
+    names: Mapping[str, str]
+
+
+def weight(options: argparse.Namespace, settings: Settings, environment: Mapping[str, str]) -> int:
+    """Set the weight of a service and wait until it is in force; without arguments, list all weights."""
+    services = _read_services(settings, environment)
+    path = settings.runtime.state_folder / WEIGHT_FILE
+    kept = dict(read_weights(path))
+    if options.service is None:
+        print(tabulate(_rows(services, kept), headers=["service", "weight", "set by"], tablefmt="plain"))
+        return OK
+    if options.weight is None:
+        return _fail("name a weight, too: proxy weight SERVICE N, or proxy weight SERVICE default", SETTINGS_WRONG)
+    service = services.names.get(options.service)
+    if service is None:
+        return _fail(_unknown(options.service, services), PROBLEMS)
+    kept.pop(service, None)
+    try:
+        if options.weight != DEFAULT:
+            kept[service] = parse_weight(options.weight)
+    except ValueError as error:
+        return _fail(f"weight {options.weight!r} {error}, nor the word {DEFAULT!r}", SETTINGS_WRONG)
+    write_weights(path, kept)
+    return _wait_until_applied(settings.runtime.state_folder, f"{service}: weight {options.weight}")
+
+
+def _read_services(settings: Settings, environment: Mapping[str, str]) -> _Services:
+    world = Observation(make_sources(settings, environment))
+    containers = world.observe(is_resync=True).values()
+    weights: dict[str, int | None] = {}
+    names: dict[str, str] = {}
+    for container in containers:
+        if container is None or not is_in_scope(container, world.proxy(), settings.routing.scope):
+            continue
+        specs: tuple[ContainerSpec | None, ...]
+        if settings.routing.routing_mode is RoutingMode.SIMPLE:
+            specs, _ = simple_routing.parse_container(container, settings.routing.simple)
+        else:
+            specs = parse_container(container, allow_free_form=settings.routing.allow_extra_settings)[:1]
+        service = service_label(container)
+        for spec in filter(None, specs):
+            weights[service] = spec.settings.weight if weight_label(settings) in container.labels else None
+            names |= {spec.label: service, service: service}
+    return _Services(weights=weights, names=names)
+
+
+def _rows(services: _Services, kept: Mapping[str, int]) -> list[tuple[str, int, str]]:
+    def row(service: str, of_label: int | None) -> tuple[str, int, str]:
+        if service in kept:
+            return service, kept[service], "proxy weight"
+        return (service, DEFAULT_WEIGHT, DEFAULT) if of_label is None else (service, of_label, "label")
+
+    return [row(service, of_label) for service, of_label in sorted(services.weights.items())]
+
+
+def _unknown(name: str, services: _Services) -> str:
+    similar = difflib.get_close_matches(name, services.weights, n=3, cutoff=0.4) or sorted(services.weights)[:3]
+    hint = f"there are {', '.join(similar)}; `proxy weight` lists all" if similar else "no service is routed"
+    return f"there is no service {name!r}; {hint}"
+
+
+def _wait_until_applied(folder: Path, done: str) -> int:
+    """Wait for the end of a pass that began after this call; then the file has been read and applied."""
+    written = time.time()
+    before = read_status(folder)
+    if before is None or not _wake(before.pid):
+        return _fail(f"{done}; it is kept, but no controller runs here to apply it; start `proxy run`", NO_ANSWER)
+    deadline = time.monotonic() + WAIT_SECONDS
+    status: Status | None = before
+    while time.monotonic() < deadline:
+        status = read_status(folder)
+        if status and status.began >= written:
+            print(f"{done} ({status.sentence})")
+            return OK if status.is_success else PROBLEMS
+        time.sleep(POLL_SECONDS)
+    return _fail(f"{done}; it is kept, but the controller has not applied it in {WAIT_SECONDS:g} s; see its log", NO_ANSWER)
+
+
+def _wake(pid: int) -> bool:
+    """Have the controller look again; say whether there is one. Of another user's, it waits for the next pass."""
+    try:
+        os.kill(pid, signal.SIGUSR2)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _fail(message: str, code: int) -> int:
+    print(f"proxy: {message}", file=sys.stderr)
+    return code

@@ -1,0 +1,1 @@
+"""One pass and its loop: observe, decide, apply, report."""

@@ -1,0 +1,77 @@
+"""What people learn of a pass: a log line, problems when they come and when they go, and the status file."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Callable, Sequence
+
+from proxy.adapters.files.status_file import Status
+from proxy.controller.reconciler import Outcome
+from proxy.core.haproxy.plans import Unchanged
+from proxy.core.model.model import RoutingModel
+from proxy.errors import Problem
+
+logger = logging.getLogger(__name__)
+
+
+class Reporter:
+    """Reports each pass once; keeps which problems have been told of. `write_status` is given the status of each."""
+
+    def __init__(self, write_status: Callable[[Status], None]) -> None:
+        self._write_status = write_status
+        self._known: frozenset[Problem] = frozenset()
+        self._passes = 0
+        self._began = 0.0
+        self._forced = 0
+
+    def begin(self) -> None:
+        """Note that a pass begins."""
+        self._began = time.time()
+
+    def report(self, outcome: Outcome, reasons: Sequence[str], *, duration_ms: int, is_forced: bool) -> None:
+        """Log what a pass did and which problems came and went, and tell the status."""
+        self._passes += 1
+        self._forced += is_forced
+        self._report_problems(outcome.problems)
+        level = logging.INFO if not isinstance(outcome.plan, Unchanged) else logging.DEBUG
+        level = level if outcome.is_success else logging.ERROR
+        why = ", ".join(dict.fromkeys(reasons))
+        logger.log(level, "%s (because of: %s; %d services; %d ms)", outcome.sentence, why, outcome.services, duration_ms)
+        self._write(outcome.sentence, is_success=outcome.is_success, problems=outcome.problems)
+
+    def report_failure(self, sentence: str, *, is_forced: bool) -> None:
+        """Record a pass that ended in an error; what it logs is the caller's."""
+        self._passes += 1
+        self._forced += is_forced
+        self._write(sentence, is_success=False, problems=tuple(sorted(self._known)))
+
+    def _write(self, sentence: str, *, is_success: bool, problems: Sequence[Problem]) -> None:
+        self._write_status(
+            Status(
+                pid=os.getpid(),
+                passes=self._passes,
+                forced=self._forced,
+                sentence=sentence,
+                is_success=is_success,
+                problems=tuple(str(problem) for problem in problems),
+                began=self._began,
+            )
+        )
+
+    def _report_problems(self, problems: Sequence[Problem]) -> None:
+        current = frozenset(problems)
+        for problem in sorted(current - self._known):
+            logger.warning("problem: %s", problem)
+        for problem in sorted(self._known - current):
+            logger.info("problem is gone: %s", problem)
+        self._known = current
+
+
+def count(model: RoutingModel) -> str:
+    """Return how much a model holds, in words."""
+    servers = sum(len(backend.servers) for backend in model.backends)
+    servers += sum(len(listener.backend.servers) for listener in model.listeners)
+    routes = sum(len(frontend.routes) for frontend in model.frontends)
+    return f"{len(model.backends)} backends, {servers} servers, {routes} routes, {len(model.certificates)} certificates"

@@ -1,0 +1,54 @@
+"""At which address the proxy reaches a container (design, "Address of a server")."""
+
+from __future__ import annotations
+
+from proxy.core.containers.containers import Attachment, Container, ProxyContainer
+
+HOST_MODE = "host"
+LOOPBACK = "127.0.0.1"
+
+
+def choose_address(container: Container, proxy: ProxyContainer | None, preferred_network: str = "") -> str:
+    """Return the address at which the proxy reaches `container`.
+
+    A network that both share; among several `preferred_network`, else the first by name. A proxy on the host itself
+    reaches every local network. Raises ValueError with both sides' networks when there is no such address.
+    """
+    if container.address:
+        return container.address
+    on_host = proxy is None or proxy.network_mode == HOST_MODE
+    if container.network_mode == HOST_MODE:
+        return LOOPBACK if on_host else _gateway(proxy)
+    attachments = [attachment for attachment in container.networks if attachment.address]
+    if not on_host and proxy is not None:
+        shared = {attachment.network for attachment in proxy.networks}
+        attachments = [attachment for attachment in attachments if attachment.network in shared]
+    if not attachments:
+        raise ValueError(_no_address(container, proxy))
+    return _choose(attachments, container.project, preferred_network).address
+
+
+def _choose(attachments: list[Attachment], project: str, preferred: str) -> Attachment:
+    wanted = {preferred, f"{project}_{preferred}"}
+    return min(attachments, key=lambda attachment: (attachment.network not in wanted, attachment.network))
+
+
+def _gateway(proxy: ProxyContainer | None) -> str:
+    for attachment in proxy.networks if proxy else ():
+        if attachment.gateway:
+            return attachment.gateway
+    raise ValueError(
+        "uses the host's network, and the proxy's own networks have no gateway to reach the host by; "
+        "attach the proxy to a bridge network"
+    )
+
+
+def _no_address(container: Container, proxy: ProxyContainer | None) -> str:
+    theirs = ", ".join(sorted(attachment.network for attachment in container.networks)) or "no network"
+    if proxy is None or proxy.network_mode == HOST_MODE:
+        return f"has no address that the proxy's host can reach (it is on {theirs})"
+    ours = ", ".join(sorted(attachment.network for attachment in proxy.networks)) or "no network"
+    return (
+        f"shares no network with the proxy: it is on {theirs}, the proxy on {ours}; "
+        f"attach one of them to the other's network"
+    )

@@ -1,0 +1,245 @@
+"""Docker's JSON (Engine API, https://docs.docker.com/reference/api/engine/) as values. Nothing else knows its keys.
+
+In: documents of `GET /containers/json`, `GET /containers/{id}/json` and `GET /events`. Out: `Container`,
+`ProxyContainer`, `EngineEvent`. Engines differ in what they leave out or send as null, so every key may be missing.
+
+Only labels that can be ours are kept. A container parsed from the list equals the same one parsed from its inspection,
+but for two things the list does not say: the environment, and the ports of a container that has no network of its own
+(`has_foreign_network`).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+from proxy.core.containers.containers import Attachment, Container, ContainerPort, Health, ProxyContainer, State
+
+LABEL_PREFIX = "aliyun."
+COMPOSE_PROJECT = "com.docker.compose.project"
+COMPOSE_SERVICE = "com.docker.compose.service"
+STACK_NAMESPACE = "com.docker.stack.namespace"
+SWARM_SERVICE = "com.docker.swarm.service.name"
+
+_STATES = {"running": State.RUNNING, "paused": State.PAUSED}
+_LISTED_STATES = frozenset({"running", "paused", "restarting"})
+_HEALTH_IN_STATUS = re.compile(r"\((?:health: )?(starting|healthy|unhealthy)\)$")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineEvent:
+    """One event about one container. `detail` is what follows the action's colon ("health_status: healthy").
+
+    `time` is in seconds since the epoch, by the engine's clock; `signal` is what a `kill` has sent, as number or name.
+    `has_labels_of_ours` is false where the event shows that the container has none of the labels that routes are made of.
+    """
+
+    action: str
+    detail: str = ""
+    container_id: str
+    name: str
+    time: int = 0
+    signal: str = ""
+    has_labels_of_ours: bool = True
+
+    def __str__(self) -> str:
+        return f"container {self.name}: {self.action}" + (f" {self.detail}" if self.detail else "")
+
+
+def parse_listed(entry: Mapping[str, Any]) -> Container:
+    """Return the container that one entry of `GET /containers/json` describes."""
+    names = [name.removeprefix("/") for name in entry.get("Names") or ()]
+    # A container that others link to is also listed under each link's name, "/other/alias".
+    name = next((name for name in names if "/" not in name), entry["Id"][:12])
+    state = _parse_state(entry.get("State"))
+    return _add_common(
+        entry,
+        Container(
+            id=entry["Id"],
+            name=name,
+            created=int(entry.get("Created") or 0),
+            labels=entry.get("Labels") or {},
+            ports=_merge_ports(
+                (port["PrivatePort"], port.get("Type"), port.get("PublicPort")) for port in entry.get("Ports") or ()
+            ),
+            state=state,
+            health=_parse_listed_health(entry) if state is State.RUNNING else Health.NONE,
+        ),
+    )
+
+
+def parse_inspected(document: Mapping[str, Any]) -> Container:
+    """Return the container that `GET /containers/{id}/json` describes, with its environment."""
+    config = document.get("Config") or {}
+    state = _parse_state((document.get("State") or {}).get("Status"))
+    health = ((document.get("State") or {}).get("Health") or {}).get("Status")
+    return _add_common(
+        document,
+        Container(
+            id=document["Id"],
+            name=(document.get("Name") or "").removeprefix("/") or document["Id"][:12],
+            created=_parse_time(document.get("Created") or ""),
+            labels=config.get("Labels") or {},
+            environment=_parse_environment(config.get("Env") or ()),
+            ports=_parse_inspected_ports(document),
+            state=state,
+            health=_parse_health(health) if state is State.RUNNING else Health.NONE,
+        ),
+    )
+
+
+def parse_proxy(document: Mapping[str, Any]) -> ProxyContainer:
+    """Return the proxy's own container from its inspection."""
+    container = parse_inspected(document)
+    return ProxyContainer(
+        id=container.id,
+        project=container.project,
+        service=container.service,
+        networks=container.networks,
+        network_mode=container.network_mode,
+    )
+
+
+def parse_links(document: Mapping[str, Any]) -> Mapping[str, str]:
+    """Return, for each container that the inspected one links to (by name or id), the alias it gave it.
+
+    Links of the default bridge read "/webapp:/proxy/webapp"; those of other networks "shop-web-1:web". Compose writes
+    several of the latter for one container (its name, "web-1", "web"): the shortest counts, then the first by name.
+    """
+    links = list((document.get("HostConfig") or {}).get("Links") or ())
+    for endpoint in _networks_of(document).values():
+        links += (endpoint or {}).get("Links") or ()
+    aliases: dict[str, list[str]] = {}
+    for link in links:
+        target, _, alias = link.partition(":")
+        aliases.setdefault(target.removeprefix("/"), []).append(alias.rpartition("/")[2] or target.removeprefix("/"))
+    return {target: min(names, key=lambda name: (len(name), name)) for target, names in sorted(aliases.items())}
+
+
+def parse_event(document: Mapping[str, Any]) -> EngineEvent | None:
+    """Return the event of one document of `GET /events`; None where it is not about a container."""
+    actor = document.get("Actor") or {}
+    attributes = actor.get("Attributes") or {}
+    action, _, detail = str(document.get("Action") or "").partition(":")
+    seen = int(document.get("time") or 0)
+    if document.get("Type") == "container" and actor.get("ID"):
+        name = attributes.get("name") or actor["ID"][:12]
+        return EngineEvent(
+            action=action,
+            detail=detail.strip(),
+            container_id=actor["ID"],
+            name=name,
+            time=seen,
+            signal=attributes.get("signal") or "",
+            has_labels_of_ours=any(key.startswith(LABEL_PREFIX) for key in attributes),
+        )
+    if document.get("Type") == "network" and attributes.get("container"):
+        container_id = attributes["container"]
+        network = f"network {attributes.get('name', '')}".strip()
+        return EngineEvent(action=action, detail=network, container_id=container_id, name=container_id[:12], time=seen)
+    return None
+
+
+def parse_stop(document: Mapping[str, Any]) -> tuple[str, int]:
+    """Return the signal, number or name, that stops the inspected container, and how many seconds the engine then waits."""
+    config = document.get("Config") or {}
+    timeout = config.get("StopTimeout")
+    return config.get("StopSignal") or "SIGTERM", 10 if timeout is None else int(timeout)
+
+
+def is_listed(document: Mapping[str, Any]) -> bool:
+    """Say whether the list would show the inspected container, which leaves out those that have ended."""
+    return (document.get("State") or {}).get("Status") in _LISTED_STATES
+
+
+def has_foreign_network(container: Container) -> bool:
+    """Say whether the container uses the network of the host or of another container, so that the list has no ports."""
+    return container.network_mode == "host" or network_owner(container.network_mode) is not None
+
+
+def network_owner(network_mode: str) -> str | None:
+    """Return whose network a mode "container:<id or name>" borrows, else None."""
+    return network_mode.removeprefix("container:") if network_mode.startswith("container:") else None
+
+
+def _add_common(document: Mapping[str, Any], container: Container) -> Container:
+    """Return `container` with what both documents write alike and what follows from its labels."""
+    labels = container.labels
+    project, service = labels.get(COMPOSE_PROJECT, ""), labels.get(COMPOSE_SERVICE, "")
+    if not service:
+        project = labels.get(STACK_NAMESPACE, "")
+        service = labels.get(SWARM_SERVICE, "").removeprefix(f"{project}_" if project else "")
+    return replace(
+        container,
+        labels={key: value for key, value in labels.items() if key.startswith(LABEL_PREFIX)},
+        project=project,
+        service=service or container.name,
+        networks=_parse_networks(document),
+        network_mode=(document.get("HostConfig") or {}).get("NetworkMode") or "",
+    )
+
+
+def _parse_state(word: str | None) -> State:
+    return _STATES.get(word or "", State.STOPPED)
+
+
+def _parse_health(word: str | None) -> Health:
+    return Health(word) if word in set(Health) else Health.NONE
+
+
+def _parse_listed_health(entry: Mapping[str, Any]) -> Health:
+    if health := entry.get("Health"):  # since API 1.52
+        return _parse_health(health.get("Status"))
+    match = _HEALTH_IN_STATUS.search(entry.get("Status") or "")
+    return Health(match[1]) if match else Health.NONE
+
+
+def _networks_of(document: Mapping[str, Any]) -> Mapping[str, Any]:
+    return (document.get("NetworkSettings") or {}).get("Networks") or {}
+
+
+def _parse_networks(document: Mapping[str, Any]) -> tuple[Attachment, ...]:
+    return tuple(_parse_attachment(name, endpoint or {}) for name, endpoint in sorted(_networks_of(document).items()))
+
+
+def _parse_attachment(network: str, endpoint: Mapping[str, Any]) -> Attachment:
+    if address := endpoint.get("IPAddress"):
+        return Attachment(network=network, address=address, gateway=endpoint.get("Gateway") or "")
+    address = endpoint.get("GlobalIPv6Address") or ""
+    return Attachment(network=network, address=address, gateway=endpoint.get("IPv6Gateway") or "" if address else "")
+
+
+def _parse_inspected_ports(document: Mapping[str, Any]) -> tuple[ContainerPort, ...]:
+    mode = (document.get("HostConfig") or {}).get("NetworkMode") or ""
+    if mode == "host" or network_owner(mode) is not None:
+        exposed = (document.get("Config") or {}).get("ExposedPorts") or {}
+        bindings: dict[str, Any] = dict.fromkeys(exposed)
+    else:
+        bindings = (document.get("NetworkSettings") or {}).get("Ports") or {}
+    ports = []
+    for key, bound in bindings.items():
+        number, _, protocol = key.partition("/")
+        public = any((binding.get("HostPort") or "0") != "0" for binding in bound or ())
+        ports.append((number, protocol, public))
+    return _merge_ports(ports)
+
+
+def _merge_ports(ports: Iterable[tuple[int | str, str | None, object]]) -> tuple[ContainerPort, ...]:
+    """Return each TCP port once, sorted; the engine lists a port once per address that it is published on."""
+    published: dict[int, bool] = {}
+    for number, protocol, public in ports:
+        if (protocol or "tcp") == "tcp":
+            published[int(number)] = published.get(int(number), False) or bool(public)
+    return tuple(ContainerPort(number=number, published=public) for number, public in sorted(published.items()))
+
+
+def _parse_environment(variables: Iterable[str]) -> Mapping[str, str]:
+    return {name: value for name, sign, value in (variable.partition("=") for variable in variables) if name and sign}
+
+
+def _parse_time(text: str) -> int:
+    """Return whole seconds since the epoch, as the list gives them; 0 where the engine gave no time."""
+    return int(datetime.fromisoformat(text).replace(microsecond=0).timestamp()) if text else 0

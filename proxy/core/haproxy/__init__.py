@@ -1,0 +1,1 @@
+"""The model as files, commands and plans, and what HAProxy replies."""

@@ -1,0 +1,241 @@
+"""The model as text: haproxy.cfg, map files, certificate files and the list of certificates.
+
+In: `RoutingModel`, settings, a Jinja environment over `templates/`. Out: `DesiredState`. Templates are views: what they
+print is decided here and before. Equal models give byte-equal files.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from jinja2 import Environment
+
+from proxy.core.model.backends import PEERS, USERLIST
+from proxy.core.model.matching import Row
+from proxy.core.model.model import Backend, Frontend, RoutingModel, Server, ServerState
+from proxy.grammar.syntax import quote
+from proxy.secret import Secret
+from proxy.settings import ProxyMode, Settings
+
+CONFIG_FILE = "haproxy.cfg"
+CERTIFICATE_LIST = "certificates.list"
+CERTIFICATE_FOLDER = "certs"
+CA_FILE = "certs/ca/client-ca.pem"
+MAP_FOLDER = "maps"
+MAP_KINDS = ("hosts", "choices", "paths", "prefixes", "patterns", "wildcards")
+
+LOCAL_PEER = "this"
+"""The name of this HAProxy among its peers; without one it would be the name of the host, which need not be fit."""
+
+WEBSOCKET_TIMEOUT = "1h"
+"""How long a WebSocket may be silent where TIMEOUT does not tell (`tunnel`)."""
+
+RETRIES = ("retries 10", "retry-on conn-failure empty-response")
+"""A container closes its port at its stop signal, some milliseconds before HAProxy can know: whoever is sent there then is
+sent on to another, as often as it takes to find one that lives. Requests that are not safe to repeat are not."""
+
+SMALL_BUFFER_BYTES = 4096
+"""Where HAProxy >= 3.4 keeps a request that it may have to send again, if it fits: keeping it in a whole buffer (16 KB)
+costs a sixth of the throughput (docs/benchmarks.md)."""
+
+MAX_RELOADS_OF_A_WORKER = 50
+"""How many reloads an old worker may outlive: bounds their number where `hard-stop-after` bounds their time."""
+
+_HTTP_ONLY_OPTIONS = ("accept-invalid-http", "checkcache", "forwardfor", "h1-", "http", "originalto", "persist")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DesiredState:
+    """Every file HAProxy is to run from (name relative to the state's folder -> text) and the model they print.
+
+    The files hold keys and passwords: they go to files of mode 0600 and nowhere else.
+    """
+
+    model: RoutingModel
+    files: Mapping[str, str] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Paths:
+    """Where HAProxy finds what does not change with the configuration."""
+
+    runtime_socket: Path
+    server_state: Path
+
+    @property
+    def peers_socket(self) -> Path:
+        """Where an old worker finds the new one to hand its sessions to."""
+        return self.runtime_socket.with_name("peers.sock")
+
+
+class Renderer:
+    """Renders models; keeps the text of backends that have not changed."""
+
+    def __init__(self, environment: Environment, settings: Settings, paths: Paths) -> None:
+        self._environment = environment
+        self._backend = environment.get_template("backend.cfg.j2")
+        self._settings = settings
+        self._paths = paths
+        self._backend_texts: dict[str, tuple[Backend, str]] = {}
+
+    def render(self, model: RoutingModel) -> DesiredState:
+        """Return everything that HAProxy needs to run `model`."""
+        files = {CONFIG_FILE: self.render_config(model, show_secrets=True)}
+        for frontend in model.frontends:
+            if frontend.mode is not ProxyMode.TCP:
+                files.update(render_maps(frontend))
+        if model.certificates:
+            files[CERTIFICATE_LIST] = "".join(f"{CERTIFICATE_FOLDER}/{stored.name}\n" for stored in model.certificates)
+        for stored in model.certificates:
+            files[f"{CERTIFICATE_FOLDER}/{stored.name}"] = stored.certificate.pem.reveal()
+        ca_certificate = self._settings.tls.ca_certificate
+        if ca_certificate and not self._settings.tls.ca_file:
+            files[CA_FILE] = ca_certificate.reveal()
+        return DesiredState(model=model, files=files)
+
+    def render_config(self, model: RoutingModel, *, show_secrets: bool) -> str:
+        """Return haproxy.cfg; with `show_secrets` false, passwords are printed as `***`.
+
+        Templates that were changed since the last time are read again.
+        """
+        backend_template = self._environment.get_template("backend.cfg.j2")
+        if backend_template is not self._backend:
+            self._backend, self._backend_texts = backend_template, {}
+        head = self._environment.get_template("haproxy.cfg.j2").render(
+            settings=self._settings,
+            paths=self._paths,
+            model=model,
+            routing=self._settings.routing,
+            tls_bind=self._tls_bind(model),
+            small_buffer_bytes=self._small_buffer_bytes(),
+            logs=_log_targets(self._settings.haproxy.log_target),
+            defaults={mode: self._default_lines(mode) for mode in (ProxyMode.HTTP, ProxyMode.TCP)},
+            profiles=_profiles(model),
+            userlist=USERLIST,
+            peers=PEERS,
+            local_peer=LOCAL_PEER,
+            has_stick_tables=_has_stick_tables(model),
+            frontend_lines=self._frontend_lines,
+            max_reloads=MAX_RELOADS_OF_A_WORKER,
+            map_file=map_file,
+            quote=quote,
+            secret=lambda secret: _show(secret, show_secrets=show_secrets),
+            server_line=server_line,
+        )
+        return head + "".join(self._backend_text(backend) for backend in model.backends)
+
+    def _backend_text(self, backend: Backend) -> str:
+        known, text = self._backend_texts.get(backend.name, (None, ""))
+        if known != backend:
+            text = self._backend.render(backend=backend, server_line=server_line)
+            self._backend_texts[backend.name] = (backend, text)
+        return text
+
+    def _tls_bind(self, model: RoutingModel) -> str:
+        if not model.certificates:
+            return ""
+        tls = self._settings.tls
+        words = ["ssl", "crt-list", CERTIFICATE_LIST]
+        if tls.ca_file or tls.ca_certificate:
+            words += ["ca-file", quote(str(tls.ca_file or CA_FILE)), "verify", "required"]
+        return " ".join(words)
+
+    def _small_buffer_bytes(self) -> int | None:
+        """None where the operator sets the size of buffers: a small one may not be larger than the others."""
+        lines = self._settings.haproxy.extra_global_settings
+        return None if any(line.startswith("tune.bufsize") for line in lines) else SMALL_BUFFER_BYTES
+
+    def _frontend_lines(self, port: int, *, chooses_backend: bool) -> Sequence[str]:
+        """The operator's lines of a frontend: those that choose a backend, or the others.
+
+        HAProxy warns of every `http-request` line below a `use_backend` line, for they are not processed in that order.
+        """
+        lines = self._settings.routing.extra_frontend_settings.get(port, ())
+        return [line for line in lines if line.startswith("use_backend ") == chooses_backend]
+
+    def _default_lines(self, mode: ProxyMode) -> Sequence[str]:
+        haproxy = self._settings.haproxy
+        own = ["log global", *(f"option {_eager(option)}" for option in haproxy.options)]
+        own += [f"timeout {timeout}" for timeout in haproxy.timeouts]
+        if mode is ProxyMode.HTTP:
+            own += RETRIES
+        # Not in TCP mode, where it would outrank `client` and `server` (manual, `timeout tunnel`).
+        if mode is ProxyMode.HTTP and not any(timeout.startswith("tunnel ") for timeout in haproxy.timeouts):
+            own.append(f"timeout tunnel {WEBSOCKET_TIMEOUT}")
+        lines = list(dict.fromkeys([*own, *haproxy.extra_default_settings]))
+        return lines if mode is ProxyMode.HTTP else [line for line in map(_for_tcp, lines) if line]
+
+
+def map_file(port: int, kind: str) -> str:
+    """Return the name of one of a frontend's map files, as the configuration and the runtime API know it."""
+    return f"{MAP_FOLDER}/{port}-{kind}.map"
+
+
+def render_maps(frontend: Frontend) -> dict[str, str]:
+    """Return the map files of a frontend by name; every kind is there, empty ones too, so that rows can come at runtime."""
+    return {map_file(frontend.port, kind): _rows(getattr(frontend.tables, kind)) for kind in MAP_KINDS}
+
+
+def server_line(server: Server) -> str:
+    """Return the `server` line of the configuration."""
+    disabled = " disabled" if server.state is ServerState.MAINT else ""
+    return f"server {server.name} {' '.join(server_words(server))}{disabled}"
+
+
+def server_words(server: Server) -> list[str]:
+    """Return what follows a server's name, in the configuration and in `add server` of the runtime API alike."""
+    words = [_address(server)]
+    if server.cookie:
+        words += ["cookie", server.cookie]
+    if server.weight is not None:
+        words += ["weight", str(server.weight)]
+    if server.is_backup:
+        words.append("backup")
+    return [*words, *server.options.split()]
+
+
+def _address(server: Server) -> str:
+    return f"[{server.address}]:{server.port}" if ":" in server.address else f"{server.address}:{server.port}"
+
+
+def _rows(rows: Sequence[Row]) -> str:
+    return "".join(f"{key} {value}\n" for key, value in rows)
+
+
+def _has_stick_tables(model: RoutingModel) -> bool:
+    """Whether there is anything to hand over: with a peers section a worker takes 5 s longer to stop [tried, 3.4]."""
+    backends = (*model.backends, *(listener.backend for listener in model.listeners))
+    return any(line.startswith("stick-table ") for backend in backends for line in backend.lines)
+
+
+def _profiles(model: RoutingModel) -> Sequence[tuple[str, Sequence[str]]]:
+    """(header, lines) of each profile, by name; a profile builds on the defaults of its mode."""
+    profiles = {backend.profile for backend in model.backends} | ({model.plain_profile} if model.plain_profile else set())
+    return [(f"{profile.name} from {profile.mode}", profile.lines) for profile in sorted(profiles, key=lambda p: p.name)]
+
+
+def _log_targets(target: str) -> Sequence[str]:
+    if target == "stdout":
+        return ["stdout format raw local0"]
+    return [f"{target} local0", f"{target} local1 notice"]
+
+
+def _eager(option: str) -> str:
+    """A refused connection tries another server at once; by default HAProxy asks the same one for seconds first."""
+    return "redispatch 1" if option == "redispatch" else option
+
+
+def _for_tcp(line: str) -> str:
+    """The line as `defaults` of TCP proxies take it: without what only HTTP knows, which HAProxy would warn of."""
+    words = line.split()
+    if words[:2] == ["option", "httplog"]:
+        return "option tcplog"
+    if words[0] == "option" and words[1].startswith(_HTTP_ONLY_OPTIONS):
+        return ""
+    return line
+
+
+def _show(secret: Secret, *, show_secrets: bool) -> str:
+    return quote(secret.reveal()) if show_secrets else "***"

@@ -1,0 +1,247 @@
+"""Can the running HAProxy be brought to the new model by runtime commands, and by which; else, why it takes a reload.
+
+In: a `ModelChange`, what the running HAProxy can do and has loaded, what is still being removed. Out: a `Plan`. Order
+matters: what is to answer is there before any map row leads to it, and rows are gone before what they led to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, field
+
+from proxy.core.haproxy import runtime_commands as runtime
+from proxy.core.haproxy.plans import Plan, Reload, RuntimeUpdate, Unchanged
+from proxy.core.haproxy.rendering import CERTIFICATE_FOLDER, CERTIFICATE_LIST, map_file
+from proxy.core.haproxy.runtime_commands import Action, ReplaceMap
+from proxy.core.model.matching import IN_ORDER, UNORDERED_KINDS
+from proxy.core.model.model import Backend, RoutingModel, Server, StoredCertificate, TcpListener
+from proxy.core.model.model_change import ModelChange
+from proxy.core.model.port_routes import RowChanges
+from proxy.grammar.syntax import BackendName
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loaded:
+    """What the running HAProxy has from its last start or reload, and can do."""
+
+    profiles: frozenset[str] = frozenset()
+    has_runtime_backends: bool = False
+
+
+@dataclass(slots=True, kw_only=True)
+class _Draft:
+    """Commands by the moment at which they are due, and what the running HAProxy has besides the model before."""
+
+    loaded: Loaded
+    leaving: AbstractSet[tuple[str, str]]
+    leaving_backends: Mapping[str, Backend]
+    reasons: list[str] = field(default_factory=list)
+    changes: list[str] = field(default_factory=list)
+    prepare: list[Action] = field(default_factory=list)
+    switch: list[Action] = field(default_factory=list)
+    retire: list[Action] = field(default_factory=list)
+    servers: list[tuple[str, str]] = field(default_factory=list)
+    backends: list[Backend] = field(default_factory=list)
+    servers_returning: list[tuple[str, str]] = field(default_factory=list)
+    servers_reweighed: list[tuple[str, str]] = field(default_factory=list)
+    backends_returning: list[str] = field(default_factory=list)
+
+
+def make_runtime_plan(
+    change: ModelChange, loaded: Loaded, *, leaving: AbstractSet[tuple[str, str]], leaving_backends: Mapping[str, Backend]
+) -> Plan:
+    """Return the plan for `change`.
+
+    `leaving` are (backend, server) that HAProxy still has because connections are attached; so for `leaving_backends`.
+    """
+    if not change:
+        return Unchanged()
+    if change.is_everything:
+        return Reload(("TLS termination begins or ends",))
+    draft = _Draft(loaded=loaded, leaving=leaving, leaving_backends=leaving_backends)
+    draft.reasons += _shape_reasons(change)
+    for port, (before, after) in sorted(change.listeners.items()):
+        _plan_listener(draft, port, before, after)
+    for name, (old, new) in sorted(change.backends.items(), key=_followers_last):
+        _plan_backend(draft, name, old, new)
+    _plan_certificates(draft, *change.certificates)
+    for port, changes in sorted(change.rows.items()):
+        draft.switch += _switch_rows(port, changes)
+    if draft.reasons:
+        return Reload(tuple(draft.reasons))
+    return RuntimeUpdate(
+        stages=(tuple(draft.prepare), tuple(draft.switch), tuple(draft.retire)),
+        changes=tuple(draft.changes or ["routes"]),
+        servers_leaving=tuple(draft.servers),
+        backends_leaving=tuple(draft.backends),
+        servers_returning=tuple(draft.servers_returning),
+        servers_reweighed=tuple(draft.servers_reweighed),
+        backends_returning=tuple(draft.backends_returning),
+    )
+
+
+def _switch_rows(port: int, changes: RowChanges) -> Iterator[Action]:
+    """Yield commands in such an order that no request meets a row without what it leads to (see `matching`).
+
+    What is looked up last comes first, and what was there before goes last. Which hosts are tried in order (`~`) is said
+    after their patterns are there, and which are no more before they go.
+    """
+    kinds = [kind for kind in reversed(UNORDERED_KINDS) if kind in changes.rows]
+    for kind in kinds:
+        others = ((key, values) for key, values in changes.rows[kind].items() if values[1] not in (None, IN_ORDER))
+        yield from runtime.change_rows(map_file(port, kind), others)
+    for kind, ordered in changes.ordered.items():
+        yield ReplaceMap(file=map_file(port, kind), rows=ordered)
+    for kind in kinds:
+        tried = ((key, values) for key, values in changes.rows[kind].items() if values[1] == IN_ORDER)
+        yield from runtime.change_rows(map_file(port, kind), tried)
+    for kind in reversed(kinds):
+        gone = ((key, values) for key, values in changes.rows[kind].items() if values[1] is None)
+        yield from runtime.change_rows(map_file(port, kind), gone)
+
+
+def _followers_last(item: tuple[BackendName, tuple[Backend | None, Backend | None]]) -> tuple[bool, str]:
+    """Sort key of backends: a server that is to `track` another can be added only once that one is there."""
+    name, (_, after) = item
+    return any(server.options.startswith("track ") for server in (after.servers if after else ())), name
+
+
+def profiles_of(model: RoutingModel) -> frozenset[str]:
+    """Return the names of the profiles that stand in the configuration of `model`."""
+    plain = {model.plain_profile.name} if model.plain_profile else set()
+    return frozenset(plain | {backend.profile.name for backend in model.backends})
+
+
+def _shape_reasons(change: ModelChange) -> Iterator[str]:
+    before, after = ({shape.port: shape for shape in shapes} for shapes in change.shapes)
+    for port in sorted({*before, *after}):
+        if port not in before:
+            yield f"new listening port {port}"
+        elif port not in after:
+            yield f"port {port} is listened on no more"
+        elif before[port] != after[port]:
+            yield f"port {port} changes its settings"
+
+
+def _plan_listener(draft: _Draft, port: int, before: TcpListener | None, after: TcpListener | None) -> None:
+    if before is None:
+        draft.reasons.append(f"new TCP port {port}")
+    elif after is None:
+        draft.reasons.append(f"TCP port {port} is listened on no more")
+    elif (before.is_tls, before.backend.lines) != (after.is_tls, after.backend.lines):
+        draft.reasons.append(f"TCP port {port} changes its settings")
+    else:
+        _plan_servers(draft, before.backend, after.backend)
+
+
+def _plan_backend(draft: _Draft, name: BackendName, before: Backend | None, after: Backend | None) -> None:
+    if before and after and _settings(before) != _settings(after):
+        draft.reasons.append(f"backend {name} changes its settings")
+    elif before and after:
+        _plan_servers(draft, before, after)
+    elif not draft.loaded.has_runtime_backends:
+        draft.reasons.append(f"{'new' if after else 'removed'} backend {name}, which this HAProxy takes by a reload only")
+    elif after:
+        _plan_new_backend(draft, after)
+    elif before:
+        draft.changes.append(f"removed backend {name}")
+        draft.retire.append(runtime.unpublish_backend(name))
+        _retire_servers(draft, name, before.servers)
+        draft.backends.append(before)
+
+
+def _plan_new_backend(draft: _Draft, backend: Backend) -> None:
+    name = backend.name
+    leftover = draft.leaving_backends.get(name)
+    if backend.lines:
+        draft.reasons.append(f"new backend {name} has settings that only a reload can give it")
+    elif backend.profile.name not in draft.loaded.profiles:
+        draft.reasons.append(f"new backend {name} has settings that no other has")
+    elif leftover and _settings(leftover) != _settings(backend):
+        draft.reasons.append(f"backend {name} comes back with other settings before it is gone")
+    else:
+        draft.changes.append(f"new backend {name}")
+        if leftover:
+            draft.backends_returning.append(name)
+        else:
+            draft.prepare.append(runtime.add_backend(name, backend.profile.name))
+        for server in backend.servers:
+            _add_server(draft, name, server)
+        draft.prepare.append(runtime.publish_backend(name))
+
+
+def _plan_servers(draft: _Draft, before: Backend, after: Backend) -> None:
+    name = after.name
+    old = {server.name: server for server in before.servers}
+    new = {server.name: server for server in after.servers}
+    for server in after.servers:
+        known = old.get(server.name)
+        if known is None:
+            draft.changes.append(f"new server {name}/{server.name}")
+            _add_server(draft, name, server)
+        elif _fixed(known) != _fixed(server):
+            draft.reasons.append(f"server {name}/{server.name} changes its settings")
+        else:
+            changes = list(_change_server(name, known, server))
+            draft.servers_reweighed += [(name, server.name)] if known.weight != server.weight else []
+            draft.switch += changes
+            draft.changes += [f"server {name}/{server.name}: {server.reason or server.state}"] if changes else []
+    gone = [server for server in before.servers if server.name not in new]
+    draft.changes += [f"removed server {name}/{server.name}" for server in gone]
+    _retire_servers(draft, name, gone)
+
+
+def _add_server(draft: _Draft, backend: str, server: Server) -> None:
+    if (backend, server.name) not in draft.leaving:
+        draft.prepare += runtime.add_server(backend, server)
+        return
+    draft.servers_returning.append((backend, server.name))
+    draft.servers_reweighed.append((backend, server.name))
+    draft.prepare += [
+        runtime.set_server_address(backend, server),
+        runtime.set_server_weight(backend, server),
+        runtime.set_server_state(backend, server),
+    ]
+
+
+def _change_server(backend: str, before: Server, after: Server) -> Iterator[Action]:
+    if (before.address, before.port) != (after.address, after.port):
+        yield runtime.set_server_address(backend, after)
+    if before.weight != after.weight:
+        yield runtime.set_server_weight(backend, after)
+    if before.state != after.state:
+        yield runtime.set_server_state(backend, after)
+
+
+def _retire_servers(draft: _Draft, backend: str, servers: Sequence[Server]) -> None:
+    draft.retire += [runtime.stop_server(backend, server.name) for server in servers]
+    draft.servers += [(backend, server.name) for server in servers]
+
+
+def _plan_certificates(draft: _Draft, before: tuple[StoredCertificate, ...], after: tuple[StoredCertificate, ...]) -> None:
+    if before == after:
+        return
+    old = {stored.name: stored.certificate for stored in before}
+    new = {stored.name: stored.certificate for stored in after}
+    for name, certificate in new.items():
+        file = f"{CERTIFICATE_FOLDER}/{name}"
+        if name not in old:
+            draft.changes.append(f"new certificate {name}")
+            draft.prepare += runtime.put_certificate(file, certificate.pem, is_new=True)
+            draft.prepare.append(runtime.list_certificate(CERTIFICATE_LIST, file))
+        elif old[name] != certificate:
+            draft.changes.append(f"renewed certificate {name}")
+            draft.prepare += runtime.put_certificate(file, certificate.pem, is_new=False)
+    for name in old.keys() - new.keys():
+        draft.changes.append(f"removed certificate {name}")
+        draft.retire += runtime.unlist_certificate(CERTIFICATE_LIST, f"{CERTIFICATE_FOLDER}/{name}")
+
+
+def _settings(backend: Backend) -> tuple[object, ...]:
+    return backend.mode, backend.profile, backend.lines
+
+
+def _fixed(server: Server) -> tuple[object, ...]:
+    """What of a server no command can change."""
+    return server.cookie, server.options, server.is_backup

@@ -1,0 +1,383 @@
+"""The label grammar of custom routing (`aliyun.proxy.*`), as one table: name, parser, meaning.
+
+In: a `Container`. Out: `ContainerSpec`, what the container asks for, or the `Problem`s for which it is left out. A linked
+container may use the same names as environment variables; a label wins over a variable (spec 1.1, 1.3). The README's
+table is written from `LABELS`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from proxy.core.containers.containers import Container
+from proxy.core.containers.links import service_of_alias
+from proxy.errors import Problem, shorten
+from proxy.grammar import values as values
+from proxy.grammar.certificates import Certificate, parse_certificate
+from proxy.grammar.virtual_host import VirtualHost, parse_virtual_hosts
+
+PREFIX = "aliyun.proxy."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TcpPort:
+    """A port that is balanced in TCP mode; with `tls` the proxy terminates TLS on it."""
+
+    number: int
+    tls: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BackendSettings:
+    """What a service's labels say about its backend; None or empty where they are silent.
+
+    Lines are complete HAProxy lines, already safe and in today's spelling.
+    """
+
+    balance: str | None = None
+    cookie: str | None = None
+    session_lines: tuple[str, ...] = ()
+    certificates: tuple[Certificate, ...] = ()
+    default_certificates: tuple[Certificate, ...] = ()
+    force_ssl: bool = False
+    hsts_max_age: int | None = None
+    compression_types: tuple[str, ...] = ()
+    health_check: str | None = None
+    http_check_lines: tuple[str, ...] = ()
+    options: tuple[str, ...] = ()
+    extra_route_settings: str | None = None
+    extra_lines: tuple[str, ...] = ()
+    exclude_basic_auth: bool = False
+    is_backup: bool = False
+    weight: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContainerSpec:
+    """What one container asks for. `ports` are those that get HTTP traffic, in numeric order.
+
+    In simple routing each routed port is a service of its own, told by `part`; `redirected_domains` are those of its
+    virtual hosts whose visitors are sent to https where the balancer in front says that they came over http.
+    """
+
+    container: Container
+    project: str
+    service: str
+    part: str = ""
+    virtual_hosts: tuple[VirtualHost, ...] = ()
+    virtual_host_text: str = ""
+    weight: int = 0
+    ports: tuple[int, ...] = ()
+    tcp_ports: tuple[TcpPort, ...] = ()
+    network: str = ""
+    settings: BackendSettings = dataclasses.field(default_factory=BackendSettings)
+    waiting_ports: frozenset[int] = frozenset()
+    """Ports on which the container has not accepted a connection since it started (see `readiness`)."""
+    redirected_domains: frozenset[str] = frozenset()
+
+    @property
+    def label(self) -> str:
+        """`project:service[:part]`, without the project where there is none; no two services share it."""
+        return ":".join(filter(None, (self.project, self.service, self.part)))
+
+
+PLAIN_SETTINGS = BackendSettings()
+"""Those of a service that asks for nothing but its routes."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Label:
+    """One row of the grammar. `parse` raises ValueError with the reason; `is_secret` values are never shown."""
+
+    name: str
+    parse: Callable[[str], Any]
+    help: str
+    help_zh: str
+    example: str = ""
+    default: str = ""
+    is_free_form: bool = False
+    is_secret: bool = False
+
+
+LABELS: tuple[Label, ...] = (
+    Label(
+        name="VIRTUAL_HOST",
+        parse=parse_virtual_hosts,
+        help="comma list of `[scheme://]domain[:port][/path]`; scheme `http`, `https`, `ws` or `wss`; `*` is any text",
+        help_zh="以逗号分隔的 `[scheme://]domain[:port][/path]`；协议可为 `http`、`https`、`ws`、`wss`；`*` 为通配符",
+        example="https://shop.example.com/cart",
+    ),
+    Label(
+        name="VIRTUAL_HOST_WEIGHT",
+        parse=values.parse_integer,
+        help="integer; entries of a higher weight are matched first",
+        help_zh="整数；权重越高越先匹配",
+        default="0",
+    ),
+    Label(
+        name="required",
+        parse=values.parse_boolean,
+        help="`true`: join even with no virtual host, as the default backend",
+        help_zh="`true`：没有虚拟主机也加入，作为默认后端",
+        default="false",
+    ),
+    Label(
+        name="TCP_PORTS",
+        parse=values.parse_tcp_ports,
+        help="comma list of ports balanced in TCP mode; `/ssl` behind a port terminates TLS on it",
+        help_zh="以 TCP 模式负载均衡的端口，逗号分隔；端口后加 `/ssl` 表示由代理终结 TLS",
+        example="9000, 2222/ssl",
+    ),
+    Label(
+        name="EXCLUDE_PORTS",
+        parse=values.parse_ports,
+        help="comma list of exposed ports that are not routed",
+        help_zh="不参与路由的端口，逗号分隔",
+        example="3306, 3307",
+    ),
+    Label(
+        name="BALANCE",
+        parse=values.parse_balance,
+        help="balancing algorithm of this service",
+        help_zh="该服务的负载均衡算法",
+        example="source",
+    ),
+    Label(
+        name="COOKIE",
+        parse=values.parse_cookie,
+        help="sticky cookie; its value is the container's id",
+        help_zh="会话保持 cookie，其值为容器 ID",
+        example="SRV insert indirect nocache",
+    ),
+    Label(
+        name="APPSESSION",
+        parse=values.parse_appsession,
+        help="stickiness on the application's own cookie",
+        help_zh="基于应用自身 cookie 的会话保持",
+        example="JSESSIONID len 52 timeout 3h",
+    ),
+    Label(
+        name="SSL_CERT",
+        parse=parse_certificate,
+        help="one-line PEM of this service: private key, then certificate chain, newlines written as `\\n`",
+        help_zh="该服务的单行 PEM：先私钥，后证书链，换行写作 `\\n`",
+        is_secret=True,
+    ),
+    Label(
+        name="DEFAULT_SSL_CERT",
+        parse=parse_certificate,
+        help="the same; also served when no SNI matches",
+        help_zh="同上；没有 SNI 匹配时也使用它",
+        is_secret=True,
+    ),
+    Label(
+        name="FORCE_SSL",
+        parse=values.parse_flag,
+        help="any value: redirect http to https (301) when TLS is on",
+        help_zh="任意值：启用 TLS 时将 http 重定向到 https（301）",
+    ),
+    Label(
+        name="HSTS_MAX_AGE",
+        parse=values.parse_seconds,
+        help="seconds; adds `Strict-Transport-Security` to answers over TLS",
+        help_zh="秒数；在 TLS 应答中加入 `Strict-Transport-Security`",
+        example="31536000",
+    ),
+    Label(
+        name="GZIP_COMPRESSION_TYPE",
+        parse=values.parse_words,
+        help="MIME types to compress",
+        help_zh="需要压缩的 MIME 类型",
+        example="text/html text/plain text/css",
+    ),
+    Label(
+        name="HEALTH_CHECK",
+        parse=values.parse_line,
+        help="health check of the server lines",
+        help_zh="后端服务器的健康检查",
+        example="check inter 2000 rise 2 fall 3",
+        is_free_form=True,
+    ),
+    Label(
+        name="HTTP_CHECK",
+        parse=values.parse_http_check,
+        help="HTTP health check; the old form is accepted",
+        help_zh="HTTP 健康检查；接受旧写法",
+        example="OPTIONS * HTTP/1.1\\r\\nHost:\\ www",
+    ),
+    Label(
+        name="OPTION",
+        parse=values.parse_options,
+        help="comma list of `option` lines; wins over the proxy's `OPTION`",
+        help_zh="`option` 行，逗号分隔；优先于代理的 `OPTION`",
+        example="httpclose, redispatch",
+        is_free_form=True,
+    ),
+    Label(
+        name="EXTRA_ROUTE_SETTINGS",
+        parse=values.parse_line,
+        help="text appended to the server lines",
+        help_zh="附加到每个后端服务器行之后",
+        example="send-proxy",
+        is_free_form=True,
+    ),
+    Label(
+        name="EXTRA_SETTINGS",
+        parse=values.parse_lines,
+        help="comma list of lines for the backend, or the TCP listener",
+        help_zh="附加到后端（或 TCP 监听）的配置行，逗号分隔",
+        example="balance source",
+        is_free_form=True,
+    ),
+    Label(
+        name="EXCLUDE_BASIC_AUTH",
+        parse=values.parse_flag,
+        help="any value: no basic authentication for this service",
+        help_zh="任意值：该服务不做基本认证",
+    ),
+    Label(
+        name="FAILOVER",
+        parse=values.parse_flag,
+        help="any value: its servers answer only when all others of the virtual host are down",
+        help_zh="任意值：仅当同一虚拟主机的其他服务器都不可用时才使用",
+    ),
+    Label(
+        name="WEIGHT",
+        parse=values.parse_weight,
+        help="share of the visitors where several services have the same virtual hosts; 0: none; see `proxy weight`",
+        help_zh="多个服务的虚拟主机相同时，各自所占的访问比重；0 表示不分配；参见 `proxy weight`",
+        example="10",
+        default="100",
+    ),
+    Label(
+        name="NETWORK",
+        parse=values.parse_words,
+        help="network over which the proxy reaches the container, where several are shared",
+        help_zh="与代理共享多个网络时所用的网络",
+    ),
+)
+
+_LINES = frozenset({"BALANCE", "COOKIE", "APPSESSION", "HTTP_CHECK", "GZIP_COMPRESSION_TYPE"})
+"""Settings, besides the free-form ones, that HAProxy has the last word on."""
+
+
+def parse_container(
+    container: Container, *, allow_free_form: bool = True
+) -> tuple[ContainerSpec | None, tuple[Problem, ...]]:
+    """Return what `container` asks for, and every fault in how it asks.
+
+    (None, ()) for a container that does not want to be routed. With a fault the container is left out, so that it never
+    gets traffic in a way that its owner did not mean.
+    """
+    raw = _raw_settings(container)
+    is_linked = bool(container.alias)
+    if not is_linked and not _wants_route(raw):
+        return None, ()
+    parsed: dict[str, Any] = {}
+    problems: list[Problem] = []
+    for label in LABELS:
+        if label.name not in raw:
+            continue
+        setting, text = raw[label.name]
+        try:
+            if label.is_free_form and not allow_free_form:
+                raise ValueError("free-form settings are forbidden here (PROXY_ALLOW_EXTRA_SETTINGS=false)")
+            parsed[label.name] = label.parse(text)
+        except ValueError as error:
+            shown = "" if label.is_secret else shorten(text)
+            problems.append(_problem(container, setting=setting, value=shown, reason=str(error)))
+    if problems:
+        return None, tuple(problems)
+    if not (is_linked or parsed.get("required") or "VIRTUAL_HOST" in parsed or "TCP_PORTS" in parsed):
+        return None, ()
+    return _build_spec(container, parsed, raw.get("VIRTUAL_HOST", ("", ""))[1]), ()
+
+
+def free_settings(container: Container) -> tuple[tuple[str, str], ...]:
+    """Return the settings, as (name as the user wrote it, value), whose text goes into the configuration as it is."""
+    raw = _raw_settings(container)
+    return tuple(raw[label.name] for label in LABELS if label.name in raw and (label.is_free_form or label.name in _LINES))
+
+
+def service_of(container: Container) -> str:
+    """Return the name of the container's service: Compose's, else that of its link alias, else its own name."""
+    if container.project or not container.alias:
+        return container.service or container.name
+    return service_of_alias(container.alias)
+
+
+def service_label(container: Container) -> str:
+    """Return `project:service`, or the service alone where there is no project; no two services share it."""
+    service = service_of(container)
+    return f"{container.project}:{service}" if container.project else service
+
+
+def _raw_settings(container: Container) -> Mapping[str, tuple[str, str]]:
+    """Known setting -> (as the user wrote its name, value); empty values count as unset."""
+    raw: dict[str, tuple[str, str]] = {}
+    for label in LABELS:
+        for source, key in ((container.labels, PREFIX + label.name), (container.environment, label.name)):
+            value = source.get(key, "").strip()
+            if value and label.name not in raw and (source is container.labels or container.alias):
+                raw[label.name] = (key, value)
+    return raw
+
+
+def _wants_route(raw: Mapping[str, tuple[str, str]]) -> bool:
+    return any(name in raw for name in ("VIRTUAL_HOST", "required", "TCP_PORTS"))
+
+
+def _build_spec(container: Container, parsed: Mapping[str, Any], virtual_host_text: str) -> ContainerSpec:
+    tcp_ports: tuple[TcpPort, ...] = tuple(TcpPort(number=number, tls=tls) for number, tls in parsed.get("TCP_PORTS", ()))
+    left_out = {port.number for port in tcp_ports} | set(parsed.get("EXCLUDE_PORTS", ()))
+    return ContainerSpec(
+        container=container,
+        project=container.project,
+        service=service_of(container),
+        virtual_hosts=parsed.get("VIRTUAL_HOST", ()),
+        virtual_host_text=virtual_host_text,
+        weight=parsed.get("VIRTUAL_HOST_WEIGHT", 0),
+        ports=tuple(number for number in _routed_ports(container) if number not in left_out),
+        tcp_ports=tcp_ports,
+        network=" ".join(parsed.get("NETWORK", ())),
+        settings=_build_settings(parsed),
+    )
+
+
+def _routed_ports(container: Container) -> tuple[int, ...]:
+    """The published ports if there are any, else the exposed ones; for linked containers all exposed ones (spec 1.1)."""
+    published = {port.number for port in container.ports if port.published}
+    exposed = {port.number for port in container.ports}
+    return tuple(sorted(exposed if container.alias or not published else published))
+
+
+def _build_settings(parsed: Mapping[str, Any]) -> BackendSettings:
+    def one(name: str) -> tuple[Certificate, ...]:
+        return (parsed[name],) if name in parsed else ()
+
+    settings = BackendSettings(
+        balance=parsed.get("BALANCE"),
+        cookie=parsed.get("COOKIE"),
+        session_lines=parsed.get("APPSESSION", ()),
+        certificates=one("SSL_CERT"),
+        default_certificates=one("DEFAULT_SSL_CERT"),
+        force_ssl=parsed.get("FORCE_SSL", False),
+        hsts_max_age=parsed.get("HSTS_MAX_AGE"),
+        compression_types=parsed.get("GZIP_COMPRESSION_TYPE", ()),
+        health_check=parsed.get("HEALTH_CHECK"),
+        http_check_lines=parsed.get("HTTP_CHECK", ()),
+        options=parsed.get("OPTION", ()),
+        extra_route_settings=parsed.get("EXTRA_ROUTE_SETTINGS"),
+        extra_lines=parsed.get("EXTRA_SETTINGS", ()),
+        exclude_basic_auth=parsed.get("EXCLUDE_BASIC_AUTH", False),
+        is_backup=parsed.get("FAILOVER", False),
+        weight=parsed.get("WEIGHT"),
+    )
+    return PLAIN_SETTINGS if settings == PLAIN_SETTINGS else settings  # of ten thousand services, one object
+
+
+def _problem(container: Container, *, setting: str, value: str, reason: str) -> Problem:
+    return Problem(service=service_label(container), container=container.name, setting=setting, value=value, reason=reason)

@@ -1,0 +1,314 @@
+"""The label grammar of simple routing (`aliyun.routing.*`, `aliyun.probe.*`), as one table: name, parser, meaning.
+
+In: a `Container`. Out: one `ContainerSpec` per routed port, and a `Problem` for each label outside the grammar. Only that
+label is lost: the other ports of the container are served, and a setting that is lost has its default (spec 2). The
+README's table is written from `ROUTING_LABELS`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from proxy.core.containers.containers import Container
+from proxy.core.labels import probing
+from proxy.core.labels.labels import BackendSettings, ContainerSpec, Label, service_label, service_of
+from proxy.core.labels.probing import Probe
+from proxy.core.labels.stickiness import COOKIE_DIRECTIVE, stickiness_lines
+from proxy.errors import Problem, shorten
+from proxy.grammar import values as values
+from proxy.grammar.values import DEFAULT_WEIGHT
+from proxy.grammar.virtual_host import Scheme, VirtualHost, parse_domain, parse_path, parse_port
+from proxy.settings import SimpleSettings, SourceKind
+
+ROUTING_PREFIX = "aliyun.routing."
+PROBE_PREFIX = "aliyun.probe."
+PORT_PREFIX = f"{ROUTING_PREFIX}port_"
+MAX_LENGTH = 128
+"""Most characters of a domain, and of a context path (spec 2)."""
+
+_ENTRY = re.compile(
+    r"(?:(?P<scheme>[a-z][a-z0-9+.-]*)://)?(?P<name>[^/:]*)(?P<sign>[/:])?(?P<path>.*)", re.IGNORECASE | re.DOTALL
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Address:
+    """One entry of a port's label. `name` without a dot is a prefix; an empty `path` means any path."""
+
+    name: str
+    path: str = ""
+
+    def domain(self, root: str) -> str:
+        """Return the full name."""
+        return self.name if "." in self.name else f"{self.name}.{root}"
+
+    def virtual_hosts(self, root: str) -> tuple[VirtualHost, ...]:
+        """Return the entries that come to the same: the path itself, and whatever is below it."""
+        domain = self.domain(root)
+        paths = (self.path, f"{self.path}/*") if self.path else ("",)
+        return tuple(VirtualHost(domain=domain, path=path) for path in paths)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Redirect:
+    """Whose visitors are sent to https: those of `names`, or of every address."""
+
+    names: tuple[str, ...] = ()
+    everything: bool = False
+
+
+def parse_addresses(text: str) -> tuple[Address, ...]:
+    """Parse a `;` list of `[scheme://]domain-or-prefix[/path]`. Raises ValueError that quotes the entry at fault."""
+    addresses = tuple(dict.fromkeys(_parse_address(entry) for entry in _split(text)))
+    if not addresses:
+        raise ValueError("names no domain; write domains or prefixes, separated by ';'")
+    return addresses
+
+
+def parse_redirect(text: str) -> Redirect:
+    """Parse `true`, `false`, or a `;` list of domains or prefixes."""
+    if text.lower() in ("true", "false"):
+        return Redirect(everything=text.lower() == "true")
+    return Redirect(names=tuple(_parse_name(entry) for entry in _split(text)))
+
+
+ROUTING_LABELS: tuple[Label, ...] = (
+    Label(
+        name=f"{PORT_PREFIX}<N>",
+        parse=parse_addresses,
+        help="what container port N answers: `;` list of `[scheme://]domain[/context_path]`; scheme `http`, `https`, `ws` "
+        "or `wss`, all served alike; a domain without a dot is a prefix of the cluster's domain; `domain:context_path` "
+        "means the same",
+        help_zh="容器端口 N 的访问地址，以 `;` 分隔的 `[scheme://]domain[/context_path]`；协议可为 `http`、`https`、"
+        "`ws`、`wss`，效果相同；不含点号的域名是集群域名的前缀；也可写作 `domain:context_path`",
+        example="wordpress;http://wp.sample.com/context",
+    ),
+    Label(
+        name=f"{ROUTING_PREFIX}session_sticky",
+        parse=values.parse_boolean,
+        help="`false`: each request may go to another container",
+        help_zh="`false`：不保持会话，每次请求可分配到不同容器",
+        default="true",
+    ),
+    Label(
+        name=f"{ROUTING_PREFIX}weight",
+        parse=values.parse_weight,
+        help="share of the visitors where several services have the same address; 0: none; see `proxy weight`",
+        help_zh="多个服务使用同一地址时，各自所占的访问比重；0 表示不分配；参见 `proxy weight`",
+        example="10",
+        default=str(DEFAULT_WEIGHT),
+    ),
+    Label(
+        name=f"{ROUTING_PREFIX}force_https",
+        parse=parse_redirect,
+        help="`true`, or a `;` list of domains: answer 301 to https where the balancer in front says "
+        "`X-Forwarded-Proto: http`",
+        help_zh="`true`，或以 `;` 分隔的域名：当前端负载均衡的 `X-Forwarded-Proto` 为 `http` 时，301 跳转到 https",
+        example="www.example.com",
+        default="false",
+    ),
+    Label(
+        name=f"{PROBE_PREFIX}url",
+        parse=probing.parse_target,
+        help="health probe: `http://container[:port]/path` (healthy on 2xx and 3xx) or `tcp://container:port` (healthy when "
+        "it connects)",
+        help_zh="健康检查：`http://container[:port]/path`（返回 2xx 或 3xx 为健康）或 `tcp://container:port`（可建立连接为健康）",
+        example="http://container:8080/ping",
+    ),
+    Label(
+        name=f"{PROBE_PREFIX}cmd",
+        parse=probing.parse_command,
+        help="health probe: shell command run inside the container, 0 is healthy; not together with `url`",
+        help_zh="健康检查：在容器内执行的 shell 命令，返回 0 为健康；不能与 `url` 同时使用",
+        example="/check.sh",
+    ),
+    Label(
+        name=f"{PROBE_PREFIX}timeout_seconds",
+        parse=probing.parse_timeout,
+        help="seconds that a probe may take; probes run every 2 seconds",
+        help_zh="健康检查的超时秒数；检查每 2 秒执行一次",
+        default=f"{probing.DEFAULT_TIMEOUT_SECONDS:g}",
+    ),
+    Label(
+        name=f"{PROBE_PREFIX}initial_delay_seconds",
+        parse=probing.parse_delay,
+        help="seconds after the container's start before it is probed; until then it gets no traffic",
+        help_zh="容器启动后延迟多少秒开始检查，此前不分配访问",
+        default="0",
+    ),
+)
+
+
+def parse_container(container: Container, settings: SimpleSettings) -> tuple[tuple[ContainerSpec, ...], tuple[Problem, ...]]:
+    """Return what each port of `container` asks for, and every label that is outside the grammar."""
+    reading = _Reading(container.labels)
+    if reading.probe and reading.probe.command and container.source != SourceKind.DOCKER:
+        reading.faults[f"{PROBE_PREFIX}cmd"] = "needs an engine to run it, and this container comes from elsewhere"
+    specs = tuple(_build_specs(container, reading, settings)) if reading.ports else ()
+    problems = [
+        Problem(
+            service=service_label(container),
+            container=container.name,
+            setting=setting,
+            value=shorten(container.labels.get(setting, "")),
+            reason=reason,
+        )
+        for setting, reason in sorted(reading.faults.items())
+    ]
+    return specs, tuple(problems)
+
+
+def plain_settings(settings: SimpleSettings, *, is_sticky: bool = True) -> BackendSettings:
+    """Return the settings of a service without a probe."""
+    idle_seconds, life_seconds = settings.sticky_idle_seconds, settings.sticky_life_seconds
+    lines = stickiness_lines(idle_seconds=idle_seconds, life_seconds=life_seconds)
+    return BackendSettings(
+        cookie=COOKIE_DIRECTIVE if is_sticky else None,
+        extra_lines=lines if is_sticky else (),
+        # A container that does not accept connections is passed over at once, since nothing else may know of it.
+        options=("option redispatch 1",),
+    )
+
+
+def find_probe(labels: Mapping[str, str]) -> Probe | None:
+    """Return how a routed container is probed; None where it is not, or not routed."""
+    reading = _Reading(labels)
+    return reading.probe if reading.ports else None
+
+
+class _Reading:
+    """The labels of one container, parsed; `faults` tells for each label outside the grammar what is wrong."""
+
+    def __init__(self, labels: Mapping[str, str]) -> None:
+        self.faults: dict[str, str] = {}
+        self.ports: dict[int, tuple[Address, ...]] = {}
+        self._settings: dict[str, Any] = {}
+        self._table = {row.name: row for row in ROUTING_LABELS}
+        given = {name: text.strip() for name, text in sorted(labels.items()) if text.strip()}
+        for name, text in given.items():
+            if name.startswith(PORT_PREFIX):
+                self._read_port(name, text)
+            elif name.startswith(ROUTING_PREFIX):
+                self._read(name, text)
+        for name, text in given.items():
+            if name.startswith(PROBE_PREFIX) and self.ports:
+                self._read(name, text)
+        self.redirect: Redirect = self.setting(f"{ROUTING_PREFIX}force_https", Redirect())
+        self.probe = self._make_probe()
+
+    def setting(self, name: str, default: Any) -> Any:
+        """Return the parsed value of a label; `default` where it is missing or at fault."""
+        return self._settings.get(name, default)
+
+    def _read_port(self, name: str, text: str) -> None:
+        try:
+            port = parse_port(name.removeprefix(PORT_PREFIX))
+            self.ports[port] = self._table[f"{PORT_PREFIX}<N>"].parse(text)
+        except ValueError as error:
+            self.faults[name] = str(error)
+
+    def _read(self, name: str, text: str) -> None:
+        row = self._table.get(name)
+        if row is None:
+            similar = difflib.get_close_matches(name, self._table, n=1)
+            self.faults[name] = "is no label of simple routing" + (f"; {similar[0]} is" if similar else "")
+            return
+        try:
+            self._settings[name] = row.parse(text)
+        except ValueError as error:
+            self.faults[name] = str(error)
+
+    def _make_probe(self) -> Probe | None:
+        """Return the probe; without `url` and `cmd` the other labels of the probe mean nothing (seed 4.4)."""
+        target, command = self.setting(f"{PROBE_PREFIX}url", None), self.setting(f"{PROBE_PREFIX}cmd", "")
+        if target and command:
+            self.faults[f"{PROBE_PREFIX}cmd"] = f"is given beside {PROBE_PREFIX}url, which alone is used; remove one of them"
+            command = ""
+        if target is None and not command:
+            return None
+        return Probe(
+            target=target,
+            command=command,
+            timeout_seconds=self.setting(f"{PROBE_PREFIX}timeout_seconds", probing.DEFAULT_TIMEOUT_SECONDS),
+            initial_delay_seconds=self.setting(f"{PROBE_PREFIX}initial_delay_seconds", 0.0),
+        )
+
+
+def _build_specs(container: Container, reading: _Reading, settings: SimpleSettings) -> Iterator[ContainerSpec]:
+    probe = reading.probe or Probe()
+    backend = dataclasses.replace(
+        plain_settings(settings, is_sticky=reading.setting(f"{ROUTING_PREFIX}session_sticky", True)),
+        health_check=probe.server_options() or None,
+        http_check_lines=probe.backend_lines(),
+        weight=reading.setting(f"{ROUTING_PREFIX}weight", DEFAULT_WEIGHT),
+    )
+    redirected = _redirected_domains(reading, settings.domain)
+    for port, addresses in sorted(reading.ports.items()):
+        hosts = [host for address in addresses for host in address.virtual_hosts(settings.domain)]
+        yield ContainerSpec(
+            container=container,
+            project=container.project,
+            service=service_of(container),
+            part=str(port),
+            virtual_hosts=tuple(dict.fromkeys(hosts)),
+            virtual_host_text=container.labels[f"{PORT_PREFIX}{port}"],
+            ports=(port,),
+            settings=backend,
+            redirected_domains=redirected & {host.domain for host in hosts},
+        )
+
+
+def _redirected_domains(reading: _Reading, root: str) -> frozenset[str]:
+    """Return the full names of force_https; one that no port of the container answers is a fault of the label."""
+    served = {address.domain(root) for addresses in reading.ports.values() for address in addresses}
+    if reading.redirect.everything:
+        return frozenset(served)
+    named = {Address(name=name).domain(root) for name in reading.redirect.names}
+    if strangers := sorted(named - served):
+        reading.faults[f"{ROUTING_PREFIX}force_https"] = (
+            f"names {', '.join(strangers)}, which no {PORT_PREFIX}<N> of this container does"
+        )
+    return frozenset(named & served)
+
+
+def _split(text: str) -> Sequence[str]:
+    return [entry.strip() for entry in text.split(";") if entry.strip()]
+
+
+def _parse_address(entry: str) -> Address:
+    match = _ENTRY.fullmatch(entry)
+    if match is None:
+        raise ValueError(f"entry {entry!r} is not [scheme://]domain[/context_path]")
+    try:
+        scheme = (match["scheme"] or Scheme.HTTP).lower()
+        if scheme not in set(Scheme):
+            raise ValueError(f"scheme {scheme!r} is none of {', '.join(Scheme)}")
+        return Address(name=_parse_name(match["name"]), path=_parse_context(match["sign"] or "", match["path"]))
+    except ValueError as error:
+        raise ValueError(f"entry {shorten(entry)!r}: {error}") from None
+
+
+def _parse_name(text: str) -> str:
+    if not text:
+        raise ValueError("has no domain")
+    if len(text) > MAX_LENGTH:
+        raise ValueError(f"the domain has {len(text)} characters, more than {MAX_LENGTH}")
+    if "*" in text:
+        raise ValueError("has a wildcard, which simple routing does not know; name each domain")
+    return parse_domain(text)
+
+
+def _parse_context(sign: str, text: str) -> str:
+    if sign == ":" and re.match(r"\d+(/|$)", text):
+        raise ValueError(f"has the port {text.partition('/')[0]}; addresses have none (write '/' before a context path)")
+    path = f"/{text.removeprefix('/')}" if sign else ""
+    if len(path) > MAX_LENGTH:
+        raise ValueError(f"the context path has {len(path)} characters, more than {MAX_LENGTH}")
+    if "*" in path:
+        raise ValueError("the context path has a wildcard; it stands for everything below it as it is")
+    return parse_path(path.rstrip("/"))

@@ -1,0 +1,1 @@
+"""Frontends, routes, backends, servers and certificates, in HAProxy's terms."""

@@ -1,0 +1,271 @@
+"""From a service to its backend: servers, and the lines that its settings come to.
+
+In: a `Service`. Out: `Backend` (or the servers of a TCP listener), and a problem for each container that has no reachable
+address. Lines that a `defaults` section can hold go into a profile, which many backends share and which HAProxy 3.4 can
+build new backends from at runtime; only the rest stands in the backend itself (design, "The idea").
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from proxy.core.containers.addresses import choose_address
+from proxy.core.containers.containers import Container, Health, ProxyContainer, State
+from proxy.core.labels.labels import BackendSettings, ContainerSpec
+from proxy.core.labels.simple_routing import plain_settings
+from proxy.core.model.model import WAITING, Backend, Profile, Server, ServerState
+from proxy.core.model.server_weights import weigh
+from proxy.core.model.services import Service, settings_by_label
+from proxy.errors import Problem
+from proxy.grammar.syntax import BackendName, ServerName, make_name, make_variant_name
+from proxy.settings import ProxyMode, RoutingMode, RoutingSettings
+
+USERLIST = "proxy_users"
+"""The name of the userlist of HTTP_BASIC_AUTH in haproxy.cfg."""
+
+PEERS = "workers"
+"""The name of the peers section: this HAProxy alone, its old worker and its new one."""
+
+PROFILE_PREFIX = "profile_"
+VARIANT_LENGTH = 6
+"""How much of a profile's digest tells a service's backends apart."""
+
+_ENGINE_ID = re.compile(r"[0-9a-f]{64}")
+
+_PROFILE_KEYWORDS = frozenset(
+    [
+        "acl",
+        "balance",
+        "compression",
+        "cookie",
+        "default-server",
+        "errorfile",
+        "errorfiles",
+        "errorloc",
+        "errorloc302",
+        "errorloc303",
+        "fullconn",
+        "hash-type",
+        "http-after-response",
+        "http-check",
+        "http-error",
+        "http-request",
+        "http-response",
+        "http-reuse",
+        "http-send-name-header",
+        "no",
+        "option",
+        "retries",
+        "retry-on",
+        "tcp-check",
+        "timeout",
+    ]
+)
+"""Directives that a named `defaults` section takes (manual, section 4.1). Any other stays in the backend itself."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BuildContext:
+    """What every backend depends on besides its service."""
+
+    settings: RoutingSettings
+    proxy: ProxyContainer | None
+    terminates_tls: bool
+    https_port: int | None = None
+    """The port to name in redirects to https; None where it is the default one."""
+    plain: Profile | None = None
+    """The profile of a service without settings of its own."""
+
+
+def make_profile(mode: ProxyMode, lines: Sequence[str]) -> Profile:
+    """Return the profile of `lines`; equal lines in one mode give one name."""
+    every = ("mode " + mode, *lines)
+    digest = hashlib.sha256("\n".join(every).encode()).hexdigest()[:12]
+    return Profile(name=f"{PROFILE_PREFIX}{digest}", mode=mode, lines=every)
+
+
+def plain_profile(context: BuildContext) -> Profile:
+    """Return the profile of a service without settings of its own, which most are."""
+    settings = BackendSettings()
+    if context.settings.routing_mode is RoutingMode.SIMPLE:
+        settings = plain_settings(context.settings.simple)
+    return _profile_of(settings, settings.extra_lines, context)
+
+
+def _profile_of(settings: BackendSettings, extra: Sequence[str], context: BuildContext) -> Profile:
+    mode = _backend_mode(context)
+    lines = _http_lines(settings, context) if mode is ProxyMode.HTTP else _common_lines(settings, context)
+    profile = make_profile(mode, [*lines, *extra])
+    return context.plain if context.plain and profile == context.plain else profile  # of ten thousand backends, one object
+
+
+def _backend_mode(context: BuildContext) -> ProxyMode:
+    return ProxyMode.TCP if context.settings.mode is ProxyMode.TCP else ProxyMode.HTTP
+
+
+def build_backend(service: Service, context: BuildContext) -> tuple[Backend, tuple[Problem, ...]]:
+    """Build the backend of a service's HTTP ports (or of all its ports, with MODE=tcp)."""
+    mode = _backend_mode(context)
+    extra = service.settings.extra_lines
+    # An ACL of a profile is unknown to the backend's own lines (manual, `acl`), so free-form lines stay together.
+    shared, own = (extra, ()) if all(map(_fits_profile, extra)) else ((), extra)
+    cookie = service.settings.cookie if mode is ProxyMode.HTTP else None
+    servers, problems = build_servers(service.members, None, context, has_cookie=bool(cookie))
+    profile = _profile_of(service.settings, shared, context)
+    lines = (*map(_kept_over_reloads, service.settings.session_lines), *own)
+    backend = Backend(
+        name=service.name if lines else _name_for(service, profile, context),
+        mode=mode,
+        profile=profile,
+        lines=lines,
+        servers=servers,
+        services=service.labels,
+    )
+    return backend, problems
+
+
+def _name_for(service: Service, profile: Profile, context: BuildContext) -> BackendName:
+    """Return a name that follows from service and profile.
+
+    A backend's profile cannot be changed while HAProxy runs, nor can its name be given to another one before its last
+    connection has ended: so other settings mean another backend, which takes the routes over at once. A probed service
+    of simple routing keeps its name, by which shared backends follow its health (`track`).
+    """
+    is_tracked = context.settings.routing_mode is RoutingMode.SIMPLE and any(
+        member.settings.health_check for member in service.members
+    )
+    if is_tracked or context.plain is None or profile.name == context.plain.name:
+        return service.name
+    return make_variant_name(service.name, profile.name.removeprefix(PROFILE_PREFIX)[:VARIANT_LENGTH])
+
+
+def build_tcp_lines(members: Sequence[ContainerSpec], context: BuildContext) -> tuple[str, ...]:
+    """Return the lines of a TCP listener that several services may share.
+
+    The first service decides on balancing and options; the free-form lines of all are there, each once.
+    """
+    every = settings_by_label(members)
+    lines = dict.fromkeys(_common_lines(every[0], context))
+    for settings in every:
+        lines.update(dict.fromkeys(settings.extra_lines))
+    return tuple(lines)
+
+
+def build_servers(
+    members: Sequence[ContainerSpec], port: int | None, context: BuildContext, *, has_cookie: bool
+) -> tuple[tuple[Server, ...], tuple[Problem, ...]]:
+    """Build one server per container and port, sorted by name; `port` None means each container's own HTTP ports."""
+    owned: list[tuple[Server, ContainerSpec]] = []
+    problems: list[Problem] = []
+    for member in members:
+        container = member.container
+        if container.state is State.STOPPED:
+            continue
+        try:
+            network = member.network or context.settings.network
+            address = choose_address(container, context.proxy, network)
+        except ValueError as error:
+            problems.append(Problem(service=member.label, container=container.name, reason=str(error)))
+            continue
+        numbers = member.ports if port is None else (port,)
+        owned += [(_server(member, address, number, context, has_cookie=has_cookie), member) for number in numbers]
+        if not numbers and not member.tcp_ports:
+            problems.append(_no_port(member))
+    servers = weigh(owned, is_sticky=has_cookie or any(member.settings.session_lines for member in members))
+    return tuple(sorted(servers, key=lambda server: server.name)), tuple(problems)
+
+
+def _server(member: ContainerSpec, address: str, port: int, context: BuildContext, *, has_cookie: bool) -> Server:
+    container = member.container
+    state, reason = server_state(container, is_waited_for=port in member.waiting_ports)
+    health_check = member.settings.health_check or context.settings.health_check
+    extra = member.settings.extra_route_settings or context.settings.extra_route_settings
+    return Server(
+        name=server_name(container, port),
+        address=address,
+        port=port,
+        cookie=_cookie_value(member, port) if has_cookie else "",
+        options=" ".join(filter(None, (health_check, extra))),
+        is_backup=member.settings.is_backup,
+        state=state,
+        reason=reason,
+        container=container.name,
+        container_id=container.id,
+        source=container.source,
+    )
+
+
+def _cookie_value(spec: ContainerSpec, port: int) -> str:
+    """The container's id; with the port behind it for all but the first, since a value leads to a single server."""
+    value = make_name(spec.container.id)
+    return value if port == spec.ports[0] else f"{value}:{port}"
+
+
+def server_name(container: Container, port: int) -> ServerName:
+    """Return a name that people recognise and that no other container ever has, a recreated one included."""
+    unique = f".{container.id[:12]}" if _ENGINE_ID.fullmatch(container.id) else ""
+    return ServerName(make_name(f"{container.name}{unique}:{port}"))
+
+
+def server_state(container: Container, *, is_waited_for: bool = False) -> tuple[ServerState, str]:
+    """Return whether a container may get traffic, and if not, why."""
+    if container.state is State.STOPPING:
+        # Not `drain`, which still sends those whose cookie names the server: it may have closed its port by now.
+        return ServerState.MAINT, "is stopping"
+    if container.state is not State.RUNNING:
+        return ServerState.MAINT, f"is {container.state}"
+    if container.health is Health.UNHEALTHY:
+        return ServerState.MAINT, "its health check says unhealthy"
+    if container.health is Health.STARTING:
+        return ServerState.MAINT, "its health check has not passed yet"
+    if is_waited_for:
+        return ServerState.MAINT, WAITING
+    return ServerState.READY, ""
+
+
+def _kept_over_reloads(line: str) -> str:
+    """A `stick-table` line with the peers section through which an old worker hands its table to the new one."""
+    return f"{line} peers {PEERS}" if line.startswith("stick-table ") else line
+
+
+def _fits_profile(line: str) -> bool:
+    return line.split()[0] in _PROFILE_KEYWORDS
+
+
+def _common_lines(settings: BackendSettings, context: BuildContext) -> list[str]:
+    return [f"balance {settings.balance or context.settings.balance}", *settings.options]
+
+
+def _http_lines(settings: BackendSettings, context: BuildContext) -> list[str]:
+    lines = _common_lines(settings, context)
+    if settings.force_ssl and context.terminates_tls:
+        lines.append(_redirect_line(context))  # first, so that no password is asked for in clear text
+    if context.settings.basic_users and not settings.exclude_basic_auth:
+        lines.append(f"http-request auth realm proxy unless {{ http_auth({USERLIST}) }}")
+    if settings.cookie:
+        lines.append(f"cookie {settings.cookie}")
+    if settings.hsts_max_age is not None:
+        header = f'"max-age={settings.hsts_max_age}"'
+        lines.append(f"http-response set-header Strict-Transport-Security {header} if {{ ssl_fc }}")
+    if settings.compression_types:
+        lines += ["compression algo gzip", "compression type " + " ".join(settings.compression_types)]
+    lines += settings.http_check_lines
+    return lines
+
+
+def _redirect_line(context: BuildContext) -> str:
+    port = f":{context.https_port}" if context.https_port else ""
+    target = f"https://%[req.hdr(host),host_only]{port}%[pathq]"
+    already = " !{ req.hdr(X-Forwarded-Proto) -i https }" if context.settings.skip_forwarded_proto else ""
+    return f"http-request redirect code 301 location {target} if !{{ ssl_fc }}{already}"
+
+
+def _no_port(member: ContainerSpec) -> Problem:
+    return Problem(
+        service=member.label,
+        container=member.container.name,
+        reason="has no TCP port to route to; tell which with `expose` or `ports` (or EXPOSE in its image)",
+    )

@@ -1,0 +1,64 @@
+"""Which certificates are served, in which order and under which file names.
+
+In: the proxy's own certificates and those of services. Out: `StoredCertificate`s, the default first.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from proxy.core.model.model import StoredCertificate
+from proxy.core.model.services import Service
+from proxy.errors import Problem
+from proxy.grammar.certificates import Certificate
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProxyCertificates:
+    """The certificates that the proxy itself is given: (file name, certificate), the default one apart.
+
+    With `exclusive` (CERT_FOLDER) those of services are ignored. `problems` are the files that cannot be used.
+    """
+
+    default: Certificate | None = None
+    others: tuple[tuple[str, Certificate], ...] = ()
+    exclusive: bool = False
+    problems: tuple[Problem, ...] = ()
+
+
+DEFAULT_NAME = "default/cert0.pem"
+"""The file of the certificate that answers where no SNI matches, whoever brought it: so that another one is taken into use
+as a renewed one is, without a reload. In a folder of its own, where no service's name can meet it."""
+
+
+def collect_certificates(services: Sequence[Service], own: ProxyCertificates) -> tuple[StoredCertificate, ...]:
+    """Return every certificate to serve, the default first, each under a file name of its own.
+
+    The default is the proxy's own, else the first of a service's DEFAULT_SSL_CERT, else the first of all by name.
+    """
+    stored: dict[str, StoredCertificate] = {}
+    for name, certificate in own.others:
+        stored[f"{name}.pem"] = StoredCertificate(name=f"{name}.pem", certificate=certificate)
+    wanted: list[StoredCertificate] = []
+    for service in () if own.exclusive else services:
+        # "~" keeps project and service apart, and is in no name of either; ":" would mean a line in crt-list commands
+        base = service.name.replace(":", "~")
+        for name, certificates in (
+            (f"{base}.pem", service.settings.certificates),
+            (f"{base}~default.pem", service.settings.default_certificates),
+        ):
+            for certificate in certificates:
+                stored[name] = StoredCertificate(name=name, certificate=certificate, services=service.labels)
+        if service.settings.default_certificates:
+            wanted.append(stored[f"{base}~default.pem"])
+    every = tuple(stored[name] for name in sorted(stored))
+    if own.default:
+        return StoredCertificate(name=DEFAULT_NAME, certificate=own.default), *every
+    default = (*wanted, *every)[:1]
+    return *(dataclasses.replace(first, name=DEFAULT_NAME) for first in default), *every
+
+
+def brings_certificates(service: Service) -> bool:
+    return bool(service.settings.certificates or service.settings.default_certificates)

@@ -1,0 +1,174 @@
+"""From ordered routes to map tables: how one frontend finds the backend of a request without walking all entries.
+
+In: the routes of one frontend in their order of precedence. Out: `RouteTables`, the rows of six map files. A request is
+looked up so (templates/haproxy.cfg.j2 holds the rules):
+
+1. `hosts`, by exact host: most hosts have one answer for every request, and are done.
+2. `choices`, by exact host: others have the answer for every path there; or `/`, then `paths` (exact) and `prefixes`
+   (longest first) tell; or `~`, where only trying in order is right: then `patterns`, a list of regular expressions, tells.
+3. Whatever is left: `wildcards`, a list of regular expressions over all entries with a wildcard in the domain.
+
+Every key but those of `hosts` starts with the kind of request: `w` with `Upgrade: websocket`, `h` without. Rows under `w`
+stand only for hosts that have entries for WebSockets; such requests fall back to the rows under `h`. Why this equals trying
+all entries in order: an exact host's list contains each wildcard entry that comes before the last entry of that host, so
+that nothing that is found there could have been preceded by anything else; the property test compares it with the plain
+reading.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from proxy.grammar.syntax import BackendName
+from proxy.grammar.virtual_host import VirtualHost
+
+BY_PATH = "/"
+IN_ORDER = "~"
+"""Markers in `choices`; neither can be a backend's name."""
+
+Row = tuple[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Route:
+    """One entry and the backend that it leads to. `weight` is VIRTUAL_HOST_WEIGHT."""
+
+    entry: VirtualHost
+    backend: BackendName
+    weight: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RouteTables:
+    """The rows (key, value) of a frontend's maps. The order of `patterns` and `wildcards` matters; the rest is sorted."""
+
+    hosts: tuple[Row, ...] = ()
+    choices: tuple[Row, ...] = ()
+    paths: tuple[Row, ...] = ()
+    prefixes: tuple[Row, ...] = ()
+    patterns: tuple[Row, ...] = ()
+    wildcards: tuple[Row, ...] = ()
+
+
+UNORDERED_KINDS = ("hosts", "choices", "paths", "prefixes")
+
+
+def build_tables(routes: Sequence[Route]) -> RouteTables:
+    """Build the tables of one frontend from its routes, given in their order of precedence."""
+    exact: dict[str, list[int]] = {}
+    wild: list[int] = []
+    for position, route in enumerate(routes):
+        if route.entry.has_exact_domain:
+            exact.setdefault(route.entry.domain, []).append(position)
+        else:
+            wild.append(position)
+    hosts = []
+    for domain, positions in exact.items():
+        outranking = [i for i in wild if i < positions[-1] and matches_domain(routes[i].entry.domain, domain)]
+        hosts.append((domain, build_host_tables(domain, [routes[i] for i in sorted(positions + outranking)])))
+    return join_tables(hosts, [routes[i] for i in wild])
+
+
+def build_host_tables(domain: str, candidates: Sequence[Route]) -> RouteTables:
+    """Build the rows of one exact host; `candidates` are all routes that may answer for it, in order."""
+    first = candidates[0]
+    if not first.entry.path and not any(route.entry.scheme.is_websocket for route in candidates):
+        return RouteTables(hosts=((domain, first.backend),))
+    tables = _HostTables(domain)
+    if any(route.entry.scheme.is_websocket for route in candidates):
+        tables.add("w", candidates)
+    plain = [route for route in candidates if not route.entry.scheme.is_websocket]
+    if plain:
+        tables.add("h", plain)
+    return tables.build()
+
+
+def wildcard_rows(routes: Sequence[Route]) -> tuple[Row, ...]:
+    """Return the rows of the entries with a wildcard in the domain, given in order."""
+    return tuple(_pattern_row(route, route.entry.domain) for route in routes)
+
+
+def join_tables(hosts: Iterable[tuple[str, RouteTables]], wild: Sequence[Route]) -> RouteTables:
+    """Join the rows of all exact hosts and the wildcards into the tables of a frontend."""
+    every = [tables for _, tables in sorted(hosts, key=lambda item: item[0])]
+    return RouteTables(
+        hosts=tuple(sorted(row for tables in every for row in tables.hosts)),
+        choices=tuple(sorted(row for tables in every for row in tables.choices)),
+        paths=tuple(sorted(row for tables in every for row in tables.paths)),
+        prefixes=tuple(sorted(row for tables in every for row in tables.prefixes)),
+        patterns=tuple(row for tables in every for row in tables.patterns),
+        wildcards=wildcard_rows(wild),
+    )
+
+
+def matches_domain(pattern: str, domain: str) -> bool:
+    """Whether the wildcards of `pattern` can stand for something that makes it `domain`."""
+    return re.fullmatch("[^/]*".join(re.escape(part) for part in pattern.split("*")), domain) is not None
+
+
+class _HostTables:
+    """Collects the rows of one exact host whose answer depends on more than the host."""
+
+    def __init__(self, domain: str) -> None:
+        self._domain = domain
+        self._choices: list[Row] = []
+        self._paths: dict[str, str] = {}
+        self._prefixes: dict[str, str] = {}
+        self._patterns: list[Row] = []
+
+    def add(self, kind: str, candidates: Sequence[Route]) -> None:
+        """Add the rows for requests of one kind."""
+        key = kind + self._domain
+        candidates = _until_any_path(candidates)
+        if not candidates[0].entry.path:
+            self._choices.append((key, candidates[0].backend))
+        elif _is_longest_first(candidates):
+            self._choices.append((key, BY_PATH))
+            self._add_indexed(key, candidates)
+        else:
+            self._choices.append((key, IN_ORDER))
+            self._patterns.extend(_pattern_row(route, self._domain, kind) for route in candidates)
+
+    def _add_indexed(self, key: str, candidates: Sequence[Route]) -> None:
+        for route in candidates:
+            path = route.entry.path or "/*"
+            if path.endswith("*"):
+                self._prefixes.setdefault(key + path[:-1], route.backend)
+            else:
+                self._paths.setdefault(key + path, route.backend)
+
+    def build(self) -> RouteTables:
+        return RouteTables(
+            choices=tuple(sorted(self._choices)),
+            paths=tuple(sorted(self._paths.items())),
+            prefixes=tuple(sorted(self._prefixes.items())),
+            patterns=tuple(self._patterns),
+        )
+
+
+def _until_any_path(candidates: Sequence[Route]) -> Sequence[Route]:
+    for count, route in enumerate(candidates, start=1):
+        if not route.entry.path:
+            return candidates[:count]
+    return candidates
+
+
+def _is_longest_first(candidates: Sequence[Route]) -> bool:
+    """Whether exact paths first, then the longest prefix, gives what trying the candidates in order gives.
+
+    True when no path has a wildcard but at its end, and domain and weight are the same throughout: then the order of
+    precedence itself is by length, and an exact path is never shorter than a prefix of it.
+    """
+    return len({(route.weight, route.entry.domain) for route in candidates}) == 1 and all(
+        "*" not in route.entry.path[:-1] for route in candidates
+    )
+
+
+def _pattern_row(route: Route, domain: str, kind: str = "") -> Row:
+    if not kind:
+        kind = "w" if route.entry.scheme.is_websocket else "."
+    host = "[^/]*".join(re.escape(part) for part in domain.split("*"))
+    path = ".*".join(re.escape(part) for part in route.entry.path.split("*")) + "$" if route.entry.path else ""
+    return f"^{kind}{host}{path or '(?:[/*]|$)'}", route.backend

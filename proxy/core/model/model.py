@@ -1,0 +1,120 @@
+"""The routing model: what HAProxy is to do, in HAProxy's own terms and free of its syntax.
+
+Built by `model_index`, printed by `rendering`, compared by `runtime_plan`. Everything is sorted or ordered on purpose:
+equal containers give equal models, whatever order they came in.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from proxy.core.model.matching import Route, RouteTables
+from proxy.errors import Problem
+from proxy.grammar.certificates import Certificate
+from proxy.grammar.syntax import BackendName, ServerName
+from proxy.settings import ProxyMode
+
+
+class ServerState(StrEnum):
+    """The administrative state HAProxy is given for a server (manual, `set server ... state`)."""
+
+    READY = "ready"
+    DRAIN = "drain"
+    MAINT = "maint"
+
+
+WAITING = "does not accept connections yet"
+"""The reason of a server that is waited for (see `readiness`)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Server:
+    """One port of one container, at the address where the proxy reaches it. `name` is the key of the diff.
+
+    `options` is what follows on the server line: health check and free-form settings. `reason` tells why the server is
+    not ready, for people.
+    """
+
+    name: ServerName
+    address: str
+    port: int
+    cookie: str = ""
+    weight: int | None = None
+    service_weight: int | None = field(default=None, compare=False)
+    """The weight of its service as the user set it, for people; `weight` is what HAProxy is told."""
+    options: str = ""
+    is_backup: bool = False
+    state: ServerState = ServerState.READY
+    reason: str = ""
+    container: str = ""
+    container_id: str = ""
+    source: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Profile:
+    """Settings that backends share, as a named `defaults` section; the name follows from the lines."""
+
+    name: str
+    mode: ProxyMode
+    lines: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Backend:
+    """Servers that answer alike. `lines` are those a `defaults` section cannot hold; `services` own it, for blame."""
+
+    name: BackendName
+    mode: ProxyMode
+    profile: Profile
+    lines: tuple[str, ...] = ()
+    servers: tuple[Server, ...] = ()
+    services: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Frontend:
+    """One listening port for virtual hosts. `routes` are in order of precedence, `tables` what they come to."""
+
+    port: int
+    mode: ProxyMode
+    is_tls: bool = False
+    routes: tuple[Route, ...] = ()
+    tables: RouteTables = field(default_factory=RouteTables)
+    default_backend: BackendName | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TcpListener:
+    """One port of TCP_PORTS, balanced over every service that names it."""
+
+    port: int
+    is_tls: bool
+    backend: Backend
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredCertificate:
+    """A certificate under the file name that HAProxy knows it by; `services` brought it, none for the proxy's own."""
+
+    name: str
+    certificate: Certificate
+    services: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RoutingModel:
+    """Everything HAProxy is to do. The first certificate answers where no SNI matches. `plain_profile` is there even when no
+    backend has it, for the next one that comes.
+
+    `problems` cost somebody a route; `notes` tell of containers that are left out on purpose.
+    """
+
+    frontends: tuple[Frontend, ...] = ()
+    listeners: tuple[TcpListener, ...] = ()
+    backends: tuple[Backend, ...] = ()
+    certificates: tuple[StoredCertificate, ...] = ()
+    plain_profile: Profile | None = None
+    problems: tuple[Problem, ...] = ()
+    notes: tuple[Problem, ...] = ()

@@ -1,0 +1,86 @@
+"""What differs between two routing models, in the units in which a running HAProxy can be changed.
+
+Told by `model_index`, read by `runtime_plan`. Each difference is a pair (before, after).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from proxy.core.model.model import Backend, StoredCertificate, TcpListener
+from proxy.core.model.port_routes import RowChanges
+from proxy.grammar.syntax import BackendName
+from proxy.settings import ProxyMode
+
+_K = TypeVar("_K")
+_V = TypeVar("_V")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FrontendShape:
+    """What of a frontend stands in the configuration; its routes are in maps."""
+
+    port: int
+    mode: ProxyMode
+    is_tls: bool
+    only_backend: BackendName | None = None
+    """With MODE=tcp: the one backend of the port."""
+
+
+@dataclass(slots=True, kw_only=True)
+class ModelChange:
+    """What differs after a change: each as (before, after), None where it is not there.
+
+    `is_everything` when too much depends on what changed to tell single differences.
+    """
+
+    backends: dict[BackendName, tuple[Backend | None, Backend | None]] = field(default_factory=dict)
+    listeners: dict[int, tuple[TcpListener | None, TcpListener | None]] = field(default_factory=dict)
+    rows: dict[int, RowChanges] = field(default_factory=dict)
+    shapes: tuple[tuple[FrontendShape, ...], tuple[FrontendShape, ...]] = ((), ())
+    certificates: tuple[tuple[StoredCertificate, ...], tuple[StoredCertificate, ...]] = ((), ())
+    is_everything: bool = False
+
+    def note_backend(self, before: Backend | None, after: Backend | None) -> None:
+        """Note what a service's backend was and is; of another name, one goes and another comes."""
+        if before and after and before.name != after.name:
+            self.backends[before.name], self.backends[after.name] = (before, None), (None, after)
+        elif before != after and (known := after or before):
+            self.backends[known.name] = before, after
+
+    def backend_pairs(self) -> Iterable[tuple[Backend | None, Backend | None]]:
+        """Every backend that differs, those of TCP listeners included, as (before, after)."""
+        yield from self.backends.values()
+        for before, after in self.listeners.values():
+            yield before.backend if before else None, after.backend if after else None
+
+    def then(self, later: ModelChange) -> ModelChange:
+        """Return what this change and a later one come to together."""
+        return ModelChange(
+            backends=_compose(self.backends, later.backends),
+            listeners=_compose(self.listeners, later.listeners),
+            rows={
+                port: self.rows.get(port, RowChanges()).then(later.rows.get(port, RowChanges()))
+                for port in {**self.rows, **later.rows}
+            },
+            shapes=(self.shapes[0], later.shapes[1]),
+            certificates=(self.certificates[0], later.certificates[1]),
+            is_everything=self.is_everything or later.is_everything,
+        )
+
+    def __bool__(self) -> bool:
+        return bool(
+            self.is_everything
+            or self.backends
+            or self.listeners
+            or any(changes.rows or changes.ordered for changes in self.rows.values())
+            or self.shapes[0] != self.shapes[1]
+            or self.certificates[0] != self.certificates[1]
+        )
+
+
+def _compose(first: Mapping[_K, tuple[_V, _V]], second: Mapping[_K, tuple[_V, _V]]) -> dict[_K, tuple[_V, _V]]:
+    composed = {key: ((first.get(key) or second[key])[0], (second.get(key) or first[key])[1]) for key in {**first, **second}}
+    return {key: (before, after) for key, (before, after) in composed.items() if before != after}

@@ -1,0 +1,256 @@
+"""The routing model, kept up to date: an event costs what it changed, not how many services there are.
+
+In: the specs of the service labels that changed. Out: a `ModelChange`, which tells what differs, and on demand the whole
+`RoutingModel`. The index is a function of what stands in it: the order of changes leaves no trace.
+"""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+from collections.abc import Iterable, Mapping, Sequence
+
+from proxy.core.containers.containers import ProxyContainer
+from proxy.core.model.backends import BuildContext, plain_profile
+from proxy.core.model.certificate_set import ProxyCertificates, brings_certificates, collect_certificates
+from proxy.core.model.model import Backend, Frontend, RoutingModel, StoredCertificate, TcpListener
+from proxy.core.model.model_change import FrontendShape, ModelChange
+from proxy.core.model.port_routes import PortRoutes
+from proxy.core.model.service_part import ServicePart, make_part, report
+from proxy.core.model.service_table import Specs, label_specs
+from proxy.core.model.services import Service
+from proxy.core.model.shared_addresses import make_table
+from proxy.core.model.tcp_listeners import build_listener
+from proxy.errors import Problem
+from proxy.grammar.syntax import BackendName, service_of_backend
+from proxy.settings import ProxyMode, Settings
+
+HTTP_PORT = 80
+HTTPS_PORT = 443
+
+
+class ModelIndex:
+    """Services, backends, routes, listeners and certificates, with what leads from one to the other."""
+
+    def __init__(self, settings: Settings, proxy: ProxyContainer | None, certificates: ProxyCertificates) -> None:
+        self._settings = settings
+        self._proxy = proxy
+        self._own_certificates = certificates
+        self._table = make_table(settings.routing.routing_mode)
+        self._parts: dict[BackendName, ServicePart] = {}
+        self._part_problems: dict[BackendName, tuple[Problem, ...]] = {}
+        self._defaults: set[BackendName] = set()
+        self._ports: dict[int, PortRoutes] = {}
+        self._tcp_services: dict[int, set[BackendName]] = {}
+        self._listeners: dict[int, TcpListener] = {}
+        self._listener_problems: dict[int, tuple[Problem, ...]] = {}
+        self._certificates: tuple[StoredCertificate, ...] = ()
+        self._shapes: tuple[FrontendShape, ...] = ()
+        self._context = self._make_context()
+
+    def update(self, changes: Mapping[str, Specs]) -> ModelChange:
+        """Set the specs of each service label, none to remove it; return what that changes in the model."""
+        return self._exchange(*self._table.apply(changes))
+
+    def set_surroundings(self, proxy: ProxyContainer | None, certificates: ProxyCertificates) -> ModelChange:
+        """Set what every service depends on; return what that changes in the model."""
+        if (proxy, certificates) == (self._proxy, self._own_certificates):
+            return self._nothing()
+        self._proxy, self._own_certificates = proxy, certificates
+        self._context = self._make_context()
+        services = self._table.services()
+        return self._exchange(services, services, recollect=True)
+
+    def count_services(self) -> int:
+        """Return how many services take part."""
+        return len(self._parts)
+
+    def _nothing(self) -> ModelChange:
+        return ModelChange(shapes=(self._shapes, self._shapes), certificates=(self._certificates, self._certificates))
+
+    def groups(self) -> Mapping[str, Specs]:
+        """Return the specs of every service label."""
+        return label_specs(self._table.specs())
+
+    def _exchange(self, removed: Sequence[Service], added: Sequence[Service], *, recollect: bool = False) -> ModelChange:
+        old_certificates, old_shapes, http_ports = self._certificates, self._shapes, self._http_ports()
+        if recollect or not self._shapes or any(map(brings_certificates, (*removed, *added))):
+            self._certificates = collect_certificates(self._table.services(), self._own_certificates)
+        if bool(old_certificates) != bool(self._certificates):
+            return self._start_over()
+        change = ModelChange(certificates=(old_certificates, self._certificates))
+        old: dict[BackendName, ServicePart | None] = {service.name: self._unlink(service) for service in removed}
+        for service in added:
+            old.setdefault(service.name, None)
+            self._link(service)
+        for name, part in old.items():
+            change.note_backend(part.backend if part else None, self._backend(name))
+        self._settle(change, {port.number for service in (*removed, *added) for port in service.tcp_ports}, http_ports)
+        change.shapes = old_shapes, self._shapes
+        return change
+
+    def model(self, *, is_for_print: bool = False) -> RoutingModel:
+        """Return the whole model; its problems are those of services and routes, not of containers' labels.
+
+        One that is only printed has neither problems nor sorted routes, which take longer than everything else.
+        """
+        backends = [part.backend for part in self._parts.values() if part.backend]
+        return RoutingModel(
+            frontends=tuple(self._frontend(shape, has_routes=not is_for_print) for shape in self._shapes),
+            listeners=tuple(self._listeners[port] for port in sorted(self._listeners)),
+            backends=tuple(sorted(backends, key=lambda backend: backend.name)),
+            certificates=self._certificates,
+            plain_profile=self._context.plain,
+            problems=() if is_for_print else self.problems(),
+        )
+
+    def snapshot(self) -> ModelIndex:
+        """Return an index whose `model` stays that of now; only for reading. Costs a copy of references."""
+        frozen = copy.copy(self)
+        frozen._parts = {**self._parts}
+        frozen._part_problems = {**self._part_problems}
+        frozen._defaults = {*self._defaults}
+        frozen._ports = {port: routes.snapshot() for port, routes in self._ports.items()}
+        frozen._listeners = {**self._listeners}
+        frozen._listener_problems = {**self._listener_problems}
+        return frozen
+
+    def problems(self) -> tuple[Problem, ...]:
+        """Return what costs services or parts of them their routes."""
+        found = {*self._own_certificates.problems}
+        for problems in self._part_problems.values():
+            found.update(problems)
+        for routes in self._ports.values():
+            for problems in routes.problems.values():
+                found.update(problems)
+            found.update(self._crowded_out(routes))
+        for problems in self._listener_problems.values():
+            found.update(problems)
+        return tuple(sorted(found))
+
+    def _crowded_out(self, routes: PortRoutes) -> Iterable[Problem]:
+        """With MODE=tcp hosts cannot be told apart: a port has one service, the others go without."""
+        if self._settings.routing.mode is not ProxyMode.TCP or not routes.has_claims:
+            return
+        first, *others = routes.routes()
+        for route in others:
+            if route.backend != first.backend:
+                winner, loser = service_of_backend(first.backend), service_of_backend(route.backend)
+                reason = f"{route.entry}: with MODE=tcp a port has one service, and {routes.port} belongs to {winner}"
+                yield report(self._parts[loser].service, "VIRTUAL_HOST", reason)
+
+    def _make_context(self) -> BuildContext:
+        offset = self._settings.haproxy.port_offset
+        context = BuildContext(
+            settings=self._settings.routing,
+            proxy=self._proxy,
+            terminates_tls=bool(self._certificates),
+            https_port=HTTPS_PORT + offset if offset else None,
+        )
+        return dataclasses.replace(context, plain=plain_profile(context))
+
+    def _start_over(self) -> ModelChange:
+        """Build everything anew: whether TLS is terminated at all decides on every route and backend."""
+        self._context = self._make_context()
+        self._parts, self._part_problems, self._defaults, self._ports = {}, {}, set(), {}
+        self._tcp_services, self._listeners, self._listener_problems = {}, {}, {}
+        for service in self._table.services():
+            self._link(service)
+        self._settle(ModelChange(), set(self._tcp_services), set())
+        return ModelChange(is_everything=True)
+
+    def _backend(self, name: BackendName) -> Backend | None:
+        part = self._parts.get(name)
+        return part.backend if part else None
+
+    def _link(self, service: Service) -> None:
+        part = make_part(service, self._context, self._settings)
+        self._parts[service.name] = part
+        if part.problems:
+            self._part_problems[service.name] = part.problems
+        if part.backend and service.may_be_default and not service.virtual_hosts:
+            self._defaults.add(service.name)
+        for claim in part.claims:
+            port = claim.route.entry.port
+            self._ports.setdefault(port, PortRoutes(port)).change((), (claim,))
+        for tcp_port in service.tcp_ports:
+            self._tcp_services.setdefault(tcp_port.number, set()).add(service.name)
+
+    def _unlink(self, service: Service) -> ServicePart:
+        part = self._parts.pop(service.name)
+        self._part_problems.pop(service.name, None)
+        self._defaults.discard(service.name)
+        for claim in part.claims:
+            self._ports[claim.route.entry.port].change((claim,), ())
+        for tcp_port in service.tcp_ports:
+            self._tcp_services[tcp_port.number].discard(service.name)
+        return part
+
+    def _http_ports(self) -> set[int]:
+        return {port for port, routes in self._ports.items() if routes.has_claims}
+
+    def _settle(self, change: ModelChange, tcp_ports: set[int], old_http_ports: set[int]) -> None:
+        if old_http_ports != self._http_ports():
+            tcp_ports |= self._tcp_services.keys()  # a port may have passed from one kind of use to the other
+        for port in tcp_ports:
+            before, after = self._listeners.pop(port, None), self._build_listener(port)
+            if after:
+                self._listeners[port] = after
+            if before != after:
+                change.listeners[port] = before, after
+        ports = self._frontend_ports()
+        self._ports = {port: self._ports.get(port) or PortRoutes(port) for port in ports}
+        for port, routes in self._ports.items():
+            routes.set_default(self._default_backend())
+            changes = routes.settle()
+            if changes.rows or changes.ordered:
+                change.rows[port] = changes
+        self._shapes = tuple(self._make_shape(port) for port in sorted(ports))
+
+    def _frontend_ports(self) -> set[int]:
+        ports = {HTTP_PORT, *self._http_ports()}
+        if self._certificates:
+            ports.add(HTTPS_PORT)
+        if self._settings.routing.monitor_uri and self._settings.routing.monitor_port:
+            ports.add(self._settings.routing.monitor_port)
+        return ports - self._listeners.keys() - {self._settings.haproxy.stats_port}
+
+    def _make_shape(self, port: int) -> FrontendShape:
+        routes, mode = self._ports[port], self._settings.routing.mode
+        is_tls = routes.is_tls if routes.has_claims else port == HTTPS_PORT and bool(self._certificates)
+        only = None
+        if mode is ProxyMode.TCP:
+            only = routes.routes()[0].backend if routes.has_claims else self._default_backend()
+        return FrontendShape(port=port, mode=mode, is_tls=is_tls, only_backend=only)
+
+    def _default_backend(self) -> BackendName | None:
+        if self._http_ports() and not self._settings.routing.force_default_backend:
+            return None
+        backend = self._backend(min(self._defaults)) if self._defaults else None
+        return backend.name if backend else None
+
+    def _frontend(self, shape: FrontendShape, *, has_routes: bool) -> Frontend:
+        if shape.mode is ProxyMode.TCP:
+            return Frontend(port=shape.port, mode=shape.mode, is_tls=shape.is_tls, default_backend=shape.only_backend)
+        routes = self._ports[shape.port]
+        return Frontend(
+            port=shape.port,
+            mode=shape.mode,
+            is_tls=shape.is_tls,
+            routes=routes.routes() if has_routes else (),
+            tables=routes.tables(),
+            default_backend=self._default_backend(),
+        )
+
+    def _build_listener(self, port: int) -> TcpListener | None:
+        services = [self._parts[name].service for name in sorted(self._tcp_services.get(port, ()))]
+        listener, self._listener_problems[port] = build_listener(port, services, self._context, self._use_of(port))
+        return listener
+
+    def _use_of(self, port: int) -> str:
+        """Tell who uses a port besides TCP_PORTS; empty when nobody does."""
+        if port == self._settings.haproxy.stats_port:
+            return f"port {port} is taken by the statistics page (STATS_PORT)"
+        if port == self._settings.routing.monitor_port:
+            return f"port {port} is taken by the health probe of the proxy (MONITOR_PORT)"
+        return f"port {port} is used by a virtual host" if port in self._http_ports() else ""

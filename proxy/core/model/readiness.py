@@ -1,0 +1,86 @@
+"""Which servers may get traffic from the start, and for which a first answer is waited for.
+
+A server gets traffic only when it can answer: what is new waits for its first accepted connection. What already ran when
+the proxy started is taken at its word, so that a cold start serves at once.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from proxy.core.containers.containers import State
+from proxy.core.labels.labels import ContainerSpec
+from proxy.core.model.model import WAITING, Server
+from proxy.core.model.spec_index import Key
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """A server that is waited for. `name` is its container's."""
+
+    source: str
+    container_id: str
+    name: str
+    address: str
+    port: int
+
+
+class Readiness:
+    """Remembers which ports of which containers have answered since the container started."""
+
+    def __init__(self) -> None:
+        self._ready: dict[str, tuple[int, ...]] = {}
+        self._takes_word = True
+
+    def end_start(self) -> None:
+        """From now on, what comes is new."""
+        self._takes_word = False
+
+    def mark(self, spec: ContainerSpec) -> ContainerSpec:
+        """Return the spec with those of its ports that are waited for; one that does not run is forgotten."""
+        container = spec.container
+        ports = ports_of(spec)
+        if container.state is State.STOPPED:
+            self._ready.pop(container.id, None)
+            return spec
+        if self._takes_word:
+            self._note(container.id, ports)
+        waiting = ports.difference(self._ready.get(container.id, ()))
+        return dataclasses.replace(spec, waiting_ports=frozenset(waiting)) if waiting else spec
+
+    def accept(self, answers: Iterable[Target]) -> set[Key]:
+        """Take in who has answered; return the keys of their containers."""
+        keys: set[Key] = set()
+        for target in answers:
+            self._note(target.container_id, {target.port})
+            keys.add((target.source, target.container_id))
+        return keys
+
+    def forget(self, container_id: str) -> None:
+        """Forget a container that has gone: if it comes back, it has started anew."""
+        self._ready.pop(container_id, None)
+
+    def _note(self, container_id: str, ports: set[int]) -> None:
+        self._ready[container_id] = tuple(ports.union(self._ready.get(container_id, ())))
+
+
+def targets_of(servers: Iterable[Server]) -> frozenset[Target]:
+    """Return those of `servers` that are waited for."""
+    return frozenset(
+        Target(
+            source=server.source,
+            container_id=server.container_id,
+            name=server.container,
+            address=server.address,
+            port=server.port,
+        )
+        for server in servers
+        if server.reason == WAITING
+    )
+
+
+def ports_of(spec: ContainerSpec) -> set[int]:
+    """Return every port of a container that becomes a server."""
+    return {*spec.ports, *(port.number for port in spec.tcp_ports)}

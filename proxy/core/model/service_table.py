@@ -1,0 +1,89 @@
+"""Services, kept up to date as containers come and go; what it costs follows what changed.
+
+In: the specs of the service labels that changed. Out: which services are no more and which are new. Services that share
+something (in custom routing, equal virtual hosts) are grouped anew together, and only those.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+
+from proxy.core.labels.labels import ContainerSpec
+from proxy.core.model.services import Service
+
+Specs = tuple[ContainerSpec, ...]
+
+
+class ServiceTable:
+    """`group` makes services of specs; `join_keys` tells what a label's specs may share with another label's."""
+
+    def __init__(
+        self,
+        group: Callable[[Iterable[ContainerSpec]], tuple[Service, ...]],
+        join_keys: Callable[[Sequence[ContainerSpec]], frozenset[Hashable]],
+    ) -> None:
+        self._group = group
+        self._join_keys = join_keys
+        self._specs: dict[str, Specs] = {}
+        self._keys: dict[str, frozenset[Hashable]] = {}
+        self._labels: dict[Hashable, set[str]] = {}
+        self._services: dict[str, dict[str, Service]] = {}
+
+    def specs(self) -> tuple[ContainerSpec, ...]:
+        """All specs that stand in the table."""
+        return tuple(spec for label in sorted(self._specs) for spec in self._specs[label])
+
+    def services(self) -> tuple[Service, ...]:
+        """All services, by name."""
+        every = {name: service for services in self._services.values() for name, service in services.items()}
+        return tuple(every[name] for name in sorted(every))
+
+    def apply(self, changes: Mapping[str, Specs]) -> tuple[list[Service], list[Service]]:
+        """Set the specs of each label, none to remove it; return the services that went and those that came."""
+        component = self._reach(changes)
+        for label, specs in changes.items():
+            self._set(label, specs)
+        component |= self._reach(component)
+        removed: dict[str, Service] = {}
+        for label in component:
+            removed |= self._services.pop(label, {})
+        added = self._group(spec for label in sorted(component) for spec in self._specs.get(label, ()))
+        for service in added:
+            for label in service.labels:
+                self._services.setdefault(label, {})[service.name] = service
+        unchanged = {service.name for service in added if removed.get(service.name) == service}
+        return (
+            [service for name, service in removed.items() if name not in unchanged],
+            [service for service in added if service.name not in unchanged],
+        )
+
+    def _set(self, label: str, specs: Specs) -> None:
+        for key in self._keys.pop(label, frozenset()):
+            self._labels[key].discard(label)
+            if not self._labels[key]:
+                del self._labels[key]
+        self._specs.pop(label, None)
+        if specs:
+            self._specs[label] = specs
+            self._keys[label] = self._join_keys(specs)
+            for key in self._keys[label]:
+                self._labels.setdefault(key, set()).add(label)
+
+    def _reach(self, labels: Iterable[str]) -> set[str]:
+        """Return `labels` and all that they are joined to, directly or through others."""
+        reached = set(labels)
+        waiting = list(reached)
+        while waiting:
+            for key in self._keys.get(waiting.pop(), ()):
+                new = self._labels[key] - reached
+                reached |= new
+                waiting += new
+        return reached
+
+
+def label_specs(specs: Iterable[ContainerSpec]) -> dict[str, Specs]:
+    """Group specs by the label of their service, as `ServiceTable.apply` takes them."""
+    groups: dict[str, list[ContainerSpec]] = {}
+    for spec in specs:
+        groups.setdefault(spec.label, []).append(spec)
+    return {label: tuple(group) for label, group in groups.items()}

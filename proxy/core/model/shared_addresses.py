@@ -1,0 +1,130 @@
+"""Which services of simple routing answer an address together: from specs to backends' worth of services.
+
+In: the specs of labels that may share addresses. Out: `Service` values. A service that has addresses of its own is a
+backend. Services that name the same address share a further one, in which each has its weight's share; there is one for
+each set of services, so that `a;b` and `b` come to two. The servers of a shared backend take their health from the
+service's own backend (`track`), so that a container is asked once per probe, and whatever path its own service probes.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+
+from proxy.core.labels.labels import BackendSettings, ContainerSpec
+from proxy.core.model.backends import server_name
+from proxy.core.model.service_table import ServiceTable
+from proxy.core.model.services import Service, build_service, group_services, join_keys
+from proxy.grammar.syntax import BackendName
+from proxy.grammar.values import DEFAULT_WEIGHT
+from proxy.grammar.virtual_host import VirtualHost
+from proxy.settings import RoutingMode
+
+SHARED_PREFIX = "shared:"
+_SEPARATOR = ".."
+_DOMAINS_PER_LINE = 40
+"""HAProxy takes 64 words a line."""
+
+
+def make_table(mode: RoutingMode) -> ServiceTable:
+    """Return the empty table of services of a mode, which knows what brings services together."""
+    if mode is RoutingMode.SIMPLE:
+        return ServiceTable(group_addresses, address_keys)
+    return ServiceTable(group_services, join_keys)
+
+
+def group_addresses(specs: Iterable[ContainerSpec]) -> tuple[Service, ...]:
+    """Return the services of each backend, by name."""
+    groups: dict[str, list[ContainerSpec]] = {}
+    for spec in specs:
+        groups.setdefault(spec.label, []).append(spec)
+    parts = {label: build_service(label, groups[label]) for label in sorted(groups)}
+    addresses: dict[tuple[str, ...], list[VirtualHost]] = {}
+    for host, labels in _labels_by_host(parts.values()).items():
+        addresses.setdefault(labels, []).append(host)
+    own = {labels[0]: hosts for labels, hosts in addresses.items() if len(labels) == 1 and parts[labels[0]].settings.weight}
+    services = [_own_service(part, own.get(label, ())) for label, part in parts.items() if label in own or _is_probed(part)]
+    services += [
+        _shared_service([parts[label] for label in labels], hosts)
+        for labels, hosts in addresses.items()
+        if len(labels) > 1 or labels[0] not in own
+    ]
+    return tuple(sorted(services, key=lambda service: service.name))
+
+
+def address_keys(specs: Sequence[ContainerSpec]) -> frozenset[Hashable]:
+    """Return what a service, given by its containers, may share with others: its addresses."""
+    return frozenset(host for spec in specs for host in spec.virtual_hosts)
+
+
+def _labels_by_host(parts: Iterable[Service]) -> Mapping[VirtualHost, tuple[str, ...]]:
+    labels: dict[VirtualHost, tuple[str, ...]] = {}
+    for part in parts:
+        for host in part.virtual_hosts:
+            labels[host] = (*labels.get(host, ()), *part.labels)
+    return labels
+
+
+def _own_service(part: Service, hosts: Sequence[VirtualHost]) -> Service:
+    """The service with the addresses that it has alone; without any, its backend is there to be probed.
+
+    A weight of 0 is left out: it would put the servers in maintenance, and there they are not probed.
+    """
+    members = tuple(_without_zero_weight(spec) for spec in part.members)
+    lines = _redirect_lines(members, hosts) + part.settings.extra_lines
+    return dataclasses.replace(
+        part,
+        virtual_hosts=tuple(hosts),
+        settings=dataclasses.replace(part.settings, extra_lines=lines),
+        members=members,
+        may_be_default=False,
+    )
+
+
+def _shared_service(parts: Sequence[Service], hosts: Sequence[VirtualHost]) -> Service:
+    """Services behind one address, or a single one of weight 0: sticky only if all are, redirected where any is."""
+    members = tuple(_tracking(spec, part.name) for part in parts for spec in part.members)
+    is_sticky = all(part.settings.cookie for part in parts)
+    first = parts[0].settings
+    return Service(
+        name=BackendName(SHARED_PREFIX + _SEPARATOR.join(part.name for part in parts)),
+        labels=tuple(label for part in parts for label in part.labels),
+        virtual_hosts=tuple(hosts),
+        weight=0,
+        settings=BackendSettings(
+            cookie=first.cookie if is_sticky else None,
+            extra_lines=_redirect_lines(members, hosts) + (first.extra_lines if is_sticky else ()),
+            options=first.options,
+        ),
+        tcp_ports=(),
+        members=members,
+        may_be_default=False,
+    )
+
+
+def _without_zero_weight(spec: ContainerSpec) -> ContainerSpec:
+    weight = spec.settings.weight or DEFAULT_WEIGHT
+    return dataclasses.replace(spec, settings=dataclasses.replace(spec.settings, weight=weight))
+
+
+def _tracking(spec: ContainerSpec, backend: BackendName) -> ContainerSpec:
+    if not spec.settings.health_check:
+        return spec
+    followed = f"track {backend}/{server_name(spec.container, spec.ports[0])}"
+    return dataclasses.replace(spec, settings=dataclasses.replace(spec.settings, health_check=followed))
+
+
+def _is_probed(part: Service) -> bool:
+    return any(spec.settings.health_check for spec in part.members)
+
+
+def _redirect_lines(members: Iterable[ContainerSpec], hosts: Iterable[VirtualHost]) -> tuple[str, ...]:
+    """Send visitors of these addresses to https where the balancer in front tells that they came over http."""
+    domains = {host.domain for host in hosts}
+    redirected = sorted(domains & {name for spec in members for name in spec.redirected_domains})
+    rule = "http-request redirect code 301 location https://%[req.hdr(host),host_only]%[pathq]"
+    scheme = "{ req.hdr(X-Forwarded-Proto) -i http }"
+    if len(redirected) == len(domains):
+        return (f"{rule} if {scheme}",) if redirected else ()
+    chunks = (redirected[start : start + _DOMAINS_PER_LINE] for start in range(0, len(redirected), _DOMAINS_PER_LINE))
+    return tuple(f"{rule} if {scheme} {{ req.hdr(host),host_only,lower -m str {' '.join(chunk)} }}" for chunk in chunks)

@@ -1,0 +1,48 @@
+"""From what containers ask to what HAProxy is to do, in one step: the whole routing model of a set of specs.
+
+In: specs, the proxy's place among the containers, its certificates, settings. Out: `RoutingModel`. Equal sets give equal
+models, in whatever order they come; it is what `ModelIndex` comes to when everything changes at once.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable
+
+from proxy.core.containers.containers import ProxyContainer, State
+from proxy.core.labels.labels import ContainerSpec
+from proxy.core.model.certificate_set import ProxyCertificates
+from proxy.core.model.model import RoutingModel
+from proxy.core.model.model_index import ModelIndex
+from proxy.core.model.service_table import label_specs
+from proxy.core.model.services import is_in_scope
+from proxy.errors import Problem
+from proxy.settings import Scope, Settings
+
+
+def build_routing_model(
+    specs: Iterable[ContainerSpec], proxy: ProxyContainer | None, certificates: ProxyCertificates, settings: Settings
+) -> RoutingModel:
+    """Build the model. Stopped containers and those out of scope are left out; the latter are told of in `notes`."""
+    candidates = tuple(specs)
+    scope = settings.routing.scope
+    index = ModelIndex(settings, proxy, certificates)
+    index.update(label_specs(spec for spec in candidates if is_served(spec, proxy, scope)))
+    notes = {out_of_scope(spec, proxy) for spec in candidates if not is_in_scope(spec.container, proxy, scope)}
+    return dataclasses.replace(index.model(), notes=tuple(sorted(notes)))
+
+
+def is_served(spec: ContainerSpec, proxy: ProxyContainer | None, scope: Scope) -> bool:
+    """Whether a container that asks for a route takes part at all."""
+    return spec.container.state is not State.STOPPED and is_in_scope(spec.container, proxy, scope)
+
+
+def out_of_scope(spec: ContainerSpec, proxy: ProxyContainer | None) -> Problem:
+    """Tell why a container outside the scope is not routed, and how to change that."""
+    own = f"project {proxy.project!r}" if proxy and proxy.project else "the proxy"
+    advice = f"add {spec.label} to ADDITIONAL_SERVICES, or set it to *" if spec.project else "set ADDITIONAL_SERVICES to *"
+    return Problem(
+        service=spec.label,
+        container=spec.container.name,
+        reason=f"is outside the scope of {own}; {advice}",
+    )

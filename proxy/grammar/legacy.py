@@ -1,0 +1,218 @@
+r"""Directives that HAProxy has removed, in today's spelling: users' settings of ten years ago go on working.
+
+In: a line, `HTTP_CHECK` or `APPSESSION` as the user wrote it. Out: lines that HAProxy 2.6 and 3.4 accept, or ValueError
+with what to write instead. What is not known here is returned as it came: whether it is right is HAProxy's word.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from proxy.grammar.syntax import has_variable, quote, safe_word, split_words
+
+_RENAMED = {
+    "block": "http-request deny",
+    "redispatch": "option redispatch",
+    "clitimeout": "timeout client",
+    "contimeout": "timeout connect",
+    "srvtimeout": "timeout server",
+    "timeout clitimeout": "timeout client",
+    "timeout contimeout": "timeout connect",
+    "timeout srvtimeout": "timeout server",
+    "nbproc": "nbthread",
+    "option forceclose": "option httpclose",
+    "option http-tunnel": "option http-keep-alive",
+    "option tcpsplice": "option splice-auto",
+}
+"""Old start of a line -> new start. Without the tunnel mode, keep-alive is what the application sees."""
+
+_DENY = "write 'http-request deny if ...' with conditions on path, method or req.hdr(NAME)"
+_ALLOW = "write 'http-request allow if ...' with conditions on path, method or req.hdr(NAME)"
+_TARPIT = "write 'http-request tarpit if ...' with conditions on path, method or req.hdr(NAME)"
+_RESPONSE_DENY = "write 'http-response deny if ...' with conditions on status or res.hdr(NAME)"
+_REDUNDANT = "leave it out, nothing replaces it"
+_REMOVED = {
+    "appsession": "use the setting APPSESSION, or 'stick-table' with 'stick match' and 'stick store-response'",
+    "bind-process": _REDUNDANT,
+    "grace": _REDUNDANT,
+    "stats bind-process": _REDUNDANT,
+    "tune.chksize": "tune.bufsize covers it",
+    "option http-use-htx": _REDUNDANT,
+    "option http_proxy": "write 'http-request do-resolve' and 'http-request set-dst'",
+    "cliexp": "write 'http-request replace-header', 'replace-path' or 'replace-pathq'",
+    "srvexp": "write 'http-response replace-header'",
+    **dict.fromkeys(("reqdeny", "reqideny"), _DENY),
+    **dict.fromkeys(("reqallow", "reqiallow", "reqpass", "reqipass"), _ALLOW),
+    **dict.fromkeys(("reqtarpit", "reqitarpit"), _TARPIT),
+    **dict.fromkeys(("reqsetbe", "reqisetbe"), "write 'use_backend NAME if ...'"),
+    **dict.fromkeys(("rspdeny", "rspideny"), _RESPONSE_DENY),
+}
+
+_HEADER_RULE = re.compile(r"(?P<side>req|rsp)(?P<any_case>i?)(?P<action>add|del|rep)")
+_PLAIN_WORD = re.compile(r"[\w.:/{}()!,=*^$|?+~@%&<>;\[\]-]+", re.ASCII)
+_HEADER = re.compile(r"(?P<name>[\w-]+):[ ]*(?P<value>.*)", re.ASCII)
+_BLANKS = r"(?:(?:[ ]|\[[ ]\]|\\s|\[\[:space:\]\])[*+?]?)?"
+_HEADER_PATTERN = re.compile(rf"\^(?P<name>[\w-]+):{_BLANKS}(?P<value>.*)", re.ASCII)
+_NAME_PATTERN = re.compile(rf"(?P<name>\^?[^:]+):{_BLANKS}(?:\.\*)?\$?")
+_METHOD_PATTERN = re.compile(r"\^\((?:\[\^[^\]]*\]|\[A-Z\]|\\S|\\w|\.)[*+]\)(?:[ ]|\\s|\[[ ]\])\+?(?P<path>\(?/.*)")
+_VERSION_PATTERN = re.compile(r"[ ](?:\(?HTTP/[^ ]*|\(\.\*\))$")
+_VERSION = re.compile(r"[ ](?:HTTP/[^ ]*|\\\d)$")
+
+_CHECK = re.compile(r"(?:(?P<method>[A-Z]+) +)?(?P<uri>[/*][^ \r\n]*)(?: +(?P<version>HTTP/\d\.\d))?")
+_SESSION = re.compile(r"(?P<cookie>\S+) len (?P<length>\d+) timeout (?P<hold>\d+(?:us|ms|[smhd])?)(?P<options>( \S+)*)")
+SESSION_TABLE_SIZE = "100k"
+"""Sessions that a service's table remembers; when it is full, the one unused for longest goes."""
+
+
+def translate_line(line: str) -> str:
+    """Return `line` as HAProxy 2.6 and 3.4 accept it; a line that is not of the past is returned unchanged.
+
+    Raises ValueError with the advice what to write where no single line does the same.
+    """
+    words = split_words(line)
+    if words[:2] == ("option", "httpchk") and any("\n" in word for word in words):
+        raise ValueError("hides headers behind the version, which HAProxy no longer accepts; use HTTP_CHECK")
+    starts = [" ".join(words[:length]) for length in (2, 1)]
+    for start in starts:
+        if start in _REMOVED:
+            raise ValueError(f"{start!r} was removed from HAProxy; {_REMOVED[start]}")
+    known = next((start for start in starts if start in _RENAMED), "")
+    rule = _HEADER_RULE.fullmatch(words[0]) if words else None
+    if not (known or rule or starts[1] == "monitor-net"):
+        return line
+    if has_variable(line):
+        raise ValueError(f"{words[0]!r} was removed from HAProxy and cannot be translated with an environment variable")
+    if known:
+        return _join(_RENAMED[known], words[len(known.split()) :])
+    if rule:
+        return _translate_header_rule(rule, words)
+    return _join("http-request return status 200 if", ("{", "src", *words[1:], "}"))
+
+
+def translate_http_check(text: str) -> tuple[str, ...]:
+    r"""Return the lines for an HTTP check written as the arguments of the old `option httpchk`.
+
+    `[METHOD] URI [VERSION[\r\nNAME:\ value]...]` (HAProxy 1.5, section 4.2), line breaks real or as written.
+    """
+    start, *headers = re.split(r"\r?\n", " ".join(split_words(text)).strip())
+    match = _CHECK.fullmatch(start.removeprefix("option httpchk ").strip())
+    if match is None:
+        raise ValueError(r"is no HTTP check; write '[METHOD] URI [VERSION]', such as 'HEAD / HTTP/1.1\r\nHost:\ www'")
+    line = ["http-check send meth", match["method"] or "OPTIONS", "uri", _word(match["uri"])]
+    if match["version"]:
+        line += ["ver", match["version"]]
+    while headers and not headers[-1]:
+        headers.pop()
+    for header in headers:
+        parts = _HEADER.fullmatch(header)
+        if parts is None:
+            raise ValueError(f"{header!r} is no header 'NAME: value'; a body needs a line 'http-check send'")
+        line += ["hdr", parts["name"], _format_word(parts["value"])]
+    return "option httpchk", " ".join(line)
+
+
+def translate_appsession(text: str) -> tuple[str, ...]:
+    """Return the lines that keep a session on the server that created it, as `appsession` did (HAProxy 1.5, 4.2).
+
+    `COOKIE len LENGTH timeout TIME [request-learn] [mode path-parameters|query-string]`. The server's own cookie names
+    the session. A request may also carry it in its URI. The table lives in the worker: a reload loses it unless the
+    `stick-table` line gets `peers`.
+    """
+    match = _SESSION.fullmatch(" ".join(text.split()))
+    if match is None:
+        raise ValueError("is not 'COOKIE len LENGTH timeout TIME', such as 'JSESSIONID len 52 timeout 3h'")
+    cookie, length, options = safe_word(match["cookie"]), int(match["length"]), match["options"].strip()
+    if re.search(r"[(),;=]", cookie) or not length:
+        raise ValueError(f"needs a cookie's name and a length of at least 1, not {cookie!r} and {length}")
+    # Behind a ';' the value runs into the query string, which is no part of it.
+    path_parameter = f"urlp({cookie},;),field(1,?)"
+    uri = {"": path_parameter, "mode path-parameters": path_parameter, "mode query-string": f"urlp({cookie})"}
+    learns, mode = "request-learn" in options.split(), " ".join(options.replace("request-learn", "").split())
+    if mode not in uri:
+        raise ValueError(f"option {mode!r} has no equivalent; use COOKIE, or leave it out")
+    return (
+        f"stick-table type string len {length} size {SESSION_TABLE_SIZE} expire {match['hold']}",
+        f"stick match req.cook({cookie})",
+        f"stick match {uri[mode]}",
+        *((f"stick store-request req.cook({cookie})",) if learns else ()),
+        f"stick store-response res.cook({cookie})",
+    )
+
+
+def _translate_header_rule(rule: re.Match[str], words: Sequence[str]) -> str:
+    keyword, action = rule.group(), rule["action"]
+    arguments, condition = _split_condition(keyword, words[1:], count=2 if action == "rep" else 1)
+    directive = "http-request" if rule["side"] == "req" else "http-response"
+    if action == "add":
+        return _join(f"{directive} {_add(keyword, *arguments)}", condition)
+    if action == "del":
+        return _join(f"{directive} {_delete(keyword, *arguments)}", condition)
+    flags = "(?i)" if rule["any_case"] else ""
+    return _join(f"{directive} {_replace(keyword, *arguments, flags=flags)}", condition)
+
+
+def _split_condition(keyword: str, words: Sequence[str], *, count: int) -> tuple[Sequence[str], Sequence[str]]:
+    arguments, condition = words[:count], words[count:]
+    if len(arguments) < count or (condition and condition[0] not in ("if", "unless")):
+        raise ValueError(rf"{keyword!r} takes {count} word(s), then perhaps a condition; write blanks in words as '\ '")
+    return arguments, condition
+
+
+def _add(keyword: str, header: str) -> str:
+    match = _HEADER.fullmatch(header)
+    if match is None:
+        raise ValueError(rf"{keyword!r} needs a header, written as 'NAME:\ value'")
+    return f"add-header {match['name']} {_format_word(match['value'])}"
+
+
+def _delete(keyword: str, search: str) -> str:
+    if match := re.fullmatch(r"\^(?P<name>[\w-]+)", search, re.ASCII):
+        return f"del-header {match['name']} -m beg"
+    if match := _HEADER_PATTERN.fullmatch(search):
+        if match["value"] in ("", ".*", "$", ".*$"):
+            return f"del-header {match['name']}"
+    elif match := _NAME_PATTERN.fullmatch(search):
+        return f"del-header {_word('(?i)' + match['name'] + '$')} -m reg"
+    raise ValueError(f"{keyword!r} was removed from HAProxy; write 'http-request del-header NAME' or http-response")
+
+
+def _replace(keyword: str, search: str, replacement: str, *, flags: str) -> str:
+    pattern, header = _HEADER_PATTERN.fullmatch(search), _HEADER.fullmatch(replacement)
+    if pattern and header and pattern["name"].lower() == header["name"].lower():
+        value = quote(f"{flags}^{pattern['value']}")
+        return f"replace-header {pattern['name']} {value} {_format_word(header['value'])}"
+    path = _translate_request_line(search, replacement) if keyword.startswith("req") else None
+    if path:
+        return f"replace-pathq {quote(flags + path[0])} {_format_word(path[1])}"
+    raise ValueError(
+        f"{keyword!r} was removed from HAProxy and this pattern has no certain equivalent; write "
+        "'replace-header NAME PATTERN VALUE', 'replace-path' or 'set-header' after http-request or http-response"
+    )
+
+
+def _translate_request_line(search: str, replacement: str) -> tuple[str, str] | None:
+    """Return pattern and replacement for the path with query, if that is what a rewritten request line changes."""
+    request = _METHOD_PATTERN.fullmatch(search)
+    if request is None or not replacement.startswith((r"\1 /", r"\1 \2")):
+        return None
+    pattern, path = request["path"], replacement.removeprefix(r"\1 ")
+    if _VERSION_PATTERN.search(pattern):
+        pattern, path = _VERSION_PATTERN.sub("", pattern), _VERSION.sub("", path)
+    if " " in re.sub(r"\[[^\]]*\]", "", pattern) + path or r"\1" in path:
+        return None
+    # The method was group 1: the groups of the path move up by one.
+    return f"^{pattern}", re.sub(r"\\(\d)", lambda group: f"\\{int(group[1]) - 1}", path)
+
+
+def _join(start: str, words: Sequence[str]) -> str:
+    return " ".join([start, *map(_word, words)])
+
+
+def _word(text: str) -> str:
+    return text if _PLAIN_WORD.fullmatch(text) else quote(text)
+
+
+def _format_word(text: str) -> str:
+    """A word where HAProxy expects a format (manual, section 8.2.6): a percent sign of old is just a percent sign."""
+    return quote(text.replace("%", "%%"))

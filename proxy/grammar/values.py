@@ -1,0 +1,137 @@
+"""Parsers of label values, one per kind of value. Each returns a value or raises ValueError with the reason.
+
+In: a label's text. Out: typed values and safe HAProxy lines. They know nothing of containers.
+"""
+
+from __future__ import annotations
+
+from proxy.grammar.legacy import translate_appsession, translate_http_check, translate_line
+from proxy.grammar.syntax import safe_line, safe_word, split_list
+from proxy.grammar.virtual_host import parse_port
+
+BALANCE_ALGORITHMS = frozenset(
+    [
+        "roundrobin",
+        "static-rr",
+        "leastconn",
+        "first",
+        "source",
+        "uri",
+        "url_param",
+        "hdr",
+        "random",
+        "rdp-cookie",
+        "hash",
+        "log-hash",
+        "log-sticky",
+        "sticky",
+    ]
+)
+
+DEFAULT_WEIGHT = 100
+"""The weight of a service that names none."""
+MAX_WEIGHT = 1_000_000
+
+
+def parse_integer(text: str) -> int:
+    """An integer, negative ones included."""
+    try:
+        return int(text)
+    except ValueError:
+        raise ValueError("is not an integer") from None
+
+
+def parse_weight(text: str) -> int:
+    """The weight of a service, 0 or more."""
+    if not text.isascii() or not text.isdigit() or int(text) > MAX_WEIGHT:
+        raise ValueError(f"is not a whole number from 0 to {MAX_WEIGHT}")
+    return int(text)
+
+
+def parse_seconds(text: str) -> int:
+    """A number of seconds, 0 or more."""
+    if not text.isascii() or not text.isdigit():
+        raise ValueError("is not a number of seconds")
+    return int(text)
+
+
+def parse_boolean(text: str) -> bool:
+    """`true` or `false`, in any case."""
+    if text.lower() not in ("true", "false"):
+        raise ValueError("is neither true nor false")
+    return text.lower() == "true"
+
+
+def parse_flag(text: str) -> bool:
+    """Any value means yes: what is asked is whether the setting is there."""
+    return bool(text)
+
+
+def parse_ports(text: str) -> tuple[int, ...]:
+    """A comma list of ports."""
+    return tuple(parse_port(entry) for entry in split_list(text))
+
+
+def parse_tcp_ports(text: str) -> tuple[tuple[int, bool], ...]:
+    """A comma list of ports, each perhaps with `/ssl`; as (port, TLS) in numeric order."""
+    ports: dict[int, bool] = {}
+    for entry in split_list(text):
+        number, _, suffix = entry.partition("/")
+        if suffix.lower() not in ("", "ssl", "tcp"):
+            raise ValueError(f"entry {entry!r}: only /ssl may follow a port")
+        ports[parse_port(number.strip())] = suffix.lower() == "ssl"
+    if not ports:
+        raise ValueError("names no port")
+    return tuple(sorted(ports.items()))
+
+
+def parse_balance(text: str) -> str:
+    """A balancing algorithm with its arguments."""
+    line = safe_line(text)
+    algorithm = line.split()[0].partition("(")[0]
+    if algorithm not in BALANCE_ALGORITHMS:
+        raise ValueError(f"{algorithm!r} is no balancing algorithm; use roundrobin, static-rr, leastconn, source, ...")
+    return line
+
+
+def parse_cookie(text: str) -> str:
+    """A cookie's name and options, as HAProxy's `cookie` directive takes them."""
+    line = safe_line(text)
+    safe_word(line.split()[0])
+    return line
+
+
+def parse_appsession(text: str) -> tuple[str, ...]:
+    """Lines that give the effect of the former `appsession`."""
+    return translate_appsession(safe_line(text))
+
+
+def parse_words(text: str) -> tuple[str, ...]:
+    """Words separated by blanks or commas."""
+    return tuple(safe_word(word) for word in text.replace(",", " ").split())
+
+
+def parse_line(text: str) -> str:
+    """One line of free text, for the end of a server line."""
+    return safe_line(text)
+
+
+def parse_lines(text: str) -> tuple[str, ...]:
+    """A comma list of lines, in today's spelling."""
+    return tuple(safe_line(translate_line(safe_line(entry))) for entry in split_list(text))
+
+
+def parse_http_check(text: str) -> tuple[str, ...]:
+    """Lines of an HTTP health check."""
+    return tuple(safe_line(line) for line in translate_http_check(text))
+
+
+def parse_options(text: str) -> tuple[str, ...]:
+    """A comma list of `option` lines, `no` before one switches it off; the word `option` itself may be left out."""
+    return tuple(_option_line(safe_line(entry)) for entry in split_list(text))
+
+
+def _option_line(entry: str) -> str:
+    negation = "no " if entry.startswith("no ") else ""
+    option = entry.removeprefix("no ").removeprefix("option ")
+    return negation + translate_line(f"option {option}")

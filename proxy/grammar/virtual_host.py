@@ -1,0 +1,179 @@
+"""Virtual hosts: the grammar `[scheme://]domain[:port][/path]` and what an entry matches (spec 1.4).
+
+In: one entry's text. Out: `VirtualHost`, whose patterns are in the one normal form in which requests are compared: lower
+case, domain as ASCII (IDNA), path percent-encoded. `precedence` is the order in which entries are tried.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+import urllib.parse
+from dataclasses import dataclass
+from enum import StrEnum
+
+from proxy.grammar.syntax import split_list
+
+
+class Scheme(StrEnum):
+    """The schemes an entry may name (spec 1.4)."""
+
+    HTTP = "http"
+    HTTPS = "https"
+    WS = "ws"
+    WSS = "wss"
+
+    @property
+    def is_tls(self) -> bool:
+        """Whether clients speak TLS."""
+        return self in (Scheme.HTTPS, Scheme.WSS)
+
+    @property
+    def is_websocket(self) -> bool:
+        """Whether only requests with `Upgrade: websocket` match."""
+        return self in (Scheme.WS, Scheme.WSS)
+
+    @property
+    def default_port(self) -> int:
+        """The port of an entry that names none."""
+        return 443 if self.is_tls else 80
+
+
+MAX_ENTRY_LENGTH = 1024
+MAX_WILDCARDS = 8
+"""Each `*` multiplies what the regular expression may have to try; more than this is never a real address."""
+
+_ENTRY = re.compile(
+    r"(?:(?P<scheme>[a-z]+)://)?(?P<domain>\[[0-9a-f:.]+\]|[^/:\s]*)(?::(?P<port>[^/]*))?(?P<path>/.*)?$",
+    re.IGNORECASE,
+)
+_LABEL = re.compile(r"[a-z0-9_*](?:[a-z0-9_*-]*[a-z0-9_*])?$")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VirtualHost:
+    """One entry. An empty `path` means any path. `domain` and `path` may hold `*`, any run of characters."""
+
+    scheme: Scheme = Scheme.HTTP
+    domain: str
+    port: int = 80
+    path: str = ""
+
+    @property
+    def has_exact_domain(self) -> bool:
+        """Whether the domain is a name rather than a pattern."""
+        return "*" not in self.domain
+
+    @property
+    def literal_length(self) -> int:
+        """How much literal text the entry holds, domain and path together, wildcards not counted."""
+        return len(self.domain) + len(self.path) - self.domain.count("*") - self.path.count("*")
+
+    @property
+    def plain_twin(self) -> VirtualHost | None:
+        """The entry under which visitors of an https entry on the usual port come without TLS; what FORCE_SSL redirects."""
+        if self.scheme is not Scheme.HTTPS or self.port != self.scheme.default_port:
+            return None
+        return VirtualHost(domain=self.domain, path=self.path)
+
+    def __str__(self) -> str:
+        port = "" if self.port == self.scheme.default_port else f":{self.port}"
+        return f"{self.scheme}://{self.domain}{port}{self.path}"
+
+
+def precedence(entry: VirtualHost, weight: int) -> tuple[int, bool, int, bool, bool, bool]:
+    """Return the sort key of an entry; the smaller is tried first (spec 1.4, order).
+
+    Weight, highest first; exact host before wildcard; longer literal text first; a path before no path. Where the spec is
+    silent the narrower one still goes first: a path without wildcards, then an entry for WebSockets only. The caller adds
+    the name as the last word.
+    """
+    return (
+        -weight,
+        not entry.has_exact_domain,
+        -entry.literal_length,
+        not entry.path,
+        "*" in entry.path,
+        not entry.scheme.is_websocket,
+    )
+
+
+def parse_virtual_hosts(text: str) -> tuple[VirtualHost, ...]:
+    """Parse a comma list of entries. Raises ValueError naming the entry at fault; entries given twice count once."""
+    entries = tuple(dict.fromkeys(parse_virtual_host(entry) for entry in split_list(text)))
+    if not entries:
+        raise ValueError("names no virtual host; write [scheme://]domain[:port][/path]")
+    return entries
+
+
+def parse_virtual_host(text: str) -> VirtualHost:
+    """Parse one entry. Raises ValueError that quotes it and says what is wrong."""
+    if len(text) > MAX_ENTRY_LENGTH:
+        raise ValueError(f"entry {text[:40]!r}... is longer than {MAX_ENTRY_LENGTH} characters")
+    match = _ENTRY.match(text)
+    if not match:
+        raise ValueError(f"entry {text!r} is not [scheme://]domain[:port][/path]")
+    if text.count("*") > MAX_WILDCARDS:
+        raise ValueError(f"entry {text!r} has more than {MAX_WILDCARDS} wildcards")
+    try:
+        scheme = Scheme((match["scheme"] or "http").lower())
+    except ValueError:
+        raise ValueError(f"entry {text!r}: scheme {match['scheme']!r} is none of http, https, ws, wss") from None
+    try:
+        return VirtualHost(
+            scheme=scheme,
+            domain=parse_domain(match["domain"]),
+            port=scheme.default_port if match["port"] is None else parse_port(match["port"]),
+            path=parse_path(match["path"] or ""),
+        )
+    except ValueError as error:
+        raise ValueError(f"entry {text!r}: {error}") from None
+
+
+def parse_domain(text: str) -> str:
+    """Return a domain, perhaps with wildcards, in the form in which requests carry it. Raises ValueError."""
+    if not text:
+        raise ValueError("has no domain; write * for any")
+    if text.startswith("["):
+        return _parse_ipv6(text)
+    domain = text.lower().rstrip(".") if text != "." else text
+    if not domain.isascii():
+        domain = ".".join(_to_ascii(label) for label in domain.split("."))
+    for label in domain.split("."):
+        if not _LABEL.match(label) and not (label == "" and "*" in domain):
+            raise ValueError(f"domain {text!r} has a part {label!r} that is not letters, digits, - or *")
+    return domain
+
+
+def parse_path(text: str) -> str:
+    """Return a path, perhaps with wildcards, in the form in which requests carry it. Raises ValueError."""
+    if re.search(r"[\x00-\x20\x7f]", text):
+        raise ValueError("the path contains a blank or control character")
+    if "?" in text or "#" in text:
+        raise ValueError("the path contains ? or #; only the path is matched, without query string")
+    return urllib.parse.quote(text, safe="/*%~!$&'()+,;=:@-._[]|{}^<>\"`\\").lower()
+
+
+def parse_port(text: str) -> int:
+    """Return a TCP port. Raises ValueError unless it is a number from 1 to 65535."""
+    if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= 65535:
+        raise ValueError(f"port {text!r} is not a number from 1 to 65535")
+    return int(text)
+
+
+def _parse_ipv6(text: str) -> str:
+    try:
+        return f"[{ipaddress.IPv6Address(text.removeprefix('[').removesuffix(']'))}]"
+    except ValueError:
+        raise ValueError(f"domain {text!r} is no IPv6 address in brackets") from None
+
+
+def _to_ascii(label: str) -> str:
+    if label.isascii():
+        return label
+    if "*" in label:
+        raise ValueError(f"{label!r} mixes a wildcard with characters beyond ASCII")
+    try:
+        return label.encode("idna").decode("ascii")
+    except UnicodeError:
+        raise ValueError(f"{label!r} is not a valid international domain name") from None

@@ -1,0 +1,95 @@
+"""What simple routing (`PROXY_MODE=acsrouting`) makes of the settings: its own variables, and other defaults.
+
+In: a reading of the environment, and the routing settings as custom routing has them. Out: the routing settings of the
+mode. The rest of the program then knows nothing of the mode but its grammar and how services are grouped.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import ipaddress
+from pathlib import Path
+
+from proxy.grammar.syntax import quote
+from proxy.grammar.virtual_host import parse_domain
+from proxy.settings import ProxyMode, RoutingSettings, Scope, SimpleSettings
+from proxy.settings import value_parsers as values
+from proxy.settings.reader import SettingsReader
+
+HTTP_PORT = 80
+MONITOR_URI = "/haproxy-monitor"
+ERROR_PAGE = Path(__file__).resolve().parent.parent.parent / "templates" / "503.http"
+
+_ALIBABA_DOMAIN = "alicontainer.com"
+_LOCAL_DOMAIN = "localhost"
+"""Every browser and resolver leads names below it to the machine itself (RFC 6761), so that prefixes work as they are."""
+_LOCAL_HOST = "{ req.hdr(host),host_only,lower -m end .local }"
+
+
+def parse_simple(reader: SettingsReader) -> SimpleSettings:
+    """Return the settings that only simple routing looks at."""
+    positive = values.number(minimum=1, maximum=10**9)
+    return SimpleSettings(
+        domain=_parse_domain(reader),
+        local_networks=reader.entries("PROXY_LOCAL_NETWORKS", _parse_network),
+        error_page=Path(reader.text("PROXY_ERROR_PAGE_503") or ERROR_PAGE),
+        sticky_idle_seconds=reader.parse("PROXY_STICKY_IDLE_SECONDS", positive, 0),
+        sticky_life_seconds=reader.parse("PROXY_STICKY_LIFE_SECONDS", positive, 0),
+    )
+
+
+def adapt(routing: RoutingSettings, reader: SettingsReader) -> RoutingSettings:
+    """Return the settings with the defaults of simple routing (spec 2)."""
+    if routing.mode is ProxyMode.TCP:
+        reader.add_fault("MODE", "means nothing to PROXY_MODE=acsrouting, which routes HTTP by host name; unset one of them")
+    frontends = dict(routing.extra_frontend_settings)
+    frontends[HTTP_PORT] = (*frontends.get(HTTP_PORT, ()), *_frontend_lines(routing.simple))
+    return dataclasses.replace(
+        routing,
+        scope=Scope(everything=True),
+        # A container without a probe counts as healthy; a dead one is passed over by redispatch.
+        health_check=routing.health_check if reader.is_set("HEALTH_CHECK") else "",
+        # The balancer in front tells the visitor's scheme; ours is always http.
+        skip_forwarded_proto=True,
+        monitor_port=routing.monitor_port or HTTP_PORT,
+        monitor_uri=routing.monitor_uri or MONITOR_URI,
+        extra_frontend_settings=frontends,
+    )
+
+
+def _frontend_lines(simple: SimpleSettings) -> tuple[str, ...]:
+    """The page for 503, and who is refused `.local` names: with the very answer that an unknown host gets."""
+    inside = f"{{ src {' '.join(simple.local_networks)} }}" if simple.local_networks else "{ always_false }"
+    return (
+        f"errorfile 503 {quote(str(simple.error_page))}",
+        f"http-request deny deny_status 503 if {_LOCAL_HOST} !{inside}",
+        # Only the balancer in front adds this header; a caller inside comes straight.
+        f"http-request deny deny_status 503 if {_LOCAL_HOST} {{ req.hdr(X-Forwarded-For) -m found }}",
+    )
+
+
+def _parse_domain(reader: SettingsReader) -> str:
+    cluster, region = reader.text("PROXY_CLUSTER_ID"), reader.text("PROXY_REGION_ID")
+    for given, missing in (("PROXY_CLUSTER_ID", "PROXY_REGION_ID"), ("PROXY_REGION_ID", "PROXY_CLUSTER_ID")):
+        if reader.is_set(given) and not reader.is_set(missing):
+            reader.add_fault(given, f"has no effect without {missing}; set both, or PROXY_ROOT_DOMAIN")
+    default = f"{cluster}.{region}.{_ALIBABA_DOMAIN}" if cluster and region else _LOCAL_DOMAIN
+    try:
+        parse_plain_domain(default)
+    except ValueError as error:
+        reader.add_fault("PROXY_CLUSTER_ID", str(error))
+    return reader.parse("PROXY_ROOT_DOMAIN", parse_plain_domain, default.lower())
+
+
+def parse_plain_domain(text: str) -> str:
+    """A domain without wildcards."""
+    if "*" in text:
+        raise ValueError("holds a wildcard; write a plain domain")
+    return parse_domain(text.removeprefix("."))
+
+
+def _parse_network(text: str) -> str:
+    try:
+        return str(ipaddress.ip_network(text, strict=False))
+    except ValueError:
+        raise ValueError("is no network; write addresses such as 10.0.0.0/8") from None

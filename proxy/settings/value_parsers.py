@@ -1,0 +1,163 @@
+"""Parsers of the values of environment variables: each returns a value, or raises ValueError with what is wrong.
+
+In: a variable's text, or one entry of its list. Out: typed values and safe HAProxy text. They know nothing of
+variables, and their messages hold no part of a password.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Callable, Mapping
+from enum import StrEnum
+from typing import TypeVar
+
+from proxy.grammar.legacy import translate_line
+from proxy.grammar.syntax import quote, safe_line, safe_word
+from proxy.grammar.virtual_host import parse_port
+from proxy.secret import Secret
+
+Choice = TypeVar("Choice", bound=StrEnum)
+
+TIMEOUTS: Mapping[str, str] = {
+    "connect": "5000",
+    "client": "50000",
+    "server": "50000",
+    "http-request": "10s",
+    "http-keep-alive": "60s",
+    "queue": "30s",
+    "client-fin": "30s",
+}
+"""In force where TIMEOUT does not name them: a slow or vanished peer may not hold a connection for ever."""
+_OTHER_TIMEOUTS = ("check", "server-fin", "tarpit", "tunnel")
+
+SYSLOG_PORT = 514
+
+_TRUE = ("1", "true", "yes", "on")
+_FALSE = ("0", "false", "no", "off")
+_SYSLOG = re.compile(r"(?P<host>\[[0-9A-Fa-f:.]+\]|[\w.-]+)(?::(?P<port>\d+))?", re.ASCII)
+
+
+def parse_text(text: str) -> str:
+    """The operator's text for a part of a line."""
+    return safe_line(text, trusted=True)
+
+
+def parse_line(text: str) -> str:
+    """The operator's line, in today's spelling."""
+    return safe_line(translate_line(safe_line(text, trusted=True)), trusted=True)
+
+
+def parse_option(text: str) -> str:
+    """What stands behind the word `option`, which may be given or left out."""
+    return parse_line(f"option {text.removeprefix('option ')}").removeprefix("option ")
+
+
+def parse_timeout(text: str) -> tuple[str, str]:
+    """A timeout as (name, time); the word `timeout` itself may be given or left out."""
+    name, _, time = parse_line(f"timeout {text.removeprefix('timeout ')}").removeprefix("timeout ").partition(" ")
+    if name not in TIMEOUTS and name not in _OTHER_TIMEOUTS:
+        raise ValueError(f"names no timeout of HAProxy; it has {', '.join((*TIMEOUTS, *_OTHER_TIMEOUTS))}")
+    if not re.fullmatch(r"[0-9]+(us|ms|[smhd])?", time.strip()):
+        raise ValueError("has no time; write milliseconds, or a number with us, ms, s, m, h or d, such as 'client 5m'")
+    return name, time.strip()
+
+
+def parse_service(text: str) -> tuple[str, str] | None:
+    """A (project, service) pair; None for `*`, which is every service."""
+    if text == "*":
+        return None
+    project, _, service = (part.strip() for part in text.partition(":"))
+    if not project or not service or ":" in service or "*" in project + service:
+        raise ValueError("is not 'project:service'; write a list such as 'shop:web,blog:web', or '*' for all")
+    return project, service
+
+
+def parse_user(text: str) -> tuple[str, Secret]:
+    """A user with password."""
+    name, _, password = text.partition(":")
+    if not name or not password:
+        raise ValueError("is not 'user:password'; write a comma list of these, a comma in a password as '\\,'")
+    for part in (name, password):
+        quote(part)
+    return name, Secret(password)
+
+
+def parse_bind_setting(text: str) -> tuple[int, str]:
+    """A port and what is appended to its bind."""
+    port, separator, setting = text.partition(":")
+    if not separator or not setting.strip():
+        raise ValueError("is not 'port:setting'; write a list such as '443:accept-proxy, 80:name http'")
+    return parse_port(port.strip()), parse_text(setting)
+
+
+def parse_uri(text: str) -> str:
+    """An absolute path."""
+    if not text.startswith("/"):
+        raise ValueError("is no path; begin it with '/'")
+    return safe_word(text)
+
+
+def parse_log_target(text: str) -> str:
+    """`stdout`, the path of a syslog socket, or `host:port` of a syslog server."""
+    if text == "stdout" or text.startswith("/"):
+        return safe_word(text)
+    if is_address(text) and ":" in text:
+        return f"[{text}]:{SYSLOG_PORT}"
+    match = _SYSLOG.fullmatch(text)
+    if match is None:
+        raise ValueError("is no syslog server; write 'host' or 'host:port' (UDP), or the path of a socket")
+    return f"{match['host']}:{parse_port(match['port'] or str(SYSLOG_PORT))}"
+
+
+def parse_variable_name(text: str) -> str:
+    """The name of an environment variable."""
+    if not re.fullmatch(r"\w[\w.-]*", text, re.ASCII):
+        raise ValueError("is not the name of a variable; use letters, digits and _")
+    return text
+
+
+def parse_boolean(text: str) -> bool:
+    """Yes or no."""
+    if text.lower() not in _TRUE + _FALSE:
+        raise ValueError("is neither true nor false")
+    return text.lower() in _TRUE
+
+
+def is_not_false(text: str) -> bool:
+    """Whether a switch is on that any value but `false` and the like turns on."""
+    return text.lower() not in _FALSE
+
+
+def is_address(text: str) -> bool:
+    """Whether `text` is an IP address."""
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
+
+
+def number(*, minimum: int, maximum: int | None = None) -> Callable[[str], int]:
+    """Return the parser of a whole number within bounds."""
+
+    def parse(text: str) -> int:
+        is_number = text.isascii() and text.isdigit()
+        if not is_number or int(text) < minimum or (maximum is not None and int(text) > maximum):
+            bounds = f"{minimum} or more" if maximum is None else f"{minimum} to {maximum}"
+            raise ValueError(f"is not a whole number, {bounds}")
+        return int(text)
+
+    return parse
+
+
+def choice(kind: type[Choice]) -> Callable[[str], Choice]:
+    """Return the parser of one of the enum's values, in any case."""
+
+    def parse(text: str) -> Choice:
+        for member in kind:
+            if text.lower() == member.value:
+                return member
+        raise ValueError(f"is none of {', '.join(kind)}")
+
+    return parse

@@ -1,0 +1,49 @@
+"""Every environment variable of the proxy, in the order of the reference table.
+
+The one list of names, defaults and meanings: `parser` reads by it, and `proxy/commands/reference.py` writes the README's
+table from it.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+
+from proxy.grammar.syntax import split_list
+from proxy.settings.variables.haproxy import HAPROXY_VARIABLES, RUNTIME_VARIABLES
+from proxy.settings.variables.routing import ROUTING_VARIABLES, TLS_VARIABLES
+from proxy.settings.variables.simple import SIMPLE_VARIABLES
+from proxy.settings.variables.variable import Variable
+
+VARIABLES: tuple[Variable, ...] = (
+    *ROUTING_VARIABLES,
+    *TLS_VARIABLES,
+    *HAPROXY_VARIABLES,
+    *RUNTIME_VARIABLES,
+    *SIMPLE_VARIABLES,
+)
+
+_OWN_PREFIX = "PROXY_"
+_PREFIXES = (_OWN_PREFIX, "ADDITIONAL_", "EXTRA_", "HTTP_BASIC_", "MONITOR_", "SSL_", "STATS_")
+_OF_OTHERS = frozenset({"SSL_CERT_DIR", "SSL_CERT_FILE"})
+"""OpenSSL's own, which resemble ours."""
+_SIMILARITY = 0.8
+
+
+def unknown_variables(environment: Mapping[str, str]) -> tuple[str, ...]:
+    """Return a sentence for each variable that looks like a misspelt one of the proxy, by name.
+
+    Other programs' variables live in the same environment, so this is worth a warning, never an error.
+    """
+    known = [variable.name for variable in VARIABLES]
+    named = {*_OF_OTHERS, *split_list(environment.get("EXTRA_SSL_CERTS", ""))}
+    sentences = []
+    for name in sorted(environment):
+        if not name.startswith(_PREFIXES) or name in named or any(variable.matches(name) for variable in VARIABLES):
+            continue
+        similar = difflib.get_close_matches(name, known, n=1, cutoff=_SIMILARITY)
+        if similar:
+            sentences.append(f"{name} is not a variable of the proxy; {similar[0]} is")
+        elif name.startswith(_OWN_PREFIX):
+            sentences.append(f"{name} is not a variable of the proxy and has no effect")
+    return tuple(sentences)

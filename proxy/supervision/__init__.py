@@ -1,0 +1,1 @@
+"""HAProxy and the controller, kept running apart from each other."""

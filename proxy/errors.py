@@ -5,8 +5,12 @@ ProxyError
 ├── StateError          the folder of state files cannot be used or written; the current files stay
 ├── SourceError         a source of containers cannot be read now; never means "no containers"
 ├── ConfigCheckError    HAProxy refuses a candidate configuration; nothing was changed
+├── CheckNotRunError    a check could not be run or did not end; this says nothing about the configuration
+├── TemplateError       a template of haproxy.cfg cannot be printed; the files stay as they are
 ├── ReloadError         HAProxy did not take over a checked configuration; the old worker still serves
-└── RuntimeApiError     a runtime command failed, was refused, or got no answer
+└── RuntimeApiError     HAProxy's command socket gave no answer that is understood
+    ├── CommandRefusedError   HAProxy answered, and refuses a command
+    └── WorkerReplacedError   another process answers than the one that was planned for; nothing was sent to it
 """
 
 from __future__ import annotations
@@ -43,12 +47,28 @@ class ConfigCheckError(ProxyError):
         self.messages = tuple(messages)
 
 
+class CheckNotRunError(ProxyError):
+    """A check of a configuration could not be run, was killed, or took too long. The configuration may be good."""
+
+
+class TemplateError(ProxyError):
+    """A template of haproxy.cfg cannot be printed. The files are as they were."""
+
+
 class ReloadError(ProxyError):
     """HAProxy did not take over a configuration that had passed the check; the old worker still serves."""
 
 
 class RuntimeApiError(ProxyError):
-    """A command on HAProxy's runtime socket failed, was refused, or got no answer in time."""
+    """HAProxy's command socket cannot be reached, or gave no answer that is understood."""
+
+
+class CommandRefusedError(RuntimeApiError):
+    """HAProxy answered, and refuses a command."""
+
+
+class WorkerReplacedError(RuntimeApiError):
+    """Another worker answers than the one that was planned for. Nothing was sent to it."""
 
 
 MAX_VALUE_LENGTH = 120

@@ -1,23 +1,23 @@
 """What HAProxy is to do, kept up to date: from the sources to the routing model, at the cost of what changed.
 
-In: why a look is due. Out: a `ModelChange`, and on demand the whole model with its problems. Nothing of HAProxy's running
-state is known here.
+In: why a look is due. Out: changes of the model, put into `Pending`, and on demand the whole model with its problems. Nothing of
+HAProxy's running state is known here.
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 
 from proxy.controller.observation import Observation
+from proxy.controller.pending import Pending
 from proxy.controller.ports import Prober
-from proxy.controller.schedule import DuePass
 from proxy.controller.service_checks import ServiceChecks
-from proxy.core.containers.containers import Container, ProxyContainer
-from proxy.core.haproxy.blame import Accusation, blame
-from proxy.core.haproxy.rendering import DesiredState
+from proxy.core.containers.containers import Container
+from proxy.core.haproxy.blame import Accusation
 from proxy.core.labels import simple_routing
-from proxy.core.labels.labels import ContainerSpec, parse_container
+from proxy.core.labels.labels import ContainerSpec, parse_container, service_label
 from proxy.core.model.certificate_set import ProxyCertificates
 from proxy.core.model.model import Backend, RoutingModel, Server
 from proxy.core.model.model_change import ModelChange
@@ -25,10 +25,12 @@ from proxy.core.model.model_index import ModelIndex
 from proxy.core.model.readiness import Readiness, Target, targets_of
 from proxy.core.model.service_table import Specs
 from proxy.core.model.services import is_in_scope
-from proxy.core.model.spec_index import Key, Parsed, SpecIndex
+from proxy.core.model.spec_index import Parsed, SpecIndex
 from proxy.core.model.whole_model import build_routing_model, out_of_scope
-from proxy.errors import ConfigCheckError, Problem
+from proxy.errors import Problem
 from proxy.settings import RoutingMode, Settings
+
+logger = logging.getLogger(__name__)
 
 
 class DesiredModel:
@@ -38,58 +40,93 @@ class DesiredModel:
         self,
         *,
         observation: Observation,
-        read_certificates: Callable[[], ProxyCertificates],
-        admission: ServiceChecks,
+        checks: ServiceChecks,
         prober: Prober,
         settings: Settings,
         clock: Callable[[], float],
     ) -> None:
         self._observation = observation
-        self._read_certificates = read_certificates
-        self._admission = admission
+        self._checks = checks
         self._prober = prober
         self._settings = settings
         self._clock = clock
         self._specs = SpecIndex(self._parse, keep_seconds=settings.routing.linger_seconds)
         self._readiness = Readiness()
         self._certificates = ProxyCertificates()
-        self._index = ModelIndex(settings, None, self._certificates)
+        self._taken_ports: frozenset[int] = frozenset()
+        self._index = self._make_index()
         self._waited_for: dict[tuple[str, str], Server] = {}
         self._targets: frozenset[Target] = frozenset()
         self._notes: dict[str, Problem] = {}
-        self._proxy: ProxyContainer | None = None
-        self._is_first = True
+        self._is_checked_as_a_whole = True
 
-    def update(self, due: DuePass) -> ModelChange:
-        """Take in what has changed since the last call; raises SourceError while no source has answered yet."""
+    def observe(self, pending: Pending, *, is_resync: bool) -> None:
+        """Read the sources, and note whom that touches; raises SourceError while no source has answered yet."""
         now = self._clock()
-        changed = self._observation.observe(is_resync=due.is_resync)
-        touched = self._specs.update(changed, now) | self._specs.expire(now)
-        self._forget_gone(changed)
-        touched |= self._specs.labels_of(self._readiness.accept(self._prober.take_answers()))
-        if due.is_resync or due.is_about_files:
-            self._certificates = self._read_certificates()
+        changed = self._observation.observe(is_resync=is_resync)
+        pending.touched |= self._specs.update(changed, now) | self._specs.expire(now)
+        for (_, container_id), container in changed.items():
+            if container is None:
+                self._readiness.forget(container_id)
+        self._observation.taken()
+        pending.touched |= self._specs.labels_of(self._readiness.accept(self._prober.take_answers()))
+
+    def update(self, pending: Pending) -> None:
+        """Bring the model up to date with what is touched, and add what that changes."""
         proxy = self._observation.proxy()
-        if proxy != self._proxy:
-            self._proxy = proxy
-            touched |= {*self._specs.labels()}  # another project is another scope
-        surroundings = self._index.set_surroundings(proxy, self._certificates)
-        change = surroundings.then(self._update_index(touched))
-        if not change.is_everything:
-            answers = self._prober.ask_at_once(_new_targets(change))
-            change = change.then(self._update_index(self._specs.labels_of(self._readiness.accept(answers))))
+        if proxy != self._index.proxy:
+            pending.touched |= {*self._specs.labels()}  # another project is another scope
+        change = self._index.set_surroundings(proxy, self._certificates, self._taken_ports)
+        change = change.then(self._update_index(pending.touched))
+        pending.add(change)
+        pending.touched.clear()
         self._readiness.end_start()
-        self._is_first = False
-        self._wait_for_servers(change)
-        return change
+        try:
+            if not change.is_everything:
+                answers = self._prober.ask_at_once(_new_targets(change))
+                ready = self._update_index(self._specs.labels_of(self._readiness.accept(answers)))
+                pending.add(ready)
+                change = change.then(ready)
+        finally:
+            self._wait_for_servers(change)
+
+    def start_over(self, pending: Pending) -> None:
+        """Forget the model, which a fault of this program has left half changed; the next update builds it anew."""
+        self._index = self._make_index()
+        self._waited_for = {}
+        pending.touched |= {*self._specs.labels()}
+
+    def set_certificates(self, certificates: ProxyCertificates) -> None:
+        """Set the proxy's own certificates; they count from the next update on."""
+        self._certificates = certificates
+
+    def look_at_ports(self, find_taken: Callable[[Iterable[int]], frozenset[int]]) -> bool:
+        """Find out which ports other programs listen on, which counts from the next update on; return whether that differs."""
+        offset = self._settings.haproxy.port_offset
+        taken = find_taken(port + offset for port in self._index.wanted_ports())
+        before, self._taken_ports = self._taken_ports, frozenset(port - offset for port in taken)
+        return before != self._taken_ports
 
     def model(self) -> RoutingModel:
         """Return the whole model, without its problems."""
         return self._index.model()
 
+    def printed_model(self) -> RoutingModel:
+        """Return the whole model as far as it is printed and compared: without problems and sorted routes."""
+        return self._index.model(is_for_print=True)
+
     def freeze(self) -> Callable[[], RoutingModel]:
         """Return what builds the model of this moment, to be printed, at any later one and in any thread."""
         return partial(self._index.snapshot().model, is_for_print=True)
+
+    def builder(self) -> Callable[[Sequence[ContainerSpec]], RoutingModel]:
+        """Return what builds the model of some specs in the present surroundings, in any thread."""
+        proxy, certificates, settings = self._observation.proxy(), self._certificates, self._settings
+        return lambda specs: build_routing_model(specs, proxy, certificates, settings)
+
+    def groups(self) -> Mapping[str, Specs]:
+        """Return the specs of every service that takes part."""
+        return self._index.groups()
 
     def count_services(self) -> int:
         """Return how many services take part."""
@@ -97,13 +134,8 @@ class DesiredModel:
 
     def problems(self) -> tuple[Problem, ...]:
         """Return everything that costs somebody a route."""
-        found = {
-            *self._observation.problems(),
-            *self._specs.problems(),
-            *self._index.problems(),
-            *self._admission.problems(),
-        }
-        return tuple(sorted(found))
+        owners = (self._observation, self._specs, self._index, self._checks)
+        return tuple(sorted({problem for owner in owners for problem in owner.problems()}))
 
     def notes(self) -> tuple[Problem, ...]:
         """Return who is left out on purpose, and why."""
@@ -113,46 +145,39 @@ class DesiredModel:
         """Return when a route that has outlived its containers is to go."""
         return self._specs.next_expiry()
 
-    def exclude_refused(self, error: ConfigCheckError, desired: DesiredState) -> None:
-        """Leave out whom HAProxy refuses; raises `error` when no service is at fault."""
+    def refuse(self, culprits: Mapping[str, Accusation], pending: Pending) -> bool:
+        """Leave out whom HAProxy refuses; return whether any of them takes part."""
         groups = self._index.groups()
-        self._exclude(self._admission.find_culprits(error, desired, groups, self.build), groups)
-
-    def exclude_accused(self, messages: Sequence[str], desired: DesiredState) -> bool:
-        """Leave out whom the messages of a failed reload lead to; False when they lead to nobody."""
-        groups = self._index.groups()
-        culprits = {label: why for label, why in blame(messages, desired).items() if label in groups}
-        self._exclude(culprits, groups)
-        return bool(culprits)
+        found = {label: why for label, why in culprits.items() if label in groups}
+        self._checks.refuse(found, groups)
+        pending.touched |= found.keys()
+        return bool(found)
 
     def accept_all(self) -> None:
-        """Remember that HAProxy takes the settings of everybody in the model."""
+        """Remember that HAProxy takes the settings of everybody in the model; from now on, new ones are checked first."""
+        self._is_checked_as_a_whole = False
         for specs in self._index.groups().values():
-            self._admission.accept(specs)
+            self._checks.accept(specs)
 
-    def build(self, specs: Sequence[ContainerSpec]) -> RoutingModel:
-        """Return the model of just these specs, in the present surroundings."""
-        return build_routing_model(specs, self._observation.proxy(), self._certificates, self._settings)
+    def _make_index(self) -> ModelIndex:
+        return ModelIndex(self._settings, self._observation.proxy(), self._certificates, self._taken_ports)
 
     def _parse(self, container: Container) -> Parsed:
-        if self._settings.routing.routing_mode is RoutingMode.SIMPLE:
-            return simple_routing.parse_container(container, self._settings.routing.simple)
-        spec, problems = parse_container(container, allow_free_form=self._settings.routing.allow_extra_settings)
+        try:
+            if self._settings.routing.routing_mode is RoutingMode.SIMPLE:
+                return simple_routing.parse_container(container, self._settings.routing.simple)
+            spec, problems = parse_container(container, allow_free_form=self._settings.routing.allow_extra_settings)
+        except Exception as error:
+            logger.exception("container %s is left out: a fault of this program", container.name)
+            reason = f"left out because of a fault of this program ({type(error).__name__}); the log has the details"
+            return (), (Problem(service=service_label(container), container=container.name, reason=reason),)
         return ((spec,) if spec else ()), problems
 
     def _update_index(self, labels: Iterable[str]) -> ModelChange:
         return self._index.update({label: self._review(label) for label in sorted(labels)})
 
-    def _forget_gone(self, changed: Mapping[Key, Container | None]) -> None:
-        for (_, container_id), container in changed.items():
-            if container is None:
-                self._readiness.forget(container_id)
-
     def _review(self, label: str) -> Specs:
-        """Return the specs of a service as they take part in the model.
-
-        On the first pass nothing is checked service by service: the whole is, at once.
-        """
+        """Return the specs of a service as they take part in the model."""
         scope, proxy = self._settings.routing.scope, self._observation.proxy()
         self._notes.pop(label, None)
         specs = []
@@ -161,11 +186,8 @@ class DesiredModel:
                 specs.append(self._readiness.mark(spec))
             else:
                 self._notes[label] = out_of_scope(spec, proxy)
-        return self._admission.review(label, tuple(specs), None if self._is_first else self.build)
-
-    def _exclude(self, culprits: Mapping[str, Accusation], groups: Mapping[str, Specs]) -> None:
-        self._admission.reject(culprits, groups)
-        self._index.update(dict.fromkeys(culprits, ()))
+        present = self._index.specs_of(label)
+        return self._checks.review(label, tuple(specs), present, is_checked_as_a_whole=self._is_checked_as_a_whole)
 
     def _wait_for_servers(self, change: ModelChange) -> None:
         pairs: list[tuple[Backend | None, Backend | None]] = list(change.backend_pairs())

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from collections.abc import Set as AbstractSet
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from proxy.core.containers.containers import Container, ProxyContainer, Snapshot
+from proxy.core.haproxy.reported import Reported, Worker
 from proxy.core.haproxy.runtime_commands import Action, Command
 from proxy.core.model.readiness import Target
 from proxy.core.model.spec_index import Key
 from proxy.core.trigger import Trigger
+
+Result = TypeVar("Result")
 
 
 class ContainerSource(Protocol):
@@ -48,32 +50,59 @@ class HaproxyControl(Protocol):
     """The HAProxy that runs."""
 
     def check(self, config: Path, *, is_urgent: bool = True) -> None:
-        """Raise ConfigCheckError unless HAProxy would load `config`; what is not urgent may take long."""
+        """Raise ConfigCheckError unless HAProxy would load `config`; what is not urgent may take long.
+
+        Raises CheckNotRunError where that could not be found out.
+        """
 
     def is_running(self) -> bool:
         """Whether a master answers; False before the supervisor has started it."""
 
-    def reload(self, reweighed: AbstractSet[tuple[str, str]] = frozenset()) -> None:
-        """Have a new worker take over from the current files; raise ReloadError if it did not.
+    def reload(self) -> None:
+        """Have a new worker take over from the current files; raise ReloadError if it did not."""
 
-        Of the servers that are `reweighed`, as (backend, server), it takes the files' weights and not those that run.
-        """
-
-    def has_runtime_backends(self) -> bool:
-        """Whether the HAProxy that runs takes new backends at runtime; raise RuntimeApiError if it does not answer."""
-
-    def find_taken_ports(self, ports: Iterable[int]) -> tuple[int, ...]:
-        """Return those of `ports` that another process listens on."""
+    def find_taken_ports(self, ports: Iterable[int]) -> frozenset[int]:
+        """Return those of `ports` that another program listens on."""
 
 
 class Runtime(Protocol):
-    """The runtime API of the worker that serves."""
+    """The runtime API of the worker that serves. Every method raises RuntimeApiError where nothing answers.
 
-    def execute(self, stages: Iterable[Sequence[Action]]) -> None:
-        """Carry out stage after stage; raise RuntimeApiError, and begin no further one, where an action is refused."""
+    Those that name a worker raise WorkerReplacedError, and change nothing, where another one answers.
+    """
 
-    def attempt(self, commands: Sequence[Command]) -> Sequence[bool]:
+    def identify(self) -> Worker:
+        """Return which worker answers."""
+
+    def report(self, worker: Worker) -> Reported:
+        """Return everything that it says it has."""
+
+    def execute(self, stages: Iterable[Sequence[Action]], worker: Worker) -> None:
+        """Carry out stage after stage; raise CommandRefusedError, and begin no further one, where an action is refused."""
+
+    def attempt(self, commands: Sequence[Command], worker: Worker) -> Sequence[bool]:
         """Carry out every command, and return of each whether HAProxy says that it is done."""
+
+
+class Background(Protocol):
+    """Runs jobs beside the deciding thread. Results come back when that thread asks for them."""
+
+    def submit(
+        self,
+        name: str,
+        job: Callable[[], Result],
+        *,
+        done: Callable[[Result], None],
+        failed: Callable[[Exception], None],
+        urgency: int = 0,
+    ) -> None:
+        """Have `job` run; then `done` gets its result, or `failed` what it raised. A lower `urgency` comes first."""
+
+    def is_busy(self, name: str) -> bool:
+        """Whether a job of that name has not been delivered yet."""
+
+    def deliver(self) -> bool:
+        """Hand over what has finished; return whether anything has."""
 
 
 class Prober(Protocol):
@@ -104,5 +133,11 @@ class StateStore(Protocol):
     def discard(self, candidate: Path) -> None:
         """Remove a candidate that is not used."""
 
-    def read_current(self) -> Mapping[str, str] | None:
-        """Return the current set; None when there is none."""
+    def pin(self, digest: str) -> Mapping[str, str] | None:
+        """Keep the set that HAProxy runs from, which has a configuration of this digest; return its fixed files.
+
+        None where there is none of it.
+        """
+
+    def write_scratch(self, files: Mapping[str, str]) -> Path:
+        """Write a set only to be checked, and return its folder; this may be called from another thread."""

@@ -1,31 +1,42 @@
-"""One pass, no loop, no sleep: look, plan, apply.
+"""One pass, no loop, no sleep: take in, decide, bring HAProxy to it.
 
-In: why a pass is due. Out: an `Outcome`. What a pass costs follows what changed; the whole model is printed only for a
-reload and when the disk is brought up to date. Nothing invalid ever replaces something that works: what is new to HAProxy
-is checked before it is used.
+In: why a pass is due. Out: an `Outcome`. A pass is a transaction: what it takes in is pending until HAProxy has confirmed
+it, whatever fails in between. Nothing here waits: files, checks and reloads run in the background, and a later pass takes
+their results in. What a pass costs follows what changed.
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
+from proxy.controller.check_jobs import OwnFilesJobs, ServiceCheckJobs
 from proxy.controller.desired_model import DesiredModel
 from proxy.controller.haproxy_state import HaproxyState
-from proxy.controller.ports import HaproxyControl, StateStore
+from proxy.controller.model_loads import ModelLoads
+from proxy.controller.pending import Pending
+from proxy.controller.ports import Background, HaproxyControl
 from proxy.controller.schedule import DuePass
 from proxy.core.haproxy.plans import Plan, Reload, RuntimeUpdate, Unchanged
-from proxy.core.haproxy.rendering import CONFIG_FILE, DesiredState, Renderer
-from proxy.errors import ConfigCheckError, Problem, ReloadError, RuntimeApiError
+from proxy.errors import CommandRefusedError, Problem, ProxyError, RuntimeApiError
 
-MAX_ATTEMPTS = 3
-"""How often one pass tries again after HAProxy could not take a configuration over, each time without the accused."""
+logger = logging.getLogger(__name__)
+
+HEARTBEAT_SECONDS = 5.0
+"""How long nobody may have asked HAProxy who it is."""
+START_POLL_SECONDS = 0.05
+"""How soon to ask again an HAProxy that does not answer: it may be starting."""
+LONGEST_START_POLL_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """What a pass did: one sentence for the log, and what it leaves behind. `again_in` is in seconds."""
+    """What a pass did: one sentence for the log, and what it leaves behind.
+
+    `again_in` and `look_seconds` (how long reading the sources took) are in seconds. `forced` counts the reloads that users
+    had asked for and that have ended.
+    """
 
     sentence: str
     is_success: bool
@@ -33,6 +44,22 @@ class Outcome:
     services: int
     problems: tuple[Problem, ...] = ()
     again_in: float | None = None
+    look_seconds: float = 0.0
+    forced: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Jobs:
+    """What runs in the background, and the threads that it runs in."""
+
+    own_files: OwnFilesJobs
+    services: ServiceCheckJobs
+    loads: ModelLoads
+    threads: tuple[Background, ...]
+
+    def deliver(self) -> bool:
+        """Take in what has ended; return whether anything has."""
+        return bool(sum(thread.deliver() for thread in self.threads))
 
 
 class Reconciler:
@@ -42,104 +69,158 @@ class Reconciler:
         self,
         *,
         desired: DesiredModel,
-        running: HaproxyState,
-        renderer: Renderer,
-        store: StateStore,
-        haproxy: HaproxyControl,
+        haproxy: HaproxyState,
+        control: HaproxyControl,
+        pending: Pending,
+        jobs: Jobs,
         clock: Callable[[], float],
     ) -> None:
         self._desired = desired
-        self._running = running
-        self._renderer = renderer
-        self._store = store
         self._haproxy = haproxy
+        self._control = control
+        self._pending = pending
+        self._jobs = jobs
         self._clock = clock
+        self._seen_at = clock()
+        self._silent_since: float | None = None
 
     def run_pass(self, due: DuePass) -> Outcome:
         """Run one pass.
 
-        Raises SourceError while no source has answered yet, ConfigCheckError when the proxy's own settings are refused,
-        StateError when the state cannot be written. Whatever is raised, what runs goes on running.
+        Raises SourceError while no source has answered yet. Whatever is raised, HAProxy goes on as it was, and what was
+        taken in is done by a later pass.
         """
-        change = self._desired.update(due)
+        started = self._clock()
         if due.forced_by:
-            plan: Plan = Reload((due.forced_by,))
-        elif not self._running.is_synchronised:
-            plan = Reload((self._running.why_not_synchronised,))
-        else:
-            plan = self._running.plan(change)
-        if isinstance(plan, RuntimeUpdate):
-            try:
-                self._running.update(plan, self._clock())
-            except RuntimeApiError as error:
-                plan = Reload((f"HAProxy refuses {error}",))
-        failure = self._reload(can_adopt=not due.forced_by) if isinstance(plan, Reload) else ""
-        if failure is None:
-            plan, failure = Unchanged(), ""
-        return self._outcome(plan, failure)
+            self._pending.ask_reload(due.forced_by, is_forced=True)
+        if due.is_about_haproxy:
+            self._haproxy.recognise()
+        self._jobs.own_files.begin(is_due=due.is_resync or due.is_about_files)
+        self._jobs.deliver()
+        self._desired.observe(self._pending, is_resync=due.is_resync)
+        look_seconds = self._clock() - started
+        plan = self._bring_up_to_date(is_resync=due.is_resync)
+        while self._jobs.deliver():  # where jobs do not run in another thread, their results are here at once
+            more = self._bring_up_to_date(is_resync=False)
+            plan = more if isinstance(plan, Unchanged) else plan
+        return self._outcome(plan, look_seconds)
 
-    def inspect(self) -> tuple[DesiredState, tuple[Problem, ...], tuple[Problem, ...]]:
-        """Return what a pass would bring HAProxy to, every problem and note, without doing it.
-
-        Raises what `run_pass` raises.
-        """
-        self._desired.update(DuePass(reasons=("inspection",), is_resync=True))
-        state, folder = self._admit()
-        self._store.discard(folder)
-        return state, self._desired.problems(), self._desired.notes()
-
-    def check_own_settings(self) -> None:
-        """Raise ConfigCheckError when HAProxy refuses a configuration without any service."""
-        folder = self._store.write_candidate(self._renderer.render(self._desired.build(())).files)
-        try:
-            self._haproxy.check(folder / CONFIG_FILE)
-        finally:
-            self._store.discard(folder)
-
-    def _reload(self, *, can_adopt: bool) -> str | None:
-        """Reload; return why it failed, nothing if it did not, None if there was no need to."""
-        failure = ""
-        for _ in range(MAX_ATTEMPTS):
-            state, folder = self._admit()
-            if can_adopt and self._running.adopt(state):
-                self._store.discard(folder)
-                return None
-            try:
-                self._running.reload(state, folder)
-            except ReloadError as error:
-                failure = str(error)
-                if not self._desired.exclude_accused(failure.split("\n"), state):
-                    break
-            else:
-                return ""
-        return failure
-
-    def _admit(self) -> tuple[DesiredState, Path]:
-        """Return the state of the whole model without those who are at fault, checked and on disk as a candidate."""
-        while True:
-            state = self._renderer.render(self._desired.model())
-            folder = self._store.write_candidate(state.files)
-            try:
-                self._haproxy.check(folder / CONFIG_FILE)
-            except ConfigCheckError as error:
-                self._store.discard(folder)
-                self._desired.exclude_refused(error, state)
-            else:
-                self._desired.accept_all()
-                return state, folder
-
-    def _outcome(self, plan: Plan, failure: str) -> Outcome:
+    def _bring_up_to_date(self, *, is_resync: bool) -> Plan:
+        self._update_model()
+        self._leave_taken_ports_out(is_resync=is_resync)
+        plan = self._apply(is_resync=is_resync)
         now = self._clock()
-        waits = [self._running.tend(self._desired.freeze, now)]
+        self._jobs.loads.begin(now)
+        self._jobs.services.begin(now)
+        return plan
+
+    def _update_model(self) -> None:
+        try:
+            self._desired.update(self._pending)
+        except ProxyError:
+            raise
+        except Exception:
+            # The model may be half changed. It is built anew, and HAProxy is asked what it has.
+            self._desired.start_over(self._pending)
+            self._haproxy.doubt("a fault of this program left the model half changed")
+            raise
+
+    def _leave_taken_ports_out(self, *, is_resync: bool) -> None:
+        """Leave out ports that another program listens on, with which HAProxy would not start or reload at all."""
+        pending = self._pending
+        is_due = is_resync or pending.concerns_ports or pending.reload_reasons or not self._haproxy.is_synchronised
+        if is_due and self._desired.look_at_ports(self._control.find_taken_ports):
+            self._update_model()
+
+    def _apply(self, *, is_resync: bool) -> Plan:
+        """Do what can be done at runtime; what needs a reload becomes pending."""
+        pending, haproxy, now = self._pending, self._haproxy, self._clock()
+        if haproxy.is_synchronised and now >= self._seen_at + HEARTBEAT_SECONDS:
+            haproxy.recognise()
+            self._seen_at = now
+        if not haproxy.is_synchronised:
+            if pending.is_loading or not self._synchronise(now):
+                return Unchanged()
+        elif is_resync and pending.is_done:
+            self._look_for_drift()
+        step = haproxy.step(pending.change)
+        pending.needed = step.reload_reasons
+        if step.now is None:
+            pending.confirm(step.rest, step.reload_reasons)
+            return Unchanged()
+        try:
+            haproxy.update(step.now, now)
+        except CommandRefusedError as error:
+            pending.ask_reload(f"HAProxy refuses {error}")
+            return Unchanged()
+        except RuntimeApiError as error:
+            logger.warning("%s; HAProxy is asked for what it has", error)
+            return Unchanged()
+        pending.confirm(step.rest, step.reload_reasons)
+        self._seen_at = now
+        self._jobs.loads.note_change(now)
+        return step.now
+
+    def _synchronise(self, now: float) -> bool:
+        """Ask HAProxy what it has, and start from there; return whether it has told."""
+        why = self._haproxy.doubt_reason
+        try:
+            found = self._haproxy.synchronise(self._desired.printed_model())
+        except CommandRefusedError as error:
+            self._pending.ask_reload(f"HAProxy refuses {error}")
+            return False
+        except RuntimeApiError as error:
+            if self._silent_since is None:
+                self._silent_since = now
+                logger.debug("HAProxy does not answer: %s", error)
+            self._jobs.loads.prepare_start()
+            return False
+        self._silent_since, self._seen_at = None, now
+        self._pending.start_from(found.comparison.change, found.reload_reasons)
+        if self._haproxy.is_synchronised:
+            self._jobs.loads.note_confirmed()
+            worker = self._haproxy.worker
+            differences = found.comparison.differences
+            level = logging.WARNING if differences else logging.INFO
+            logger.log(level, "HAProxy runs as process %d (%s); %s", worker.pid if worker else 0, why, _tell(differences))
+        return self._haproxy.is_synchronised
+
+    def _look_for_drift(self) -> None:
+        """Compare what HAProxy has with the model, which it has confirmed: somebody else may have changed it."""
+        try:
+            comparison = self._haproxy.compare(self._desired.printed_model())
+        except RuntimeApiError as error:
+            self._haproxy.doubt(str(error))
+            return
+        if comparison.differences:
+            logger.warning("HAProxy had something else than the model: %s", _tell(comparison.differences))
+            self._pending.start_from(comparison.change)
+
+    def _outcome(self, plan: Plan, look_seconds: float) -> Outcome:
+        now = self._clock()
         expiry = self._desired.next_expiry()
-        waits.append(None if expiry is None else max(expiry - now, 0.0))
+        waits = [
+            HEARTBEAT_SECONDS,
+            self._haproxy.remove(now),
+            self._jobs.loads.wait(now),
+            self._jobs.services.wait(now),
+            None if expiry is None else max(expiry - now, 0.0),
+        ]
+        if not self._haproxy.is_synchronised and not self._pending.is_loading:
+            silent = 0.0 if self._silent_since is None else now - self._silent_since
+            waits.append(min(max(START_POLL_SECONDS, silent / 20), LONGEST_START_POLL_SECONDS))
+        ended = self._jobs.loads.take_ended()
+        if ended.reasons:
+            plan = Reload(ended.reasons)
         return Outcome(
-            sentence=f"reload failed, the old worker still serves: {failure}" if failure else describe(plan),
-            is_success=not failure,
+            sentence=f"failed, what ran before goes on: {ended.failure}" if ended.failure else describe(plan),
+            is_success=not ended.failure,
             plan=plan,
             services=self._desired.count_services(),
             problems=self._desired.problems(),
-            again_in=min((wait for wait in waits if wait is not None), default=None),
+            again_in=min(wait for wait in waits if wait is not None),
+            look_seconds=look_seconds,
+            forced=ended.forced,
         )
 
 
@@ -161,3 +242,7 @@ def describe(plan: Plan) -> str:
 def _list(phrases: tuple[str, ...]) -> str:
     more = len(phrases) - MAX_CHANGES
     return ", ".join(phrases[:MAX_CHANGES]) + (f" and {more} more" if more > 0 else "")
+
+
+def _tell(differences: tuple[str, ...]) -> str:
+    return f"brought to the model: {_list(differences)}" if differences else "it has exactly the model"

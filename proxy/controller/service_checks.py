@@ -1,124 +1,121 @@
-"""Which services HAProxy admits. One container never hurts another: whom HAProxy rejects is left out until it changes.
+"""Which services HAProxy accepts. One container never hurts another: a service that HAProxy refuses is left out until it changes.
 
-In: specs of services. Out: accusations. A service whose settings HAProxy has not seen yet is checked alone before it
-takes part; when a whole configuration is refused all the same, HAProxy's words tell who is at fault, or bisection does.
+In: specs of services. Out: those that may take part now. Settings that HAProxy has not accepted before are checked in the
+background, all that wait in one check, and only if that is refused one by one. Until then the service goes on as it was.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import dataclasses
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from proxy.controller.ports import HaproxyControl, StateStore
-from proxy.core.haproxy.blame import Accusation, blame, find_setting
-from proxy.core.haproxy.rendering import CONFIG_FILE, DesiredState, Renderer
-from proxy.core.labels.labels import ContainerSpec
-from proxy.core.model.model import RoutingModel
+from proxy.controller.config_check import Culprits
+from proxy.core.containers.containers import State
+from proxy.core.haproxy.blame import Accusation, find_setting
+from proxy.core.labels.labels import BackendSettings, ContainerSpec
 from proxy.core.model.service_table import Specs
-from proxy.errors import ConfigCheckError, Problem, shorten
-
-Build = Callable[[Sequence[ContainerSpec]], RoutingModel]
+from proxy.errors import Problem, shorten
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Rejected:
+class _Refused:
     specs: Specs
     accusation: Accusation
 
 
 class ServiceChecks:
-    """Checks services, and remembers whom HAProxy has rejected and which settings it has accepted."""
+    """Remembers which settings HAProxy accepts, and which services it refuses, for as long as they are there."""
 
-    def __init__(self, renderer: Renderer, store: StateStore, haproxy: HaproxyControl) -> None:
-        self._renderer = renderer
-        self._store = store
-        self._haproxy = haproxy
-        self._rejected: dict[str, _Rejected] = {}
-        self._accepted: set[object] = set()
+    def __init__(self, plain: Iterable[BackendSettings] = ()) -> None:
+        self._plain = frozenset(plain)
+        self._refused: dict[str, _Refused] = {}
+        self._accepted: set[BackendSettings] = set(self._plain)
+        self._users: Counter[BackendSettings] = Counter()
+        self._settings: dict[str, frozenset[BackendSettings]] = {}
+        self._waiting: dict[str, Specs] = {}
+        self._failure = ""
 
-    def review(self, label: str, specs: Specs, build: Build | None) -> Specs:
-        """Return the specs of a service as they may take part: all of them, or none.
+    def review(self, label: str, specs: Specs, present: Specs, *, is_checked_as_a_whole: bool) -> Specs:
+        """Return the specs of a service that take part now, of which `present` are those that do already.
 
-        With `build`, settings that HAProxy has not accepted before are checked now.
+        Those with settings that are still to be checked wait. With `is_checked_as_a_whole` nobody waits.
         """
-        known = self._rejected.get(label)
-        if known and _labels(known.specs) == _labels(specs):
+        self._count(label, specs)
+        self._waiting.pop(label, None)
+        known = self._refused.get(label)
+        if known and identity(known.specs) == identity(specs):
             return ()
-        self._rejected.pop(label, None)
-        if build and specs and not self._is_accepted(specs):
-            accusation = self._refusal([label], {label: specs}, build)
-            if accusation:
-                self._rejected[label] = _Rejected(specs=specs, accusation=accusation)
-                return ()
-            self.accept(specs)
-        return specs
+        self._refused.pop(label, None)
+        if is_checked_as_a_whole or all(spec.settings in self._accepted for spec in specs):
+            return specs
+        self._waiting[label] = specs
+        accepted = tuple(spec for spec in specs if spec.settings in self._accepted)
+        return accepted or tuple(map(_without_servers, present))
 
-    def accept(self, specs: Sequence[ContainerSpec]) -> None:
-        """Remember that HAProxy takes the settings of these."""
-        self._accepted |= {spec.settings for spec in specs}
+    def waiting(self) -> Mapping[str, Specs]:
+        """Return the services whose settings are still to be checked."""
+        return {**self._waiting}
 
-    def reject(self, culprits: Mapping[str, Accusation], groups: Mapping[str, Specs]) -> None:
+    def accept(self, specs: Iterable[ContainerSpec]) -> None:
+        """Remember that HAProxy takes the settings of these, as long as somebody has them."""
+        self._accepted |= {spec.settings for spec in specs if self._users[spec.settings]}
+
+    def take_result(self, checked: Mapping[str, Specs], culprits: Culprits) -> set[str]:
+        """Take in how a check has ended; return the services that are to be reviewed."""
+        self._failure = ""
+        self.accept(spec for label, specs in checked.items() if label not in culprits for spec in specs)
+        self.refuse(culprits, checked)
+        return {*checked}
+
+    def note_failure(self, reason: str) -> None:
+        """Note that the check could not be run: those who wait go on waiting."""
+        self._failure = reason
+
+    def refuse(self, culprits: Culprits, groups: Mapping[str, Specs]) -> None:
         """Leave services out until their containers change."""
         for label, accusation in culprits.items():
-            self._rejected[label] = _Rejected(specs=groups[label], accusation=accusation)
+            self._refused[label] = _Refused(specs=groups[label], accusation=accusation)
 
     def problems(self) -> Sequence[Problem]:
         """Tell of everybody who is left out, with the setting that HAProxy's words lead to."""
-        return [_rejection(label, rejected) for label, rejected in self._rejected.items()]
+        refused = [_refusal(label, refused) for label, refused in self._refused.items()]
+        if not self._failure:
+            return refused
+        reason = f"its settings could not be checked: {self._failure}. The check is tried again"
+        return [*refused, *(Problem(service=label, reason=reason) for label in self._waiting)]
 
-    def find_culprits(
-        self, error: ConfigCheckError, desired: DesiredState, groups: Mapping[str, Specs], build: Build
-    ) -> Mapping[str, Accusation]:
-        """Return who is at fault and why, never empty; raises `error` when no service is."""
-        accused = {label: why for label, why in blame(error.messages, desired).items() if label in groups}
-        if not groups or self._refusal([], groups, build):
-            raise error
-        if len(accused) == 1:
-            return accused
-        guilty = self._bisect(sorted(accused), groups, build) or self._bisect(sorted(groups), groups, build)
-        if not guilty:
-            raise error
-        return {label: accused.get(label, why) for label, why in guilty.items()}
-
-    def _is_accepted(self, specs: Specs) -> bool:
-        return all(spec.settings in self._accepted for spec in specs)
-
-    def _bisect(self, suspects: Sequence[str], groups: Mapping[str, Specs], build: Build) -> Mapping[str, Accusation]:
-        """Return the suspects that HAProxy refuses on their own; all of them when only their sum is refused."""
-        refusal = self._refusal(suspects, groups, build) if suspects else None
-        if not refusal:
-            return {}
-        if len(suspects) == 1:
-            return {suspects[0]: refusal}
-        half = len(suspects) // 2
-        guilty = {**self._bisect(suspects[:half], groups, build), **self._bisect(suspects[half:], groups, build)}
-        return guilty or dict.fromkeys(suspects, refusal)
-
-    def _refusal(self, labels: Sequence[str], groups: Mapping[str, Specs], build: Build) -> Accusation | None:
-        """Return why HAProxy refuses a configuration with just these services; None if it takes it."""
-        desired = self._renderer.render(build([spec for label in labels for spec in groups[label]]))
-        folder = self._store.write_candidate(desired.files)
-        try:
-            self._haproxy.check(folder / CONFIG_FILE)
-        except ConfigCheckError as error:
-            found = blame(error.messages, desired)
-            return next((found[label] for label in labels if label in found), Accusation(message=str(error)))
-        finally:
-            self._store.discard(folder)
-        return None
+    def _count(self, label: str, specs: Specs) -> None:
+        """Keep what is known of settings only as long as a service has them."""
+        before = self._settings.pop(label, frozenset())
+        after = frozenset(spec.settings for spec in specs) - self._plain
+        if after:
+            self._settings[label] = after
+        self._users.update(after)
+        self._users.subtract(before)
+        for settings in before - after:
+            if not self._users[settings]:
+                del self._users[settings]
+                self._accepted.discard(settings)
 
 
-def _labels(specs: Specs) -> object:
-    """What has to change before a rejected service is tried again; a change of address or health is none."""
+def identity(specs: Specs) -> object:
+    """What has to change before a refused service is tried again; a change of address or health does not count."""
     return [(spec.container.id, spec.container.labels, spec.container.environment) for spec in specs]
 
 
-def _rejection(label: str, rejected: _Rejected) -> Problem:
-    container, setting, value = find_setting(rejected.specs, rejected.accusation)
+def _without_servers(spec: ContainerSpec) -> ContainerSpec:
+    """The spec as that of a stopped container, which keeps its routes and has no server."""
+    return dataclasses.replace(spec, container=dataclasses.replace(spec.container, state=State.STOPPED))
+
+
+def _refusal(label: str, refused: _Refused) -> Problem:
+    container, setting, value = find_setting(refused.specs, refused.accusation)
     return Problem(
         service=label,
-        container=container or rejected.specs[0].container.name,
+        container=container or refused.specs[0].container.name,
         setting=setting,
         value=shorten(value),
-        reason=f"left out, HAProxy rejects it: {rejected.accusation.message}",
+        reason=f"left out, HAProxy rejects it: {refused.accusation.message}",
     )

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.hashes import SHA1
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
 from cryptography.x509.oid import NameOID
 
@@ -32,6 +33,8 @@ class Certificate:
     fingerprint: str
     names: tuple[str, ...] = ()
     not_after: int = 0
+    sha1: str = ""
+    """What HAProxy tells of the first certificate (`show ssl cert`), in hexadecimal."""
 
 
 def parse_certificate(text: str) -> Certificate:
@@ -50,6 +53,7 @@ def parse_certificate(text: str) -> Certificate:
         fingerprint=hashlib.sha256(pem.encode()).hexdigest()[:16],
         names=_names(leaf),
         not_after=int(leaf.not_valid_after_utc.timestamp()),
+        sha1=leaf.fingerprint(SHA1()).hex().upper(),
     )
 
 

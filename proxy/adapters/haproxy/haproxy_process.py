@@ -11,6 +11,7 @@ import errno
 import logging
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import time
@@ -29,7 +30,7 @@ from proxy.core.haproxy.replies import (
     parse_version,
     select_alerts,
 )
-from proxy.errors import ConfigCheckError, ReloadError, RuntimeApiError, SettingsError
+from proxy.errors import CheckNotRunError, ConfigCheckError, ReloadError, RuntimeApiError, SettingsError
 
 logger = logging.getLogger(__name__)
 
@@ -72,12 +73,18 @@ class HaproxyProgram:
     def check(self, config: Path, *, is_urgent: bool = True) -> None:
         """Raise ConfigCheckError unless HAProxy would load `config`, which stands in the folder of its files.
 
-        One that is not urgent leaves the processor to everybody else.
+        One that is not urgent leaves the processor to everybody else. Raises CheckNotRunError where the check did not come
+        to an end by itself: the system's memory killer takes such a process first.
         """
         try:
             result = self._run("-c", *_place(config), niceness=0 if is_urgent else BACKGROUND_NICENESS)
-        except (OSError, subprocess.TimeoutExpired) as error:
-            raise ConfigCheckError([f"the check could not be run: {error}"]) from error
+        except subprocess.TimeoutExpired as error:
+            raise CheckNotRunError(f"the check of a configuration took longer than {CHECK_TIMEOUT_SECONDS:g} s") from error
+        except OSError as error:
+            raise CheckNotRunError(f"the check of a configuration could not be started: {error.strerror}") from error
+        if result.returncode < 0:
+            name = signal.Signals(-result.returncode).name
+            raise CheckNotRunError(f"the check of a configuration was killed by {name}; is there enough memory?")
         if result.returncode:
             output = result.stdout + result.stderr
             said = select_alerts(output) or tuple(output.strip().splitlines()[-1:])

@@ -1,14 +1,31 @@
-"""Sends commands to the running HAProxy, in order, and judges each reply."""
+"""The runtime API of the worker that serves: who it is, what it has, and commands that change it.
+
+In: commands as values. Out: silence when all were accepted, or an error that names the one that was not. Rules: every
+exchange that changes something begins by asking who answers; another worker than the expected one is sent nothing.
+"""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol
 
+from proxy.core.haproxy.loaded import DIGEST_VARIABLE
+from proxy.core.haproxy.rendering import CERTIFICATE_LIST
+from proxy.core.haproxy.reported import (
+    Reported,
+    Worker,
+    parse_certificate_files,
+    parse_fingerprint,
+    parse_listed,
+    parse_map,
+    parse_map_files,
+    parse_servers,
+    parse_worker,
+)
 from proxy.core.haproxy.runtime_commands import Action, Command, ReplaceMap
-from proxy.errors import RuntimeApiError
+from proxy.errors import CommandRefusedError, WorkerReplacedError
 
 _VERSION = re.compile(r"New version created: (\d+)")
 
@@ -25,29 +42,71 @@ class CommandSocket(Protocol):
 
 
 class RuntimeApi:
-    """HAProxy's runtime API."""
+    """HAProxy's runtime API. Every method raises RuntimeApiError when nothing answers."""
 
     def __init__(self, socket: CommandSocket) -> None:
         self._socket = socket
 
-    def execute(self, stages: Iterable[Sequence[Action]]) -> None:
-        """Carry out stage after stage; raise RuntimeApiError, naming the command, where one of a stage is refused.
+    def identify(self) -> Worker:
+        """Return which worker answers."""
+        with self._socket.session() as send_all:
+            return _identify(send_all)
+
+    def report(self, worker: Worker) -> Reported:
+        """Return everything that `worker` says it has; raise WorkerReplacedError where another one answers."""
+        with self._session(worker) as send_all:
+            backends, servers, maps, stored, listed = _ask(
+                send_all,
+                ["show backend", "show servers state", "show map", "show ssl cert", f"show ssl crt-list {CERTIFICATE_LIST}"],
+            )
+            files, certificates = parse_map_files(maps), parse_certificate_files(stored)
+            rows = _ask(send_all, [f"show map {file}" for file in files])
+            details = _ask(send_all, [f"show ssl cert {name}" for name in certificates])
+        return Reported(
+            servers=parse_servers(backends, servers),
+            maps={file: parse_map(reply) for file, reply in zip(files, rows, strict=True)},
+            certificates={name: parse_fingerprint(reply) for name, reply in zip(certificates, details, strict=True)},
+            listed=parse_listed(listed),
+        )
+
+    def execute(self, stages: Iterable[Sequence[Action]], worker: Worker) -> None:
+        """Carry out stage after stage; raise CommandRefusedError, naming the command, where one of a stage is refused.
 
         The commands of a stage are sent together, so that those behind a refused one may have been carried out, too.
+        Raises WorkerReplacedError, and sends nothing, where another one than `worker` answers.
         """
-        with self._socket.session() as send_all:
+        with self._session(worker) as send_all:
             for stage in stages:
                 for commands in _runs(stage, send_all):
                     replies = _send(commands, send_all)
                     for command, reply in zip(commands, replies, strict=True):
                         if not command.is_accepted(reply):
-                            raise RuntimeApiError(f"`{command.text}`: {' '.join(reply.split()) or 'no reply'}")
+                            raise CommandRefusedError(f"`{command.text}`: {' '.join(reply.split()) or 'no reply'}")
 
-    def attempt(self, commands: Sequence[Command]) -> Sequence[bool]:
-        """Carry out every command, and return of each whether HAProxy says that it is done."""
-        with self._socket.session() as send_all:
+    def attempt(self, commands: Sequence[Command], worker: Worker) -> Sequence[bool]:
+        """Carry out every command, and return of each whether HAProxy says that it is done.
+
+        Raises WorkerReplacedError, and sends nothing, where another one than `worker` answers.
+        """
+        with self._session(worker) as send_all:
             replies = _send(commands, send_all)
         return [command.is_accepted(reply) for command, reply in zip(commands, replies, strict=True)]
+
+    @contextmanager
+    def _session(self, worker: Worker) -> Iterator[SendAll]:
+        with self._socket.session() as send_all:
+            found = _identify(send_all)
+            if found != worker:
+                raise WorkerReplacedError(f"process {found.pid} answers where process {worker.pid} was expected")
+            yield send_all
+
+
+def _identify(send_all: SendAll) -> Worker:
+    return parse_worker(*_ask(send_all, ["show info", f"show env {DIGEST_VARIABLE}"]))
+
+
+def _ask(send_all: SendAll, commands: Sequence[str]) -> list[str]:
+    return send_all([(command, "") for command in commands]) if commands else []
 
 
 def _send(commands: Sequence[Command], send_all: SendAll) -> list[str]:
@@ -71,5 +130,5 @@ def _prepare(action: ReplaceMap, send_all: SendAll) -> str:
     (reply,) = send_all([(f"prepare map {action.file}", "")])
     match = _VERSION.search(reply)
     if not match:
-        raise RuntimeApiError(f"`prepare map {action.file}`: {reply.strip() or 'no reply'}")
+        raise CommandRefusedError(f"`prepare map {action.file}`: {reply.strip() or 'no reply'}")
     return match[1]

@@ -11,6 +11,7 @@ import contextlib
 import fcntl
 import os
 import shutil
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from io import FileIO
@@ -18,10 +19,12 @@ from pathlib import Path, PurePosixPath
 from types import TracebackType
 from typing import Self
 
+from proxy.core.haproxy.loaded import read_digest
 from proxy.errors import StateError
 
 CONFIG_FILE = "haproxy.cfg"
-"""Also named in `core/haproxy/rendering`, whose import would cost the supervisor the memory of a template engine."""
+CA_FILE = "certs/ca/client-ca.pem"
+"""Both are also named in `core/haproxy/rendering`, whose import would cost the supervisor the memory of a template engine."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +51,11 @@ class StateLayout:
     def generations(self) -> Path:
         """Every set of files that is kept, or is being written."""
         return self.folder / "generations"
+
+    @property
+    def checks(self) -> Path:
+        """Sets of files that are only checked, one at a time."""
+        return self.folder / "checks"
 
     @property
     def master_socket(self) -> Path:
@@ -110,10 +118,12 @@ class StateFiles:
         self._layout = layout
         self._lock = StateLock(layout, "controller.lock")
         self._promotion: _Promotion | None = None
+        self._pinned: frozenset[Path] = frozenset()
         self._known: tuple[Path, Mapping[str, str]] | None = None
         try:
             layout.generations.mkdir(mode=0o700, exist_ok=True)
-            self._remove_others(self._current_generation())
+            shutil.rmtree(layout.checks, ignore_errors=True)
+            self._pinned = frozenset(layout.generations.iterdir())  # HAProxy may run from any of them: see `pin`
         except OSError as error:
             self.close()
             raise StateError(f"state folder {layout.folder} cannot be written: {error.strerror}") from error
@@ -140,12 +150,41 @@ class StateFiles:
             return None
         return files if CONFIG_FILE in files else None
 
+    def pin(self, digest: str) -> Mapping[str, str] | None:
+        """Keep the files whose configuration has `digest`, from which HAProxy runs, until others are pinned.
+
+        Returns those that no command changes: the configuration and the CA. None, and nothing is pinned, where there are none.
+        """
+        for generation in sorted(self._layout.generations.glob("*"), reverse=True):
+            try:
+                config = (generation / CONFIG_FILE).read_text()
+            except (OSError, UnicodeDecodeError):
+                continue
+            if digest and read_digest(config) == digest:
+                self._pinned = frozenset({generation})
+                ca_file = generation / CA_FILE
+                return {CONFIG_FILE: config} | ({CA_FILE: ca_file.read_text()} if ca_file.exists() else {})
+        return None
+
+    def write_scratch(self, files: Mapping[str, str]) -> Path:
+        """Write a set of files only to be checked, and return its folder; another thread may call it meanwhile."""
+        try:
+            self._layout.checks.mkdir(mode=0o700, parents=True, exist_ok=True)
+            folder = Path(tempfile.mkdtemp(dir=self._layout.checks))
+            for name, text in files.items():
+                target = folder / _safe_name(name)
+                target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+                _write(target, text, is_synced=False)
+        except OSError as error:
+            raise StateError(f"files to be checked cannot be written to {self._layout.checks}: {error.strerror}") from error
+        return folder
+
     def write_candidate(self, files: Mapping[str, str]) -> Path:
         """Write a set of files beside the current one and return its folder; nothing is left of it on failure."""
         current, known = self._read_known()
         candidate = self._layout.generations / str(self._highest_number() + 1)
         try:
-            candidate.mkdir(mode=0o700)
+            candidate.mkdir(mode=0o700, parents=True)
             for name, text in files.items():
                 target = candidate / _safe_name(name)
                 target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -202,6 +241,8 @@ class StateFiles:
     def _highest_number(self) -> int:
         try:
             names = [path.name for path in self._layout.generations.iterdir()]
+        except FileNotFoundError:
+            return 0  # somebody has deleted it
         except OSError as error:
             raise StateError(f"{self._layout.generations} cannot be read: {error.strerror}") from error
         return max((int(name) for name in names if name.isdigit()), default=0)
@@ -228,7 +269,7 @@ class StateFiles:
         """Remove all generations but these; what cannot be removed costs disk space only and is tried again later."""
         with contextlib.suppress(OSError):
             for path in self._layout.generations.iterdir():
-                if path not in kept:
+                if path not in kept and path not in self._pinned:
                     shutil.rmtree(path, ignore_errors=True)
 
 
@@ -248,12 +289,13 @@ def _link(source: Path, target: Path) -> bool:
     return True
 
 
-def _write(path: Path, text: str) -> None:
+def _write(path: Path, text: str, *, is_synced: bool = True) -> None:
     with FileIO(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
         remaining = memoryview(text.encode())
         while remaining:
             remaining = remaining[file.write(remaining) :]
-        os.fsync(file)
+        if is_synced:
+            os.fsync(file)
 
 
 def _sync_folder(folder: Path) -> None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from proxy.core.haproxy.runtime_commands import Action
 from proxy.core.model.model import Backend
+from proxy.core.model.model_change import ModelChange
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,3 +49,22 @@ class Reload:
 
 
 Plan = Unchanged | RuntimeUpdate | Reload
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """How a change is brought to HAProxy: what commands do `now`, and what only a reload can do.
+
+    `rest` is the part of the change that HAProxy does not have after `now`. Nothing in `now` depends on it.
+    """
+
+    now: RuntimeUpdate | None = None
+    reload_reasons: tuple[str, ...] = ()
+    rest: ModelChange = field(default_factory=ModelChange)
+
+    @property
+    def plan(self) -> Plan:
+        """What the step comes to as a whole."""
+        if self.reload_reasons:
+            return Reload(self.reload_reasons)
+        return self.now or Unchanged()

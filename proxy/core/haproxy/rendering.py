@@ -6,12 +6,14 @@ print is decided here and before. Equal models give byte-equal files.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from jinja2 import Environment
 
+from proxy.core.haproxy.loaded import add_digest
 from proxy.core.model.backends import PEERS, USERLIST
 from proxy.core.model.matching import Row
 from proxy.core.model.model import Backend, Frontend, RoutingModel, Server, ServerState
@@ -82,7 +84,7 @@ class Renderer:
 
     def render(self, model: RoutingModel) -> DesiredState:
         """Return everything that HAProxy needs to run `model`."""
-        files = {CONFIG_FILE: self.render_config(model, show_secrets=True)}
+        files = {CONFIG_FILE: add_digest(self.render_config(model, show_secrets=True))}
         for frontend in model.frontends:
             if frontend.mode is not ProxyMode.TCP:
                 files.update(render_maps(frontend))
@@ -90,10 +92,17 @@ class Renderer:
             files[CERTIFICATE_LIST] = "".join(f"{CERTIFICATE_FOLDER}/{stored.name}\n" for stored in model.certificates)
         for stored in model.certificates:
             files[f"{CERTIFICATE_FOLDER}/{stored.name}"] = stored.certificate.pem.reveal()
-        ca_certificate = self._settings.tls.ca_certificate
-        if ca_certificate and not self._settings.tls.ca_file:
-            files[CA_FILE] = ca_certificate.reveal()
+        if model.client_ca:
+            files[CA_FILE] = model.client_ca.reveal()
+        self._backend_texts = {backend.name: self._backend_texts[backend.name] for backend in model.backends}
         return DesiredState(model=model, files=files)
+
+    def render_fixed(self, model: RoutingModel) -> str:
+        """Return haproxy.cfg as far as no command can change it: one backend stands for all that share a profile."""
+        by_profile = {backend.profile.name: backend for backend in model.backends if not backend.lines}
+        own = tuple(backend for backend in model.backends if backend.lines)
+        fewer = dataclasses.replace(model, backends=(*by_profile.values(), *own))
+        return self.render_config(fewer, show_secrets=True)
 
     def render_config(self, model: RoutingModel, *, show_secrets: bool) -> str:
         """Return haproxy.cfg; with `show_secrets` false, passwords are printed as `***`.
@@ -136,10 +145,9 @@ class Renderer:
     def _tls_bind(self, model: RoutingModel) -> str:
         if not model.certificates:
             return ""
-        tls = self._settings.tls
         words = ["ssl", "crt-list", CERTIFICATE_LIST]
-        if tls.ca_file or tls.ca_certificate:
-            words += ["ca-file", quote(str(tls.ca_file or CA_FILE)), "verify", "required"]
+        if model.client_ca:
+            words += ["ca-file", CA_FILE, "verify", "required"]
         return " ".join(words)
 
     def _small_buffer_bytes(self) -> int | None:

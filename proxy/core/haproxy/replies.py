@@ -7,7 +7,7 @@ a form that is not understood raises `RuntimeApiError`, which names the command.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
@@ -180,12 +180,17 @@ def _state_lines(reply: str) -> tuple[list[str], list[str]]:
     return lines, lines[1].lstrip("# ").split()
 
 
+def state_rows(reply: str) -> Iterator[Mapping[str, str]]:
+    """Yield the servers of `show servers state`, each as (column -> value)."""
+    lines, columns = _state_lines(reply)
+    for line in lines[2:]:
+        yield dict(zip(columns, line.split(), strict=False))
+
+
 def parse_server_states(reply: str) -> Mapping[tuple[str, str], str]:
     """Read `show servers state`: (backend, server) -> what people call its state (management guide, section 9.3)."""
-    lines, columns = _state_lines(reply)
     states: dict[tuple[str, str], str] = {}
-    for line in lines[2:]:
-        row = dict(zip(columns, line.split(), strict=False))
+    for row in state_rows(reply):
         states[row["be_name"], row["srv_name"]] = _describe_state(int(row["srv_op_state"]), int(row["srv_admin_state"]))
     return states
 

@@ -133,9 +133,9 @@ def change_rows(file: str, changes: Iterable[tuple[str, tuple[str | None, str | 
 
 def put_certificate(name: str, pem: Secret, *, is_new: bool) -> list[Command]:
     """A certificate's text under its file name, taken into use at once where it is replaced."""
-    create = [Command(text=f"new ssl cert {name}", accepted=("New empty certificate store",))] if is_new else []
+    create = Command(text=f"new ssl cert {name}", accepted=("New empty certificate store", "already exists"))
     return [
-        *create,
+        *([create] if is_new else []),
         Command(text=f"set ssl cert {name}", accepted=("Transaction",), payload=pem),
         Command(text=f"commit ssl cert {name}", accepted=("Success!",)),
     ]

@@ -1,7 +1,7 @@
-"""Can the running HAProxy be brought to the new model by runtime commands, and by which; else, why it takes a reload.
+"""The commands that bring the running HAProxy to the new model, in the right order; and why the rest takes a reload.
 
-In: a `ModelChange`, what the running HAProxy can do and has loaded, what is still being removed. Out: a `Plan`. Order
-matters: what is to answer is there before any map row leads to it, and rows are gone before what they led to.
+In: a `ModelChange`, what the running HAProxy can do and has loaded, what is still being removed. Out: a `Step`. Order
+matters: a backend is there before any map row leads to it, and rows are gone before the backend that they led to.
 """
 
 from __future__ import annotations
@@ -11,32 +11,24 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 
 from proxy.core.haproxy import runtime_commands as runtime
-from proxy.core.haproxy.plans import Plan, Reload, RuntimeUpdate, Unchanged
+from proxy.core.haproxy.loaded import Loaded
+from proxy.core.haproxy.plans import RuntimeUpdate, Step
 from proxy.core.haproxy.rendering import CERTIFICATE_FOLDER, CERTIFICATE_LIST, map_file
 from proxy.core.haproxy.runtime_commands import Action, ReplaceMap
+from proxy.core.haproxy.runtime_parts import divide, tracked_backends
 from proxy.core.model.matching import IN_ORDER, UNORDERED_KINDS
-from proxy.core.model.model import Backend, RoutingModel, Server, StoredCertificate, TcpListener
+from proxy.core.model.model import Backend, Server, StoredCertificate
 from proxy.core.model.model_change import ModelChange
 from proxy.core.model.port_routes import RowChanges
 from proxy.grammar.syntax import BackendName
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Loaded:
-    """What the running HAProxy has from its last start or reload, and can do."""
-
-    profiles: frozenset[str] = frozenset()
-    has_runtime_backends: bool = False
 
 
 @dataclass(slots=True, kw_only=True)
 class _Draft:
     """Commands by the moment at which they are due, and what the running HAProxy has besides the model before."""
 
-    loaded: Loaded
     leaving: AbstractSet[tuple[str, str]]
     leaving_backends: Mapping[str, Backend]
-    reasons: list[str] = field(default_factory=list)
     changes: list[str] = field(default_factory=list)
     prepare: list[Action] = field(default_factory=list)
     switch: list[Action] = field(default_factory=list)
@@ -47,38 +39,42 @@ class _Draft:
     servers_reweighed: list[tuple[str, str]] = field(default_factory=list)
     backends_returning: list[str] = field(default_factory=list)
 
+    def update(self) -> RuntimeUpdate | None:
+        """Return the commands; None when there are none."""
+        stages = tuple(self.prepare), tuple(self.switch), tuple(self.retire)
+        if not any(stages):
+            return None
+        return RuntimeUpdate(
+            stages=stages,
+            changes=tuple(self.changes or ["routes"]),
+            servers_leaving=tuple(self.servers),
+            backends_leaving=tuple(self.backends),
+            servers_returning=tuple(self.servers_returning),
+            servers_reweighed=tuple(self.servers_reweighed),
+            backends_returning=tuple(self.backends_returning),
+        )
 
-def make_runtime_plan(
+
+def make_step(
     change: ModelChange, loaded: Loaded, *, leaving: AbstractSet[tuple[str, str]], leaving_backends: Mapping[str, Backend]
-) -> Plan:
-    """Return the plan for `change`.
+) -> Step:
+    """Return how `change` is brought to the running HAProxy.
 
     `leaving` are (backend, server) that HAProxy still has because connections are attached; so for `leaving_backends`.
     """
     if not change:
-        return Unchanged()
-    if change.is_everything:
-        return Reload(("TLS termination begins or ends",))
-    draft = _Draft(loaded=loaded, leaving=leaving, leaving_backends=leaving_backends)
-    draft.reasons += _shape_reasons(change)
-    for port, (before, after) in sorted(change.listeners.items()):
-        _plan_listener(draft, port, before, after)
-    for name, (old, new) in sorted(change.backends.items(), key=_followers_last):
-        _plan_backend(draft, name, old, new)
-    _plan_certificates(draft, *change.certificates)
-    for port, changes in sorted(change.rows.items()):
+        return Step()
+    parts = divide(change, loaded, leaving_backends)
+    draft = _Draft(leaving=leaving, leaving_backends=leaving_backends)
+    for before, after in (listener for _, listener in sorted(parts.now.listeners.items())):
+        if before and after:
+            _plan_servers(draft, before.backend, after.backend)
+    for name, pair in sorted(parts.now.backends.items(), key=_followers_last):
+        _plan_backend(draft, name, *pair)
+    _plan_certificates(draft, *parts.now.certificates)
+    for port, changes in sorted(parts.now.rows.items()):
         draft.switch += _switch_rows(port, changes)
-    if draft.reasons:
-        return Reload(tuple(draft.reasons))
-    return RuntimeUpdate(
-        stages=(tuple(draft.prepare), tuple(draft.switch), tuple(draft.retire)),
-        changes=tuple(draft.changes or ["routes"]),
-        servers_leaving=tuple(draft.servers),
-        backends_leaving=tuple(draft.backends),
-        servers_returning=tuple(draft.servers_returning),
-        servers_reweighed=tuple(draft.servers_reweighed),
-        backends_returning=tuple(draft.backends_returning),
-    )
+    return Step(now=draft.update(), reload_reasons=parts.reasons, rest=parts.rest)
 
 
 def _switch_rows(port: int, changes: RowChanges) -> Iterator[Action]:
@@ -104,44 +100,12 @@ def _switch_rows(port: int, changes: RowChanges) -> Iterator[Action]:
 def _followers_last(item: tuple[BackendName, tuple[Backend | None, Backend | None]]) -> tuple[bool, str]:
     """Sort key of backends: a server that is to `track` another can be added only once that one is there."""
     name, (_, after) = item
-    return any(server.options.startswith("track ") for server in (after.servers if after else ())), name
-
-
-def profiles_of(model: RoutingModel) -> frozenset[str]:
-    """Return the names of the profiles that stand in the configuration of `model`."""
-    plain = {model.plain_profile.name} if model.plain_profile else set()
-    return frozenset(plain | {backend.profile.name for backend in model.backends})
-
-
-def _shape_reasons(change: ModelChange) -> Iterator[str]:
-    before, after = ({shape.port: shape for shape in shapes} for shapes in change.shapes)
-    for port in sorted({*before, *after}):
-        if port not in before:
-            yield f"new listening port {port}"
-        elif port not in after:
-            yield f"port {port} is listened on no more"
-        elif before[port] != after[port]:
-            yield f"port {port} changes its settings"
-
-
-def _plan_listener(draft: _Draft, port: int, before: TcpListener | None, after: TcpListener | None) -> None:
-    if before is None:
-        draft.reasons.append(f"new TCP port {port}")
-    elif after is None:
-        draft.reasons.append(f"TCP port {port} is listened on no more")
-    elif (before.is_tls, before.backend.lines) != (after.is_tls, after.backend.lines):
-        draft.reasons.append(f"TCP port {port} changes its settings")
-    else:
-        _plan_servers(draft, before.backend, after.backend)
+    return bool(tracked_backends(after)), name
 
 
 def _plan_backend(draft: _Draft, name: BackendName, before: Backend | None, after: Backend | None) -> None:
-    if before and after and _settings(before) != _settings(after):
-        draft.reasons.append(f"backend {name} changes its settings")
-    elif before and after:
+    if before and after:
         _plan_servers(draft, before, after)
-    elif not draft.loaded.has_runtime_backends:
-        draft.reasons.append(f"{'new' if after else 'removed'} backend {name}, which this HAProxy takes by a reload only")
     elif after:
         _plan_new_backend(draft, after)
     elif before:
@@ -153,22 +117,14 @@ def _plan_backend(draft: _Draft, name: BackendName, before: Backend | None, afte
 
 def _plan_new_backend(draft: _Draft, backend: Backend) -> None:
     name = backend.name
-    leftover = draft.leaving_backends.get(name)
-    if backend.lines:
-        draft.reasons.append(f"new backend {name} has settings that only a reload can give it")
-    elif backend.profile.name not in draft.loaded.profiles:
-        draft.reasons.append(f"new backend {name} has settings that no other has")
-    elif leftover and _settings(leftover) != _settings(backend):
-        draft.reasons.append(f"backend {name} comes back with other settings before it is gone")
+    draft.changes.append(f"new backend {name}")
+    if name in draft.leaving_backends:
+        draft.backends_returning.append(name)
     else:
-        draft.changes.append(f"new backend {name}")
-        if leftover:
-            draft.backends_returning.append(name)
-        else:
-            draft.prepare.append(runtime.add_backend(name, backend.profile.name))
-        for server in backend.servers:
-            _add_server(draft, name, server)
-        draft.prepare.append(runtime.publish_backend(name))
+        draft.prepare.append(runtime.add_backend(name, backend.profile.name))
+    for server in backend.servers:
+        _add_server(draft, name, server)
+    draft.prepare.append(runtime.publish_backend(name))
 
 
 def _plan_servers(draft: _Draft, before: Backend, after: Backend) -> None:
@@ -180,8 +136,6 @@ def _plan_servers(draft: _Draft, before: Backend, after: Backend) -> None:
         if known is None:
             draft.changes.append(f"new server {name}/{server.name}")
             _add_server(draft, name, server)
-        elif _fixed(known) != _fixed(server):
-            draft.reasons.append(f"server {name}/{server.name} changes its settings")
         else:
             changes = list(_change_server(name, known, server))
             draft.servers_reweighed += [(name, server.name)] if known.weight != server.weight else []
@@ -236,12 +190,3 @@ def _plan_certificates(draft: _Draft, before: tuple[StoredCertificate, ...], aft
     for name in old.keys() - new.keys():
         draft.changes.append(f"removed certificate {name}")
         draft.retire += runtime.unlist_certificate(CERTIFICATE_LIST, f"{CERTIFICATE_FOLDER}/{name}")
-
-
-def _settings(backend: Backend) -> tuple[object, ...]:
-    return backend.mode, backend.profile, backend.lines
-
-
-def _fixed(server: Server) -> tuple[object, ...]:
-    """What of a server no command can change."""
-    return server.cookie, server.options, server.is_backup

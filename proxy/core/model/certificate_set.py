@@ -13,18 +13,21 @@ from proxy.core.model.model import StoredCertificate
 from proxy.core.model.services import Service
 from proxy.errors import Problem
 from proxy.grammar.certificates import Certificate
+from proxy.secret import Secret
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProxyCertificates:
     """The certificates that the proxy itself is given: (file name, certificate), the default one apart.
 
-    With `exclusive` (CERT_FOLDER) those of services are ignored. `problems` are the files that cannot be used.
+    With `exclusive` (CERT_FOLDER) those of services are ignored. `client_ca` is the CA of client certificates.
+    `problems` are the files that cannot be used.
     """
 
     default: Certificate | None = None
     others: tuple[tuple[str, Certificate], ...] = ()
     exclusive: bool = False
+    client_ca: Secret | None = None
     problems: tuple[Problem, ...] = ()
 
 

@@ -13,6 +13,7 @@ from proxy.core.model.matching import Route, RouteTables
 from proxy.errors import Problem
 from proxy.grammar.certificates import Certificate
 from proxy.grammar.syntax import BackendName, ServerName
+from proxy.secret import Secret
 from proxy.settings import ProxyMode
 
 
@@ -116,5 +117,9 @@ class RoutingModel:
     backends: tuple[Backend, ...] = ()
     certificates: tuple[StoredCertificate, ...] = ()
     plain_profile: Profile | None = None
+    client_ca: Secret | None = None
+    """The CA that visitors' certificates must chain to, as PEM; None where visitors need no certificate."""
+    taken_ports: frozenset[int] = frozenset()
+    """Ports that are left out because other processes listen on them, the statistics page's among them."""
     problems: tuple[Problem, ...] = ()
     notes: tuple[Problem, ...] = ()

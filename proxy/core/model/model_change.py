@@ -12,6 +12,7 @@ from typing import TypeVar
 from proxy.core.model.model import Backend, StoredCertificate, TcpListener
 from proxy.core.model.port_routes import RowChanges
 from proxy.grammar.syntax import BackendName
+from proxy.secret import Secret
 from proxy.settings import ProxyMode
 
 _K = TypeVar("_K")
@@ -41,6 +42,7 @@ class ModelChange:
     rows: dict[int, RowChanges] = field(default_factory=dict)
     shapes: tuple[tuple[FrontendShape, ...], tuple[FrontendShape, ...]] = ((), ())
     certificates: tuple[tuple[StoredCertificate, ...], tuple[StoredCertificate, ...]] = ((), ())
+    client_ca: tuple[Secret | None, Secret | None] = (None, None)
     is_everything: bool = False
 
     def note_backend(self, before: Backend | None, after: Backend | None) -> None:
@@ -65,8 +67,9 @@ class ModelChange:
                 port: self.rows.get(port, RowChanges()).then(later.rows.get(port, RowChanges()))
                 for port in {**self.rows, **later.rows}
             },
-            shapes=(self.shapes[0], later.shapes[1]),
-            certificates=(self.certificates[0], later.certificates[1]),
+            shapes=_compose_pair(self.shapes, later.shapes),
+            certificates=_compose_pair(self.certificates, later.certificates),
+            client_ca=_compose_pair(self.client_ca, later.client_ca),
             is_everything=self.is_everything or later.is_everything,
         )
 
@@ -78,9 +81,17 @@ class ModelChange:
             or any(changes.rows or changes.ordered for changes in self.rows.values())
             or self.shapes[0] != self.shapes[1]
             or self.certificates[0] != self.certificates[1]
+            or self.client_ca[0] != self.client_ca[1]
         )
 
 
 def _compose(first: Mapping[_K, tuple[_V, _V]], second: Mapping[_K, tuple[_V, _V]]) -> dict[_K, tuple[_V, _V]]:
     composed = {key: ((first.get(key) or second[key])[0], (second.get(key) or first[key])[1]) for key in {**first, **second}}
     return {key: (before, after) for key, (before, after) in composed.items() if before != after}
+
+
+def _compose_pair(first: tuple[_V, _V], second: tuple[_V, _V]) -> tuple[_V, _V]:
+    """Compose two pairs (before, after), of which one that says nothing has changed may not know the value."""
+    if first[0] == first[1]:
+        return second
+    return first if second[0] == second[1] else (first[0], second[1])

@@ -27,15 +27,24 @@ from proxy.settings import ProxyMode, Settings
 
 HTTP_PORT = 80
 HTTPS_PORT = 443
+MOST_LABELS = 5
+"""Of more services on a port that is taken, one problem tells."""
 
 
 class ModelIndex:
     """Services, backends, routes, listeners and certificates, with what leads from one to the other."""
 
-    def __init__(self, settings: Settings, proxy: ProxyContainer | None, certificates: ProxyCertificates) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        proxy: ProxyContainer | None,
+        certificates: ProxyCertificates,
+        taken_ports: frozenset[int] = frozenset(),
+    ) -> None:
         self._settings = settings
-        self._proxy = proxy
+        self.proxy = proxy
         self._own_certificates = certificates
+        self._taken_ports = taken_ports
         self._table = make_table(settings.routing.routing_mode)
         self._parts: dict[BackendName, ServicePart] = {}
         self._part_problems: dict[BackendName, tuple[Problem, ...]] = {}
@@ -52,14 +61,27 @@ class ModelIndex:
         """Set the specs of each service label, none to remove it; return what that changes in the model."""
         return self._exchange(*self._table.apply(changes))
 
-    def set_surroundings(self, proxy: ProxyContainer | None, certificates: ProxyCertificates) -> ModelChange:
-        """Set what every service depends on; return what that changes in the model."""
-        if (proxy, certificates) == (self._proxy, self._own_certificates):
+    def set_surroundings(
+        self, proxy: ProxyContainer | None, certificates: ProxyCertificates, taken_ports: frozenset[int] = frozenset()
+    ) -> ModelChange:
+        """Set what every service depends on; return what that changes in the model.
+
+        On `taken_ports` other processes listen: HAProxy is not to try them, for it would not start at all.
+        """
+        if (proxy, certificates, taken_ports) == (self.proxy, self._own_certificates, self._taken_ports):
             return self._nothing()
-        self._proxy, self._own_certificates = proxy, certificates
+        old_ca = self._own_certificates.client_ca
+        self.proxy, self._own_certificates, self._taken_ports = proxy, certificates, taken_ports
         self._context = self._make_context()
         services = self._table.services()
-        return self._exchange(services, services, recollect=True)
+        change = self._exchange(services, services, recollect=True)
+        change.client_ca = old_ca, certificates.client_ca
+        return change
+
+    def wanted_ports(self) -> frozenset[int]:
+        """Return every port that HAProxy is to listen on, those included that other programs have."""
+        tcp_ports = {port for port, names in self._tcp_services.items() if names}
+        return frozenset(self._frontend_ports() | tcp_ports | {self._settings.haproxy.stats_port})
 
     def count_services(self) -> int:
         """Return how many services take part."""
@@ -67,6 +89,10 @@ class ModelIndex:
 
     def _nothing(self) -> ModelChange:
         return ModelChange(shapes=(self._shapes, self._shapes), certificates=(self._certificates, self._certificates))
+
+    def specs_of(self, label: str) -> Specs:
+        """Return the specs with which a service takes part, none if it does not."""
+        return self._table.specs_of(label)
 
     def groups(self) -> Mapping[str, Specs]:
         """Return the specs of every service label."""
@@ -101,6 +127,8 @@ class ModelIndex:
             backends=tuple(sorted(backends, key=lambda backend: backend.name)),
             certificates=self._certificates,
             plain_profile=self._context.plain,
+            client_ca=self._own_certificates.client_ca,
+            taken_ports=self._taken_ports,
             problems=() if is_for_print else self.problems(),
         )
 
@@ -126,7 +154,18 @@ class ModelIndex:
             found.update(self._crowded_out(routes))
         for problems in self._listener_problems.values():
             found.update(problems)
+        found.update(self._without_port())
         return tuple(sorted(found))
+
+    def _without_port(self) -> Iterable[Problem]:
+        """Tell of ports that other processes listen on: of whose services they are, or of the proxy's own use."""
+        if self._settings.haproxy.stats_port in self._taken_ports:
+            reason = f"{_taken(self._settings.haproxy.stats_port)}; there is no statistics page until it is free"
+            yield Problem(service="the proxy", setting="STATS_PORT", reason=reason)
+        for port in sorted(self._taken_ports & {*self._frontend_ports()}):
+            labels = self._ports[port].labels()
+            for label in labels if len(labels) <= MOST_LABELS else ["all services of this port"]:
+                yield Problem(service=label, setting="VIRTUAL_HOST", reason=_taken(port))
 
     def _crowded_out(self, routes: PortRoutes) -> Iterable[Problem]:
         """With MODE=tcp hosts cannot be told apart: a port has one service, the others go without."""
@@ -143,7 +182,7 @@ class ModelIndex:
         offset = self._settings.haproxy.port_offset
         context = BuildContext(
             settings=self._settings.routing,
-            proxy=self._proxy,
+            proxy=self.proxy,
             terminates_tls=bool(self._certificates),
             https_port=HTTPS_PORT + offset if offset else None,
         )
@@ -205,7 +244,7 @@ class ModelIndex:
             changes = routes.settle()
             if changes.rows or changes.ordered:
                 change.rows[port] = changes
-        self._shapes = tuple(self._make_shape(port) for port in sorted(ports))
+        self._shapes = tuple(self._make_shape(port) for port in sorted(ports - self._taken_ports))
 
     def _frontend_ports(self) -> set[int]:
         ports = {HTTP_PORT, *self._http_ports()}
@@ -253,4 +292,10 @@ class ModelIndex:
             return f"port {port} is taken by the statistics page (STATS_PORT)"
         if port == self._settings.routing.monitor_port:
             return f"port {port} is taken by the health probe of the proxy (MONITOR_PORT)"
+        if port in self._taken_ports:
+            return _taken(port)
         return f"port {port} is used by a virtual host" if port in self._http_ports() else ""
+
+
+def _taken(port: int) -> str:
+    return f"another process listens on port {port}; stop it, or use another port"

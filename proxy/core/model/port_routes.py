@@ -100,6 +100,11 @@ class PortRoutes:
         """Whether any service wants this port for a virtual host."""
         return bool(self._claims or self._wild_claims)
 
+    def labels(self) -> Sequence[str]:
+        """The services that want this port, by name."""
+        claims = [*self._wild_claims, *(claim for group in self._claims.values() for claim in group)]
+        return sorted({label for claim in claims for label in claim.labels})
+
     def set_default(self, backend: BackendName | None) -> None:
         """Set which backend answers what no virtual host matches."""
         if backend != self._default:

@@ -29,6 +29,10 @@ class ServiceTable:
         self._labels: dict[Hashable, set[str]] = {}
         self._services: dict[str, dict[str, Service]] = {}
 
+    def specs_of(self, label: str) -> Specs:
+        """The specs of one label, none where it has none."""
+        return self._specs.get(label, ())
+
     def specs(self) -> tuple[ContainerSpec, ...]:
         """All specs that stand in the table."""
         return tuple(spec for label in sorted(self._specs) for spec in self._specs[label])

@@ -1,0 +1,81 @@
+"""The files that the proxy's own settings name: certificates, the CA of client certificates, templates.
+
+In: their paths. Out: `OwnFiles`, everything as it is now. A file that cannot be used is a problem, and what was read of it
+last stays in force.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from cryptography import x509
+
+from proxy.core.model.certificate_set import ProxyCertificates
+from proxy.errors import Problem, SettingsError
+from proxy.grammar.certificates import normalise_pem
+from proxy.secret import Secret
+from proxy.settings import TlsSettings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OwnFiles:
+    """What the files hold. `templates` is a digest of all templates, which tells whether one has changed."""
+
+    certificates: ProxyCertificates = field(default_factory=ProxyCertificates)
+    templates: str = ""
+
+
+class OwnFileReader:
+    """Reads the files again at each call. It may be called from any thread, by one at a time."""
+
+    def __init__(self, read_certificates: Callable[[], ProxyCertificates], tls: TlsSettings, templates: Path) -> None:
+        self._read_certificates = read_certificates
+        self._tls = tls
+        self._templates = templates
+        self._client_ca = tls.ca_certificate
+
+    def read(self) -> OwnFiles:
+        """Return what the files hold now. A file that cannot be used is a problem.
+
+        Raises SettingsError where the CA has never been read: without it every visitor would be let in.
+        """
+        certificates = self._read_certificates()
+        problems = list(certificates.problems)
+        if path := self._tls.ca_file:
+            try:
+                self._client_ca = _read_ca(path)
+            except (OSError, ValueError) as error:
+                why = getattr(error, "strerror", None) or str(error)
+                if self._client_ca is None:
+                    raise SettingsError([f"CA_CERT_FILE={path}: {why}"]) from error
+                reason = f"{why}; the CA that was read before stays in force"
+                problems.append(Problem(service="the proxy", setting="CA_CERT_FILE", value=str(path), reason=reason))
+        return OwnFiles(
+            certificates=dataclasses.replace(certificates, client_ca=self._client_ca, problems=tuple(problems)),
+            templates=_digest(self._templates),
+        )
+
+
+def _read_ca(path: Path) -> Secret:
+    """Return the certificates of a CA as PEM; raise ValueError where HAProxy would refuse them."""
+    text = normalise_pem(path.read_text())
+    try:
+        x509.load_pem_x509_certificates(text.encode())
+    except ValueError as error:
+        raise ValueError("holds no certificate that can be read; give the CA's certificate as PEM") from error
+    return Secret(text)
+
+
+def _digest(folder: Path) -> str:
+    """Return what changes whenever a template does; templates that cannot be read count as unchanged ones."""
+    digest = hashlib.sha256()
+    for path in sorted(folder.glob("*.j2")):
+        try:
+            digest.update(path.name.encode() + b"\0" + path.read_bytes())
+        except OSError:
+            continue
+    return digest.hexdigest()

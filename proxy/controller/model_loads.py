@@ -1,0 +1,169 @@
+"""Loads of whole models, beside the deciding thread: for a reload, for a start, and so that the files follow what runs.
+
+In: what is pending. Out: jobs, and their results taken in. A load that fails leaves everything pending and is tried again after
+a growing pause; whom HAProxy refuses is found and left out.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+from proxy.controller.check_jobs import tell
+from proxy.controller.config_check import ConfigCheck, Culprits
+from proxy.controller.desired_model import DesiredModel
+from proxy.controller.haproxy_state import HaproxyState
+from proxy.controller.loading import Load, Loader
+from proxy.controller.pending import Pending
+from proxy.controller.ports import Background
+from proxy.controller.retry import Retry
+from proxy.core.haproxy.blame import blame
+
+logger = logging.getLogger(__name__)
+
+LOAD, DISK, CULPRITS = "load", "writing of files", "search for who is at fault"
+DISK_LAG_SECONDS = 1.0
+"""How long files may lag behind what runs: a storm of changes is written once."""
+FIRST_CONFIGURATION = "first configuration"
+NOT_RUNNING = "HAProxy does not run, and is to start from the present state"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ended:
+    """What loads have come to since somebody asked last: reasons of those that succeeded, or why one failed."""
+
+    reasons: tuple[str, ...] = ()
+    forced: int = 0
+    failure: str = ""
+
+
+class ModelLoads:
+    """Begins loads, one at a time. `files` and `checks` are two threads; `clock` is monotonic, in seconds."""
+
+    def __init__(
+        self,
+        *,
+        loader: Loader,
+        check: ConfigCheck,
+        desired: DesiredModel,
+        haproxy: HaproxyState,
+        pending: Pending,
+        files: Background,
+        checks: Background,
+        clock: Callable[[], float],
+    ) -> None:
+        self._loader = loader
+        self._check = check
+        self._desired = desired
+        self._haproxy = haproxy
+        self._pending = pending
+        self._files = files
+        self._checks = checks
+        self._clock = clock
+        self._retry = Retry()
+        self._ended = Ended()
+        self._has_written = False
+        self._changed_at: float | None = None
+
+    def note_change(self, now: float) -> None:
+        """Note that HAProxy was changed at runtime: the files are to follow."""
+        if self._changed_at is None:
+            self._changed_at = now
+
+    def note_confirmed(self) -> None:
+        """Note that HAProxy runs, and from files that are there."""
+        self._has_written = True
+
+    def prepare_start(self) -> None:
+        """HAProxy does not answer: have the files for its next start written, where they are not of the present model."""
+        if not self._has_written:
+            self._pending.ask_reload([FIRST_CONFIGURATION])
+        elif self._pending.change:
+            self._pending.ask_reload([NOT_RUNNING])
+
+    def begin(self, now: float) -> None:
+        """Begin what is due."""
+        if self._pending.is_loading or self._files.is_busy(DISK) or self._checks.is_busy(CULPRITS):
+            return  # a job that began later must not be overtaken by one with an older model
+        if not self._retry.is_due(now):
+            return
+        if self._pending.reload_reasons:
+            reasons = self._pending.begin_load()
+            is_reload = any(reason not in (FIRST_CONFIGURATION, NOT_RUNNING) for reason in reasons)
+            load = partial(self._loader.load, self._desired.freeze(), is_reload=is_reload)
+            self._files.submit(LOAD, load, done=self._take_load, failed=self._take_failure)
+        elif self._changed_at is not None and now >= self._changed_at + DISK_LAG_SECONDS:
+            self._changed_at = None
+            write = partial(self._loader.write, self._desired.freeze())
+            self._files.submit(DISK, write, done=self._take_write, failed=self._take_write_failure)
+
+    def wait(self, now: float) -> float | None:
+        """Return in how many seconds there is something to begin; None where nothing is, or a job's end will tell."""
+        retry = self._retry.wait(now)
+        if self._pending.reload_reasons or self._changed_at is None:
+            return retry
+        return max(self._changed_at + DISK_LAG_SECONDS - now, retry or 0.0)
+
+    def take_ended(self) -> Ended:
+        """Return, once, what loads have come to."""
+        ended, self._ended = self._ended, Ended()
+        return ended
+
+    def _take_load(self, load: Load) -> None:
+        if load.messages:
+            self._take_refusal(load)
+            return
+        reasons, forced = self._pending.end_load(is_confirmed=True)
+        self._retry.succeed()
+        self._has_written, self._changed_at = True, None
+        self._ended = Ended(reasons=self._ended.reasons + reasons, forced=self._ended.forced + forced)
+        self._desired.accept_all()
+        if load.worker:
+            self._haproxy.note_loaded(load.worker, load.state)
+        else:
+            self._haproxy.doubt("it was started from new files")
+
+    def _take_refusal(self, load: Load) -> None:
+        _, forced = self._pending.end_load(is_confirmed=False)
+        if not load.is_refused_at_reload:
+            self._search(load)
+            return
+        self._haproxy.doubt("the last reload failed")
+        culprits = blame(load.messages, load.state)
+        if not self._desired.refuse(culprits, self._pending):
+            self._note_failure("; ".join(load.messages), forced)
+
+    def _search(self, load: Load) -> None:
+        logger.debug("HAProxy refuses a configuration: %s", "; ".join(load.messages))
+        find = partial(self._check.find_culprits, self._desired.groups(), self._desired.builder())
+        self._checks.submit(CULPRITS, find, done=self._take_culprits, failed=self._take_culprits_failure)
+
+    def _take_culprits(self, culprits: Culprits) -> None:
+        if not self._desired.refuse(culprits, self._pending):
+            self._retry.fail(self._clock())
+
+    def _take_culprits_failure(self, error: Exception) -> None:
+        self._note_failure(tell(error), self._pending.forced)
+
+    def _take_failure(self, error: Exception) -> None:
+        _, forced = self._pending.end_load(is_confirmed=False)
+        self._haproxy.doubt("the last load failed")
+        self._note_failure(tell(error), forced)
+
+    def _note_failure(self, failure: str, forced: int) -> None:
+        self._retry.fail(self._clock())
+        self._ended = Ended(failure=failure, forced=self._ended.forced + forced)
+
+    def _take_write(self, load: Load) -> None:
+        if load.messages:
+            logger.error(
+                "the files on disk stay as they are, HAProxy refuses the present ones: %s", "; ".join(load.messages)
+            )
+            self._search(load)
+
+    def _take_write_failure(self, error: Exception) -> None:
+        logger.error("the files on disk are not up to date: %s", tell(error))
+        self._changed_at = self._clock()
+        self._retry.fail(self._changed_at)

@@ -1,0 +1,185 @@
+"""Which part of a change the running HAProxy can take at once, and which part takes a reload, and why.
+
+In: a `ModelChange`, what HAProxy has loaded, what is still being removed. Out: the two parts. A change that takes a reload
+holds up no other: a server of one service is stopped at once while another service waits for its reload. What depends on a
+part that has to wait, waits with it: a map row for its backend, and the backend that it led to until now.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from proxy.core.haproxy.loaded import Loaded
+from proxy.core.model.matching import Row
+from proxy.core.model.model import Backend, Server, TcpListener
+from proxy.core.model.model_change import ModelChange
+from proxy.core.model.port_routes import RowChange, RowChanges
+from proxy.grammar.syntax import BackendName
+
+BackendPair = tuple[Backend | None, Backend | None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """A change in two parts: what commands can do `now`, and the `rest`, which takes a reload for `reasons`."""
+
+    now: ModelChange
+    rest: ModelChange
+    reasons: tuple[str, ...] = ()
+
+
+def divide(change: ModelChange, loaded: Loaded, leaving_backends: Mapping[str, Backend]) -> Parts:
+    """Divide `change`. `leaving_backends` are those that HAProxy still has because connections are attached."""
+    if change.is_everything:
+        return Parts(now=ModelChange(), rest=change, reasons=("TLS termination begins or ends",))
+    reasons = [*_shape_reasons(change)]
+    if change.client_ca[0] != change.client_ca[1]:
+        reasons.append("the CA of client certificates has changed")
+    now, rest = ModelChange(certificates=change.certificates), ModelChange(client_ca=change.client_ca)
+    rest.shapes = change.shapes if change.shapes[0] != change.shapes[1] else (change.shapes[1], change.shapes[1])
+    rest.certificates = change.certificates[1], change.certificates[1]
+    for port, listener in sorted(change.listeners.items()):
+        why = _listener_reason(port, *listener)
+        reasons += [why] if why else []
+        (rest if why else now).listeners[port] = listener
+    for name, pair in sorted(change.backends.items(), key=_followers_last):
+        why = _backend_reason(name, pair, loaded, leaving_backends)
+        reasons += [why] if why else []
+        (rest if why or _follows(pair[1], rest.backends) else now).backends[name] = pair
+    now.rows, rest.rows = _divide_rows(change, _missing(rest.backends))
+    _keep_what_rows_lead_to(now, rest, change)
+    return Parts(now=now, rest=rest, reasons=tuple(reasons))
+
+
+def _shape_reasons(change: ModelChange) -> Iterator[str]:
+    before, after = ({shape.port: shape for shape in shapes} for shapes in change.shapes)
+    for port in sorted({*before, *after}):
+        if port not in before:
+            yield f"new listening port {port}"
+        elif port not in after:
+            yield f"port {port} is no longer used"
+        elif before[port] != after[port]:
+            yield f"port {port} changes its settings"
+
+
+def _listener_reason(port: int, before: TcpListener | None, after: TcpListener | None) -> str:
+    if before is None:
+        return f"new TCP port {port}"
+    if after is None:
+        return f"TCP port {port} is no longer used"
+    if (before.is_tls, before.backend.lines) != (after.is_tls, after.backend.lines):
+        return f"TCP port {port} changes its settings"
+    return _server_reason(before.backend, after.backend)
+
+
+def _backend_reason(name: BackendName, pair: BackendPair, loaded: Loaded, leaving: Mapping[str, Backend]) -> str:
+    before, after = pair
+    if before and after:
+        if settings_of(before) != settings_of(after):
+            return f"backend {name} changes its settings"
+        return _server_reason(before, after)
+    if not loaded.has_runtime_backends:
+        return f"{'new' if after else 'removed'} backend {name}, which this HAProxy takes by a reload only"
+    if after is None:
+        return ""
+    if after.lines:
+        return f"new backend {name} has settings that only a reload can give it"
+    if after.profile.name not in loaded.profiles:
+        return f"new backend {name} has settings that no other has"
+    if (leftover := leaving.get(name)) and settings_of(leftover) != settings_of(after):
+        return f"backend {name} comes back with other settings before it is gone"
+    return ""
+
+
+def _server_reason(before: Backend, after: Backend) -> str:
+    old = {server.name: server for server in before.servers}
+    for server in after.servers:
+        if (known := old.get(server.name)) and _fixed(known) != _fixed(server):
+            return f"server {after.name}/{server.name} changes its settings"
+    return ""
+
+
+def settings_of(backend: Backend) -> tuple[object, ...]:
+    """What of a backend no command can change."""
+    return backend.mode, backend.profile, backend.lines
+
+
+def _fixed(server: Server) -> tuple[object, ...]:
+    """What of a server no command can change."""
+    return server.cookie, server.options, server.is_backup
+
+
+def _followers_last(item: tuple[BackendName, BackendPair]) -> tuple[bool, str]:
+    name, (_, after) = item
+    return bool(tracked_backends(after)), name
+
+
+def tracked_backends(backend: Backend | None) -> frozenset[str]:
+    """Return the backends whose servers those of `backend` take their health from (`track`)."""
+    options = (server.options.split() for server in (backend.servers if backend else ()))
+    return frozenset(words[1].partition("/")[0] for words in options if words[:1] == ["track"])
+
+
+def _follows(backend: Backend | None, waiting: Mapping[BackendName, BackendPair]) -> bool:
+    return bool(tracked_backends(backend) & waiting.keys())
+
+
+def _missing(backends: Mapping[BackendName, BackendPair]) -> frozenset[str]:
+    return frozenset(name for name, (before, _) in backends.items() if before is None)
+
+
+def _divide_rows(change: ModelChange, missing: frozenset[str]) -> tuple[dict[int, RowChanges], dict[int, RowChanges]]:
+    """Divide the rows of each port by host: those of a host that leads to a `missing` backend wait, all together."""
+    now: dict[int, RowChanges] = {}
+    rest: dict[int, RowChanges] = {}
+    ports = {shape.port for shape in change.shapes[0]} & {shape.port for shape in change.shapes[1]}
+    wanted = {shape.port for shape in change.shapes[1]}
+    for port, changes in change.rows.items():
+        if port not in wanted:
+            continue  # such a port has no maps
+        if port not in ports:
+            rest[port] = changes
+            continue
+        waiting = {
+            _host_of(kind, key)
+            for kind, rows in changes.rows.items()
+            for key, (_, after) in rows.items()
+            if after in missing
+        }
+        if changes.ordered and (waiting or any(_leads_to(rows, missing) for rows in changes.ordered.values())):
+            rest[port] = changes  # the lists hold patterns of all hosts
+            continue
+        now[port] = RowChanges(rows=_select(changes, waiting, is_waiting=False), ordered=changes.ordered)
+        rest[port] = RowChanges(rows=_select(changes, waiting, is_waiting=True))
+    return _without_empty(now), _without_empty(rest)
+
+
+def _select(changes: RowChanges, waiting: set[str], *, is_waiting: bool) -> dict[str, dict[str, RowChange]]:
+    return {
+        kind: {key: row for key, row in rows.items() if (_host_of(kind, key) in waiting) == is_waiting}
+        for kind, rows in changes.rows.items()
+    }
+
+
+def _without_empty(ports: dict[int, RowChanges]) -> dict[int, RowChanges]:
+    return {port: changes for port, changes in ports.items() if changes.ordered or any(changes.rows.values())}
+
+
+def _leads_to(rows: tuple[Row, ...], backends: frozenset[str]) -> bool:
+    return any(value in backends for _, value in rows)
+
+
+def _host_of(kind: str, key: str) -> str:
+    """Return the host that a row is about. Keys begin with the kind of request, except in `hosts`."""
+    return key if kind == "hosts" else key[1:].partition("/")[0]
+
+
+def _keep_what_rows_lead_to(now: ModelChange, rest: ModelChange, change: ModelChange) -> None:
+    """Leave backends in place as long as a row that has to wait, or a port, leads to them."""
+    has_lists = any(changes.ordered for changes in rest.rows.values())
+    kept = {before for changes in rest.rows.values() for rows in changes.rows.values() for before, _ in rows.values()}
+    if rest.shapes[0] != rest.shapes[1]:
+        kept |= {shape.only_backend for shape in change.shapes[0]}
+    for name in [name for name, (_, after) in now.backends.items() if after is None and (has_lists or name in kept)]:
+        rest.backends[name] = now.backends.pop(name)

@@ -222,7 +222,7 @@ def make_pass(reconciler: Reconciler, reporter: Reporter) -> Callable[[DuePass],
             raise
         duration_ms = round((time.monotonic() - started) * 1000)
         reporter.report(outcome, due.reasons, duration_ms=duration_ms, is_forced=bool(due.forced_by))
-        return PassResult(is_success=outcome.is_success, again_in=outcome.again_in)
+        return PassResult(is_success=outcome.is_success, again_in=outcome.again_in, look_seconds=outcome.look_seconds)
 
     return run_pass
 

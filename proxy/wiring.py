@@ -24,6 +24,7 @@ from proxy.adapters.engine.link_source import LinkSource
 from proxy.adapters.files.certificate_files import CertificateFiles
 from proxy.adapters.files.file_source import FileSource
 from proxy.adapters.files.file_watcher import FileWatcher
+from proxy.adapters.files.host_names import HostNames
 from proxy.adapters.files.status_file import StatusFile
 from proxy.adapters.files.weight_file import WEIGHT_FILE, WeightFile
 from proxy.adapters.haproxy.haproxy_process import HaproxyControl, HaproxyProgram
@@ -89,7 +90,7 @@ def make_sources(settings: Settings, environment: Mapping[str, str]) -> Sequence
         elif runtime.services_file is None:
             raise SettingsError(["PROXY_SOURCES: the source file needs PROXY_SERVICES_FILE, the path of a YAML file"])
         else:
-            sources.append(FileSource(runtime.services_file, FileWatcher([runtime.services_file])))
+            sources.append(FileSource(runtime.services_file, FileWatcher([runtime.services_file]), HostNames()))
     if not sources:
         raise SettingsError(
             [

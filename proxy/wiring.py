@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import gc
 import logging
+import os
 import socket
 import sys
 import threading
@@ -102,7 +103,10 @@ def make_sources(settings: Settings, environment: Mapping[str, str]) -> Sequence
 
 
 def find_sources(settings: Settings, environment: Mapping[str, str]) -> tuple[SourceKind, ...]:
-    """Return the kinds of sources that are there. Links without a socket count only where there is no engine."""
+    """Return the kinds of sources that are there. Links without a socket count only where there is no engine.
+
+    Where nothing is there, but there was something to serve before, the engine is waited for.
+    """
     kinds: list[SourceKind] = []
     engine = docker_socket(environment)
     if engine is None or engine.exists():
@@ -111,6 +115,11 @@ def find_sources(settings: Settings, environment: Mapping[str, str]) -> tuple[So
         kinds.append(SourceKind.LINKS)
     if settings.runtime.services_file:
         kinds.append(SourceKind.FILE)
+    if not kinds and os.path.exists(StateLayout(folder=settings.runtime.state_folder).current):
+        logger.warning(
+            "the engine's socket %s does not exist; the last good state stays in force until the engine is there", engine
+        )
+        kinds.append(SourceKind.DOCKER)
     return tuple(kinds)
 
 

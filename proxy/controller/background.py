@@ -1,7 +1,7 @@
 """Work that takes long, beside the thread that decides: files, checks of configurations, reloads.
 
-In: jobs, each with what is to be done with its result. Out: the results, handed over in the thread that decides, when it asks
-for them. Rules: a job sees values only, never an object that the deciding thread changes; one job of a name at a time.
+In: jobs, each with what is to be done with its result. Out: the results, handed over in the thread that decides, when it
+asks for them. Rules: a job sees values only, never an object that the deciding thread changes; one job of a name at a time.
 """
 
 from __future__ import annotations

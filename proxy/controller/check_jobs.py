@@ -7,7 +7,7 @@ files hold, taken into the model.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 
 from proxy.controller.config_check import ConfigCheck, Culprits
@@ -56,7 +56,7 @@ class ServiceCheckJobs:
         """Return in how many seconds there is something to begin."""
         return self._retry.wait(now)
 
-    def _take_result(self, waiting: dict[str, Specs], culprits: Culprits) -> None:
+    def _take_result(self, waiting: Mapping[str, Specs], culprits: Culprits) -> None:
         self._retry.succeed()
         self._pending.touched |= self._checks.take_result(waiting, culprits)
 
@@ -91,7 +91,7 @@ class OwnFilesJobs:
 
     def _take(self, files: OwnFiles) -> None:
         if self._templates not in (None, files.templates):
-            self._pending.ask_reload(["the templates have changed"])
+            self._pending.ask_reload("the templates have changed")
         self._templates = files.templates
         self._desired.set_certificates(files.certificates)
 

@@ -1,7 +1,7 @@
 """Checks of configurations with `haproxy -c`, and who is at fault where one is refused. It runs in the background.
 
-In: services by label. Out: the culprits, each with what HAProxy says. HAProxy's own words lead to most of them; where they do
-not, the services are checked in halves.
+In: services by label. Out: the culprits, each with what HAProxy says. HAProxy's own words lead to most of them; where they
+do not, the services are checked in halves.
 """
 
 from __future__ import annotations

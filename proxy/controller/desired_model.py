@@ -1,7 +1,7 @@
 """What HAProxy is to do, kept up to date: from the sources to the routing model, at the cost of what changed.
 
-In: why a look is due. Out: changes of the model, put into `Pending`, and on demand the whole model with its problems. Nothing of
-HAProxy's running state is known here.
+In: why a look is due. Out: changes of the model, put into `Pending`, and on demand the whole model with its problems. Nothing
+of HAProxy's running state is known here.
 """
 
 from __future__ import annotations
@@ -101,7 +101,10 @@ class DesiredModel:
         self._certificates = certificates
 
     def look_at_ports(self, find_taken: Callable[[Iterable[int]], frozenset[int]]) -> bool:
-        """Find out which ports other programs listen on, which counts from the next update on; return whether that differs."""
+        """Find out which ports other programs listen on; return whether they are others than before.
+
+        They count from the next update on.
+        """
         offset = self._settings.haproxy.port_offset
         taken = find_taken(port + offset for port in self._index.wanted_ports())
         before, self._taken_ports = self._taken_ports, frozenset(port - offset for port in taken)

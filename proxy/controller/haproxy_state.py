@@ -1,7 +1,7 @@
 """The HAProxy that runs, as it has confirmed it: who it is, what it has loaded, what is still being removed from it.
 
-In: the model, changes of it. Out: commands carried out, and comparisons with what HAProxy itself says. Nothing about HAProxy is
-believed that it can be asked: another worker, or an update that was not completed, means that it is asked for everything.
+In: the model, changes of it. Out: commands carried out, and comparisons with what HAProxy itself says. Nothing about HAProxy
+is believed that it can be asked: another worker, or an update that was not completed, means that it is asked for everything.
 """
 
 from __future__ import annotations
@@ -38,7 +38,10 @@ class Found:
 
 
 class HaproxyState:
-    """What runs. While not `is_synchronised`, HAProxy has to be asked before it can be changed. `wall_clock` is time.time."""
+    """What runs. While not `is_synchronised`, HAProxy has to be asked before it can be changed.
+
+    `wall_clock` tells seconds since the epoch.
+    """
 
     def __init__(self, *, renderer: Renderer, store: StateStore, runtime: Runtime, wall_clock: Callable[[], float]) -> None:
         self._renderer = renderer
@@ -59,7 +62,10 @@ class HaproxyState:
         return self._worker
 
     def doubt(self, reason: str, *, is_interrupted: bool = False) -> None:
-        """Note that HAProxy may have something else than what it has confirmed; `is_interrupted` by an update in the middle."""
+        """Note that HAProxy may have something else than what it has confirmed.
+
+        `is_interrupted` where an update has ended in the middle.
+        """
         self.is_synchronised = False
         self.doubt_reason = reason
         self._is_interrupted |= is_interrupted
@@ -75,7 +81,10 @@ class HaproxyState:
             self.doubt(f"process {found.pid} answers")
 
     def synchronise(self, model: RoutingModel) -> Found:
-        """Ask HAProxy for everything, and return how it differs from `model`; raises RuntimeApiError when it does not answer."""
+        """Ask HAProxy for everything, and return how it differs from `model`.
+
+        Raises RuntimeApiError when it does not answer.
+        """
         worker = self._runtime.identify()
         files = self._store.pin(worker.config_digest)
         if files is None:

@@ -1,7 +1,7 @@
 """Brings a whole model to HAProxy by files: renders, writes, checks, and has it reload. It runs in the background.
 
-In: what builds the model of one moment. Out: `Load`, or an error. Nothing invalid ever replaces something that works: the files
-are checked before they are in force, and those before come back when HAProxy does not take them over.
+In: what builds the model of one moment. Out: `Load`, or an error. Nothing invalid ever replaces something that works: the
+files are checked before they are in force, and those before come back when HAProxy does not take them over.
 """
 
 from __future__ import annotations

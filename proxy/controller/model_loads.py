@@ -1,7 +1,7 @@
 """Loads of whole models, beside the deciding thread: for a reload, for a start, and so that the files follow what runs.
 
-In: what is pending. Out: jobs, and their results taken in. A load that fails leaves everything pending and is tried again after
-a growing pause; whom HAProxy refuses is found and left out.
+In: what is pending. Out: jobs, and their results taken in. A load that fails leaves everything pending and is tried again
+after a growing pause; whom HAProxy refuses is found and left out.
 """
 
 from __future__ import annotations
@@ -79,9 +79,10 @@ class ModelLoads:
     def prepare_start(self) -> None:
         """HAProxy does not answer: have the files for its next start written, where they are not of the present model."""
         if not self._has_written:
-            self._pending.ask_reload([FIRST_CONFIGURATION])
-        elif self._pending.change:
-            self._pending.ask_reload([NOT_RUNNING])
+            self._pending.found = (FIRST_CONFIGURATION,)
+        else:
+            self._pending.found = (NOT_RUNNING,) if self._pending.change else ()
+        self._pending.needed = ()
 
     def begin(self, now: float) -> None:
         """Begin what is due."""
@@ -159,7 +160,7 @@ class ModelLoads:
     def _take_write(self, load: Load) -> None:
         if load.messages:
             logger.error(
-                "the files on disk stay as they are, HAProxy refuses the present ones: %s", "; ".join(load.messages)
+                "the files on disk stay as they are: HAProxy refuses the present ones: %s", load.messages[0]
             )
             self._search(load)
 

@@ -15,8 +15,8 @@ class Pending:
     """Everything between the sources and HAProxy's word that it has it.
 
     `touched` are services that are still to be looked at. `change` leads from what HAProxy has confirmed to the model.
-    A reload is due for reasons of three kinds: those that were asked for stay until it is done; `found` ones follow from what
-    HAProxy has loaded, `needed` ones from `change`, and both are found out anew each time.
+    A reload is due for reasons of three kinds: those that were asked for stay until it is done; `found` ones follow from
+    what HAProxy has loaded, `needed` ones from `change`, and both are found out anew each time.
     """
 
     def __init__(self) -> None:
@@ -35,7 +35,9 @@ class Pending:
     @property
     def reload_reasons(self) -> tuple[str, ...]:
         """Why a load is due; those that one under way was begun for are left out."""
-        return tuple(reason for reason in dict.fromkeys((*self._asked, *self.found, *self.needed)) if reason not in self._loading)
+        return tuple(
+            reason for reason in dict.fromkeys((*self._asked, *self.found, *self.needed)) if reason not in self._loading
+        )
 
     @property
     def is_loading(self) -> bool:

@@ -1,4 +1,4 @@
-"""Which services HAProxy accepts. One container never hurts another: a service that HAProxy refuses is left out until it changes.
+"""Which services HAProxy accepts. A service that HAProxy refuses is left out until it changes, so that it hurts no other.
 
 In: specs of services. Out: those that may take part now. Settings that HAProxy has not accepted before are checked in the
 background, all that wait in one check, and only if that is refused one by one. Until then the service goes on as it was.

@@ -24,7 +24,7 @@ from proxy.errors import StateError
 
 CONFIG_FILE = "haproxy.cfg"
 CA_FILE = "certs/ca/client-ca.pem"
-"""Both are also named in `core/haproxy/rendering`, whose import would cost the supervisor the memory of a template engine."""
+"""Also named in `core/haproxy/rendering`, whose import would cost the supervisor the memory of a template engine."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,7 +153,7 @@ class StateFiles:
     def pin(self, digest: str) -> Mapping[str, str] | None:
         """Keep the files whose configuration has `digest`, from which HAProxy runs, until others are pinned.
 
-        Returns those that no command changes: the configuration and the CA. None, and nothing is pinned, where there are none.
+        Returns those that no command changes: the configuration and the CA. None where there are no such files.
         """
         for generation in sorted(self._layout.generations.glob("*"), reverse=True):
             try:

@@ -26,6 +26,7 @@ from proxy.adapters.files.certificate_files import CertificateFiles
 from proxy.adapters.files.file_source import FileSource
 from proxy.adapters.files.file_watcher import FileWatcher
 from proxy.adapters.files.host_names import HostNames
+from proxy.adapters.files.own_files import OwnFileReader
 from proxy.adapters.files.status_file import StatusFile
 from proxy.adapters.files.weight_file import WEIGHT_FILE, WeightFile
 from proxy.adapters.haproxy.haproxy_process import HaproxyControl, HaproxyProgram
@@ -34,16 +35,15 @@ from proxy.adapters.haproxy.runtime_socket import MasterSocket, RuntimeSocket
 from proxy.adapters.haproxy.state_files import StateFiles, StateLayout
 from proxy.adapters.probes.connect_prober import ConnectProber
 from proxy.adapters.probes.probes import Probes
+from proxy.controller.assembly import Ports, assemble
+from proxy.controller.background import AtOnce, Background
 from proxy.controller.daemon import Daemon, PassResult, TriggerQueue, put_signals
-from proxy.controller.desired_model import DesiredModel
-from proxy.controller.disk_writer import DiskWriter
-from proxy.controller.haproxy_state import HaproxyState
+from proxy.controller.inspection import Inspector
 from proxy.controller.observation import Observation
 from proxy.controller.ports import ContainerSource, Overlay
 from proxy.controller.reconciler import Reconciler
 from proxy.controller.reporting import Reporter
 from proxy.controller.schedule import DuePass, Schedule, ScheduleSettings
-from proxy.controller.service_checks import ServiceChecks
 from proxy.core.containers.engine_address import docker_socket
 from proxy.core.containers.links import parse_link_variables
 from proxy.core.haproxy.rendering import Paths, Renderer
@@ -66,10 +66,10 @@ come to more than a whole pass."""
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parts:
-    """What one pass needs."""
+    """What one pass needs, and what looks without changing anything."""
 
     reconciler: Reconciler
-    renderer: Renderer
+    inspector: Inspector
     sources: Sequence[ContainerSource]
 
 
@@ -146,45 +146,50 @@ def make_parts(
     environment: Mapping[str, str],
     state_folder: Path,
     overlays: Sequence[Overlay],
-    put: Callable[[Trigger], None],
+    put: Callable[[Trigger], None] | None,
 ) -> Parts:
-    """Build everything a pass needs, on `state_folder`; raise SettingsError or StateError."""
+    """Build everything a pass needs, on `state_folder`; raise SettingsError or StateError.
+
+    `put` is told when a job in the background has ended; without it, jobs run at once in the thread that asks for them.
+    """
     layout = StateLayout(folder=state_folder)
     program = HaproxyProgram(settings.runtime.haproxy_binary, environment)
-    haproxy = HaproxyControl(program, MasterSocket(layout.master_socket), layout.server_state, layout.start_mark)
+    sources = make_sources(settings, environment)
+    files, checks = (Background("files", put), Background("checks", put)) if put else (AtOnce(), AtOnce())
+    ports = Ports(
+        control=HaproxyControl(program, MasterSocket(layout.master_socket), layout.server_state, layout.start_mark),
+        runtime=RuntimeApi(RuntimeSocket(layout.runtime_socket)),
+        store=StateFiles(layout),
+        prober=ConnectProber(put or _ignore),
+        files=files,
+        checks=checks,
+        make_renderer=partial(_make_renderer, settings, layout),
+        read_own_files=_make_own_files(settings).read,
+        clock=time.monotonic,
+        wall_clock=time.time,
+    )
+    controller = assemble(settings, Observation(sources, overlays), ports)
+    return Parts(reconciler=controller.reconciler, inspector=controller.inspector, sources=sources)
+
+
+def _make_renderer(settings: Settings, layout: StateLayout) -> Renderer:
     templates = FileSystemLoader(settings.runtime.templates_folder)
-    paths = Paths(runtime_socket=layout.runtime_socket, server_state=layout.server_state)
-    renderer = Renderer(
+    return Renderer(
         Environment(loader=templates, undefined=StrictUndefined, keep_trailing_newline=True, autoescape=False),
         settings,
-        paths,
+        Paths(runtime_socket=layout.runtime_socket, server_state=layout.server_state),
     )
-    sources = make_sources(settings, environment)
-    store = DiskWriter(StateFiles(layout), haproxy)
-    desired = DesiredModel(
-        observation=Observation(sources, overlays),
-        read_certificates=CertificateFiles(settings.tls).read if _terminates_tls(settings) else ProxyCertificates,
-        admission=ServiceChecks(renderer, store, haproxy),
-        prober=ConnectProber(put),
-        settings=settings,
-        clock=time.monotonic,
-    )
-    running = HaproxyState(
-        renderer=renderer,
-        store=store,
-        haproxy=haproxy,
-        runtime=RuntimeApi(RuntimeSocket(layout.runtime_socket)),
-        port_offset=settings.haproxy.port_offset,
-    )
-    reconciler = Reconciler(
-        desired=desired, running=running, renderer=renderer, store=store, haproxy=haproxy, clock=time.monotonic
-    )
-    return Parts(reconciler=reconciler, renderer=renderer, sources=sources)
 
 
-def _terminates_tls(settings: Settings) -> bool:
+def _make_own_files(settings: Settings) -> OwnFileReader:
     """In simple routing TLS ends in front of the proxy, which listens on port 80 alone."""
-    return settings.routing.routing_mode is not RoutingMode.SIMPLE
+    is_simple = settings.routing.routing_mode is RoutingMode.SIMPLE
+    read_certificates = ProxyCertificates if is_simple else CertificateFiles(settings.tls).read
+    return OwnFileReader(read_certificates, settings.tls, settings.runtime.templates_folder)
+
+
+def _ignore(trigger: Trigger) -> None:
+    """Nobody waits for triggers."""
 
 
 def run_controller(settings: Settings, environment: Mapping[str, str]) -> None:
@@ -195,7 +200,7 @@ def run_controller(settings: Settings, environment: Mapping[str, str]) -> None:
     put_signals(triggers)
     overlays = make_overlays(settings, environment, triggers.put)
     parts = make_parts(settings, environment, settings.runtime.state_folder, overlays, triggers.put)
-    parts.reconciler.check_own_settings()
+    parts.inspector.check_own_settings()
     watched = watched_paths(settings)
     for source in parts.sources:
         threading.Thread(target=source.watch, args=(triggers.put,), name=source.name, daemon=True).start()
@@ -231,8 +236,8 @@ def make_pass(reconciler: Reconciler, reporter: Reporter) -> Callable[[DuePass],
             reporter.report_failure(str(error), is_forced=bool(due.forced_by))
             raise
         duration_ms = round((time.monotonic() - started) * 1000)
-        reporter.report(outcome, due.reasons, duration_ms=duration_ms, is_forced=bool(due.forced_by))
-        return PassResult(is_success=outcome.is_success, again_in=outcome.again_in, look_seconds=outcome.look_seconds)
+        reporter.report(outcome, due.reasons, duration_ms=duration_ms)
+        return PassResult(is_success=True, again_in=outcome.again_in, look_seconds=outcome.look_seconds)
 
     return run_pass
 

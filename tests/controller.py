@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
-from proxy.adapters.haproxy.state_files import StateLayout
-from proxy.controller.desired_model import DesiredModel
-from proxy.controller.disk_writer import DiskWriter
-from proxy.controller.haproxy_state import HaproxyState
+from proxy.controller.assembly import Ports, assemble
+from proxy.controller.background import AtOnce
 from proxy.controller.observation import Observation
 from proxy.controller.ports import ContainerSource, StateStore
-from proxy.controller.reconciler import Outcome, Reconciler
+from proxy.controller.reconciler import Outcome
 from proxy.controller.schedule import DuePass
-from proxy.controller.service_checks import ServiceChecks
 from proxy.core.containers.containers import Container
 from proxy.core.haproxy.plans import Plan
-from proxy.core.model.certificate_set import ProxyCertificates
+from proxy.core.model.own_files import OwnFiles
 from tests.builders import make_renderer, make_settings
-from tests.fakes import FakeHaproxy, FakeProber, FakeRuntime, FakeSource, FakeStore
+from tests.fakes import FakeProber, FakeSource, FakeStore
+from tests.simulated_haproxy import SimulatedHaproxy
 
 
 class Controller:
-    """What runs is `haproxy` and `runtime`, what is kept is `disk`; containers come from `source`."""
+    """What runs is `haproxy`, what is kept is `fake_disk`; containers come from `source`."""
 
     def __init__(
         self,
@@ -30,43 +30,41 @@ class Controller:
         source: ContainerSource | None = None,
         disk: StateStore | None = None,
         has_backends: bool = True,
+        own_files: Callable[[], OwnFiles] = OwnFiles,
         **variables: str,
     ) -> None:
         self.now = 0.0
-        self.haproxy, self.runtime = FakeHaproxy(has_backends=has_backends), FakeRuntime()
-        self.fake_source, self.fake_disk = FakeSource(), FakeStore(folder)
+        self.fake_source, self.fake_disk, self.prober = FakeSource(), FakeStore(folder), FakeProber()
+        self.haproxy = SimulatedHaproxy(files=lambda: self.fake_disk.current, has_backends=has_backends)
         settings = make_settings(ADDITIONAL_SERVICES="*", **variables)
-        renderer = make_renderer(settings, StateLayout(folder=folder).folder)
-        self.store = DiskWriter(disk or self.fake_disk, self.haproxy)
-        desired = DesiredModel(
-            observation=Observation([source or self.fake_source]),
-            read_certificates=ProxyCertificates,
-            admission=ServiceChecks(renderer, self.store, self.haproxy),
-            prober=FakeProber(),
-            settings=settings,
+        ports = Ports(
+            control=self.haproxy,
+            runtime=self.haproxy,
+            store=disk or self.fake_disk,
+            prober=self.prober,
+            files=AtOnce(),
+            checks=AtOnce(),
+            make_renderer=partial(make_renderer, settings, folder),
+            read_own_files=own_files,
             clock=lambda: self.now,
+            wall_clock=lambda: self.now,
         )
-        running = HaproxyState(
-            renderer=renderer, store=self.store, haproxy=self.haproxy, runtime=self.runtime, port_offset=0
-        )
-        self.reconciler = Reconciler(
-            desired=desired,
-            running=running,
-            renderer=renderer,
-            store=self.store,
-            haproxy=self.haproxy,
-            clock=lambda: self.now,
-        )
+        self.assembled = assemble(settings, Observation([source or self.fake_source]), ports)
+        self.reconciler, self.pending = self.assembled.reconciler, self.assembled.pending
 
     def run(self, *containers: Container, seconds: float = 0.1) -> Outcome:
-        """One pass in which exactly these run."""
+        """One pass in which exactly these run; HAProxy starts where it does not run and has files."""
         self.fake_source.set(containers)
         self.now += seconds
-        return self.look()
+        outcome = self.look()
+        if not self.haproxy.running and self.haproxy.files():
+            self.haproxy.start()
+            self.look(is_about_haproxy=True)
+        return outcome
 
-    def look(self, *, is_resync: bool = False) -> Outcome:
+    def look(self, *, is_resync: bool = False, is_about_haproxy: bool = False) -> Outcome:
         """One pass at this moment, for whatever the source tells."""
-        return self.reconciler.run_pass(DuePass(reasons=("test",), is_resync=is_resync))
+        return self.reconciler.run_pass(DuePass(reasons=("test",), is_resync=is_resync, is_about_haproxy=is_about_haproxy))
 
     def plan(self, *containers: Container) -> Plan:
         """What a pass decides in which exactly these run."""

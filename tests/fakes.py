@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, field
+import shutil
+import tempfile
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from proxy.core.containers.containers import Container, Snapshot
-from proxy.core.haproxy.runtime_commands import Action, Command, ReplaceMap
+from proxy.core.haproxy.loaded import read_digest
+from proxy.core.haproxy.rendering import CONFIG_FILE
 from proxy.core.model.readiness import Target
 from proxy.core.trigger import Trigger
-from proxy.errors import ConfigCheckError, ReloadError, RuntimeApiError
 
 
 class FakeSource:
@@ -79,85 +79,49 @@ class FakeProber:
         return answers
 
 
-@dataclass(slots=True)
-class FakeHaproxy:
-    """An HAProxy that checks and reloads as told; `refuses` is a word that no configuration may hold."""
-
-    has_backends: bool = True
-    runs: bool = True
-    refuses: str = ""
-    reload_failure: str = ""
-    checks: int = 0
-    reloads: int = 0
-
-    def check(self, config: Path, *, is_urgent: bool = True) -> None:
-        self.checks += 1
-        if self.refuses and self.refuses in config.read_text():
-            raise ConfigCheckError([f"{config}:1 : {self.refuses!r} is refused"])
-
-    def is_running(self) -> bool:
-        return self.runs
-
-    def reload(self, reweighed: AbstractSet[tuple[str, str]] = frozenset()) -> None:
-        if self.reload_failure:
-            raise ReloadError(self.reload_failure)
-        self.reloads += 1
-
-    def has_runtime_backends(self) -> bool:
-        if not self.runs:
-            raise RuntimeApiError("nothing answers")
-        return self.has_backends
-
-    def find_taken_ports(self, ports: Iterable[int]) -> tuple[int, ...]:
-        return ()
-
-
-@dataclass(slots=True)
-class FakeRuntime:
-    """Takes commands down; those that begin with `refuses` are refused, those with `attached` are not done yet."""
-
-    refuses: str = ""
-    attached: str = ""
-    sent: list[str] = field(default_factory=list)
-
-    def execute(self, stages: Iterable[Sequence[Action]]) -> None:
-        for action in (action for stage in stages for action in stage):
-            text = f"replace map {action.file}" if isinstance(action, ReplaceMap) else action.text
-            if self.refuses and text.startswith(self.refuses):
-                raise RuntimeApiError(f"`{text}`: refused")
-            self.sent.append(text)
-
-    def attempt(self, commands: Sequence[Command]) -> Sequence[bool]:
-        self.sent += [command.text for command in commands]
-        return [not (self.attached and command.text.startswith(self.attached)) for command in commands]
-
-
 class FakeStore:
-    """Files in memory, written before a call returns; a folder on disk holds only what HAProxy is to check."""
+    """Files in memory; a folder on disk holds only what HAProxy is to check. `fault` is called before each write."""
 
     def __init__(self, folder: Path) -> None:
         self.current: Mapping[str, str] | None = None
         self.writes = 0
+        self.fault: Callable[[str], None] = lambda place: None
         self._folder = folder
         self._candidates: dict[Path, Mapping[str, str]] = {}
         self._before: Mapping[str, str] | None = None
+        self._promoted: list[Mapping[str, str]] = []
+        self._pinned: Mapping[str, str] | None = None
 
     def write_candidate(self, files: Mapping[str, str]) -> Path:
+        self.fault("write")
         self.writes += 1
-        folder = self._folder / str(self.writes)
+        folder = self._folder / f"candidate-{self.writes}"
         folder.mkdir()
-        (folder / "haproxy.cfg").write_text(files["haproxy.cfg"])
+        (folder / CONFIG_FILE).write_text(files[CONFIG_FILE])
         self._candidates[folder] = files
         return folder
 
+    def write_scratch(self, files: Mapping[str, str]) -> Path:
+        self.fault("scratch")
+        folder = Path(tempfile.mkdtemp(dir=self._folder))
+        (folder / CONFIG_FILE).write_text(files[CONFIG_FILE])
+        return folder
+
     def promote(self, candidate: Path) -> None:
+        self.fault("promote")
         self._before, self.current = self.current, self._candidates.pop(candidate)
+        shutil.rmtree(candidate)
+        self._promoted = [*self._promoted[-1:], self.current]
 
     def rollback(self) -> None:
         self.current = self._before
 
     def discard(self, candidate: Path) -> None:
-        del self._candidates[candidate]
+        self._candidates.pop(candidate, None)
+        shutil.rmtree(candidate)
 
-    def read_current(self) -> Mapping[str, str] | None:
-        return self.current
+    def pin(self, digest: str) -> Mapping[str, str] | None:
+        known = [*self._promoted, *([self._pinned] if self._pinned else [])]
+        found = next((files for files in known if read_digest(files[CONFIG_FILE]) == digest), None)
+        self._pinned = found or self._pinned
+        return found

@@ -10,19 +10,20 @@ import sys
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 from tabulate import tabulate
 
+from proxy.adapters.haproxy.loaded_ports import read_loaded_ports
 from proxy.adapters.haproxy.runtime_socket import RuntimeSocket
 from proxy.adapters.haproxy.state_files import StateLayout
 from proxy.commands.exit_codes import OK, PROBLEMS
+from proxy.controller.inspection import Inspection
 from proxy.controller.reporting import count
-from proxy.core.haproxy.rendering import CERTIFICATE_FOLDER, DesiredState, Renderer
+from proxy.core.haproxy.rendering import CERTIFICATE_FOLDER, Renderer
 from proxy.core.haproxy.replies import parse_server_states
 from proxy.core.model.model import Backend, RoutingModel, Server, ServerState
-from proxy.errors import Problem, RuntimeApiError, StateError
+from proxy.errors import RuntimeApiError, StateError
 from proxy.settings import ProxyMode, Settings
 from proxy.wiring import make_parts, make_weight_file
 
@@ -30,7 +31,7 @@ from proxy.wiring import make_parts, make_weight_file
 def check(options: argparse.Namespace, settings: Settings, environment: Mapping[str, str]) -> int:
     """Print every problem and whether the configuration would load."""
     del options
-    with _inspection(settings, environment) as found:
+    with _inspection(settings, environment) as (_, found):
         for problem in found.problems:
             print(f"problem: {problem}")
         for note in found.notes:
@@ -43,8 +44,8 @@ def check(options: argparse.Namespace, settings: Settings, environment: Mapping[
 def render(options: argparse.Namespace, settings: Settings, environment: Mapping[str, str]) -> int:
     """Print haproxy.cfg and the maps; keys and passwords are left out."""
     del options
-    with _inspection(settings, environment) as found:
-        print(found.renderer.render_config(found.state.model, show_secrets=False))
+    with _inspection(settings, environment) as (renderer, found):
+        print(renderer.render_config(found.state.model, show_secrets=False))
         for name, text in sorted(found.state.files.items()):
             if name.endswith((".map", ".list")):
                 print(f"# {name}\n{text}")
@@ -58,20 +59,12 @@ def render(options: argparse.Namespace, settings: Settings, environment: Mapping
 def routes(options: argparse.Namespace, settings: Settings, environment: Mapping[str, str]) -> int:
     """Print a table of routes, in the order in which they are tried, and what is not routed and why."""
     del options
-    with _inspection(settings, environment) as found:
+    with _inspection(settings, environment) as (_, found):
         rows = _rows(found.state.model, _read_states(settings))
         print(tabulate(rows, headers=["host", "path", "service", "servers", "weight", "state"], tablefmt="plain"))
         for problem in (*found.problems, *found.notes):
             print(f"\nnot routed: {problem}")
     return OK
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Inspection:
-    renderer: Renderer
-    state: DesiredState
-    problems: tuple[Problem, ...]
-    notes: tuple[Problem, ...]
 
 
 def _temporary_folder() -> tempfile.TemporaryDirectory[str]:
@@ -82,12 +75,12 @@ def _temporary_folder() -> tempfile.TemporaryDirectory[str]:
 
 
 @contextmanager
-def _inspection(settings: Settings, environment: Mapping[str, str]) -> Iterator[_Inspection]:
+def _inspection(settings: Settings, environment: Mapping[str, str]) -> Iterator[tuple[Renderer, Inspection]]:
     with _temporary_folder() as folder:
         overlays = [make_weight_file(settings)]
-        parts = make_parts(settings, environment, Path(folder), overlays, lambda trigger: None)
-        state, problems, notes = parts.reconciler.inspect()
-        yield _Inspection(renderer=parts.renderer, state=state, problems=problems, notes=notes)
+        inspector = make_parts(settings, environment, Path(folder), overlays, None).inspector
+        own_ports = read_loaded_ports(StateLayout(folder=settings.runtime.state_folder))
+        yield inspector.renderer, inspector.inspect(own_ports)
 
 
 def _rows(model: RoutingModel, states: Mapping[tuple[str, str], str]) -> Iterable[tuple[str, str, str, str, str, str]]:

@@ -82,6 +82,38 @@ class Background:
             self._put(Trigger(reason=f"{job.name} has ended", kind=TriggerKind.URGENT))
 
 
+class AtOnce:
+    """Runs each job in the thread that asks for it. Results are handed over by `deliver` all the same."""
+
+    def __init__(self) -> None:
+        self._finished: deque[Callable[[], None]] = deque()
+
+    def submit(
+        self,
+        name: str,
+        job: Callable[[], Result],
+        *,
+        done: Callable[[Result], None],
+        failed: Callable[[Exception], None],
+        urgency: int = 0,
+    ) -> None:
+        """Run the job now."""
+        del name, urgency
+        self._finished.append(run_job(job, done, failed))
+
+    def is_busy(self, name: str) -> bool:
+        """Whether a job of that name has not been delivered yet; here any counts."""
+        del name
+        return bool(self._finished)
+
+    def deliver(self) -> bool:
+        """Hand over what has finished; return whether anything has."""
+        has_delivered = bool(self._finished)
+        while self._finished:
+            self._finished.popleft()()
+        return has_delivered
+
+
 def run_job(
     job: Callable[[], Result], done: Callable[[Result], None], failed: Callable[[Exception], None]
 ) -> Callable[[], None]:

@@ -30,13 +30,21 @@ class ServiceCheckJobs:
     """Has the settings of all services that wait checked at once; one check runs at a time."""
 
     def __init__(
-        self, *, checks: ServiceChecks, check: ConfigCheck, desired: DesiredModel, background: Background, pending: Pending
+        self,
+        *,
+        checks: ServiceChecks,
+        check: ConfigCheck,
+        desired: DesiredModel,
+        background: Background,
+        pending: Pending,
+        clock: Callable[[], float],
     ) -> None:
         self._checks = checks
         self._check = check
         self._desired = desired
         self._background = background
         self._pending = pending
+        self._clock = clock
         self._retry = Retry()
 
     def begin(self, now: float) -> None:
@@ -49,7 +57,7 @@ class ServiceCheckJobs:
                 SERVICE_CHECK,
                 partial(self._check.find_culprits, waiting, self._desired.builder()),
                 done=partial(self._take_result, waiting),
-                failed=partial(self._take_failure, now),
+                failed=self._take_failure,
             )
 
     def wait(self, now: float) -> float | None:
@@ -60,8 +68,8 @@ class ServiceCheckJobs:
         self._retry.succeed()
         self._pending.touched |= self._checks.take_result(waiting, culprits)
 
-    def _take_failure(self, now: float, error: Exception) -> None:
-        self._retry.fail(now)
+    def _take_failure(self, error: Exception) -> None:
+        self._retry.fail(self._clock())
         self._checks.note_failure(tell(error))
         logger.warning("new settings could not be checked: %s. The check is tried again", tell(error))
 

@@ -1,6 +1,6 @@
 """What HAProxy is to do, kept up to date: from the sources to the routing model, at the cost of what changed.
 
-In: why a look is due. Out: changes of the model, put into `Pending`, and on demand the whole model with its problems. Nothing
+In: why a look is due. Out: changes of the model, put into `Pending`, and on demand the whole model and its problems. Nothing
 of HAProxy's running state is known here.
 """
 

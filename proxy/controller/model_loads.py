@@ -159,9 +159,7 @@ class ModelLoads:
 
     def _take_write(self, load: Load) -> None:
         if load.messages:
-            logger.error(
-                "the files on disk stay as they are: HAProxy refuses the present ones: %s", load.messages[0]
-            )
+            logger.error("the files on disk stay as they are: HAProxy refuses the present ones: %s", load.messages[0])
             self._search(load)
 
     def _take_write_failure(self, error: Exception) -> None:

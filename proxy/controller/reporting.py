@@ -30,10 +30,10 @@ class Reporter:
         """Note that a pass begins."""
         self._began = time.time()
 
-    def report(self, outcome: Outcome, reasons: Sequence[str], *, duration_ms: int, is_forced: bool) -> None:
+    def report(self, outcome: Outcome, reasons: Sequence[str], *, duration_ms: int) -> None:
         """Log what a pass did and which problems came and went, and tell the status."""
         self._passes += 1
-        self._forced += is_forced
+        self._forced += outcome.forced
         self._report_problems(outcome.problems)
         level = logging.INFO if not isinstance(outcome.plan, Unchanged) else logging.DEBUG
         level = level if outcome.is_success else logging.ERROR

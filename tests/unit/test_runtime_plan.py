@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 
 import pytest
 
 from proxy.core.containers.containers import Container, State
+from proxy.core.haproxy.loaded import Loaded, load_sections
 from proxy.core.haproxy.plans import Plan, Reload, RuntimeUpdate, Unchanged
+from proxy.core.haproxy.rendering import CONFIG_FILE
 from proxy.core.haproxy.runtime_commands import Command, ReplaceMap
-from proxy.core.haproxy.runtime_plan import Loaded, make_runtime_plan, profiles_of
+from proxy.core.haproxy.runtime_plan import make_step
 from proxy.core.labels.labels import parse_container
 from proxy.core.model.backends import make_profile
 from proxy.core.model.certificate_set import ProxyCertificates
@@ -17,7 +20,7 @@ from proxy.core.model.model_index import ModelIndex
 from proxy.core.model.service_table import Specs, label_specs
 from proxy.grammar.certificates import parse_certificate
 from proxy.settings import ProxyMode
-from tests.builders import make_container, make_pem, make_settings, one_line, with_labels
+from tests.builders import make_container, make_pem, make_renderer, make_settings, one_line, with_labels
 
 OWN = ProxyCertificates(default=parse_certificate(make_pem("default.example")))
 PEM_A, PEM_B = one_line(make_pem("a.com")), one_line(make_pem("www.a.com", "a.com"))
@@ -45,10 +48,16 @@ def plan(
     """The plan that leads from one set of containers to another, on an HAProxy that has loaded the first."""
     index = ModelIndex(make_settings(), None, certificates)
     index.update(groups_of(before))
-    loaded = Loaded(profiles=profiles_of(index.model()), has_runtime_backends=has_runtime_backends)
+    loaded = loaded_from(index, has_runtime_backends=has_runtime_backends)
     gone: dict[str, Specs] = dict.fromkeys(groups_of(before), ())
     change = index.update({**gone, **groups_of(after)})
-    return make_runtime_plan(change, loaded, leaving=frozenset(), leaving_backends={})
+    return make_step(change, loaded, leaving=frozenset(), leaving_backends={}).plan
+
+
+def loaded_from(index: ModelIndex, *, has_runtime_backends: bool) -> Loaded:
+    """What an HAProxy has loaded that was started from the model of `index`."""
+    config = make_renderer(make_settings(), Path("/state")).render(index.model()).files[CONFIG_FILE]
+    return load_sections(config, has_runtime_backends=has_runtime_backends)
 
 
 def groups_of(containers: tuple[Container, ...]) -> Mapping[str, Specs]:
@@ -274,7 +283,7 @@ def test_server_that_comes_back_while_its_connections_end_is_taken_back() -> Non
     change = index.update(groups_of((web(), web("web-2"))))
     backend, _, server = WEB_2.partition("/")
 
-    found = make_runtime_plan(change, Loaded(), leaving=frozenset({(backend, server)}), leaving_backends={})
+    found = make_step(change, Loaded(), leaving=frozenset({(backend, server)}), leaving_backends={}).plan
 
     assert [
         f"set server {WEB_2} addr 127.0.0.1 port 80",

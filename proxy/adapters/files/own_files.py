@@ -9,24 +9,16 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from cryptography import x509
 
 from proxy.core.model.certificate_set import ProxyCertificates
+from proxy.core.model.own_files import OwnFiles
 from proxy.errors import Problem, SettingsError
 from proxy.grammar.certificates import normalise_pem
 from proxy.secret import Secret
 from proxy.settings import TlsSettings
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OwnFiles:
-    """What the files hold. `templates` is a digest of all templates, which tells whether one has changed."""
-
-    certificates: ProxyCertificates = field(default_factory=ProxyCertificates)
-    templates: str = ""
 
 
 class OwnFileReader:

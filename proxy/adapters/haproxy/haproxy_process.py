@@ -16,7 +16,6 @@ import socket
 import subprocess
 import time
 from collections.abc import Iterable, Mapping
-from collections.abc import Set as AbstractSet
 from pathlib import Path
 from typing import Protocol
 
@@ -140,16 +139,8 @@ class HaproxyControl:
             time.sleep(POLL_SECONDS)
         return True
 
-    def running_version(self) -> HaproxyVersion:
-        """Return the version that runs, which need not be the one on disk; raise RuntimeApiError if none answers."""
-        return parse_version(self._master.send("show version"))
-
-    def has_runtime_backends(self) -> bool:
-        """Return whether new backends can be added at runtime; raise RuntimeApiError if no master answers."""
-        return self.running_version().has_runtime_backends
-
-    def find_taken_ports(self, ports: Iterable[int]) -> tuple[int, ...]:
-        """Return those of `ports` that another process listens on: see the function of that name."""
+    def find_taken_ports(self, ports: Iterable[int]) -> frozenset[int]:
+        """Return those of `ports` that another program listens on: see the function of that name."""
         return find_taken_ports(ports)
 
     def worker_pids(self) -> tuple[int, ...]:
@@ -162,16 +153,15 @@ class HaproxyControl:
         processes = self._read_processes()
         return tuple(worker for worker in processes.old_workers if worker.pid != processes.serving_pid)
 
-    def reload(self, reweighed: AbstractSet[tuple[str, str]] = frozenset()) -> None:
-        """Have a new worker take over from the current files; health and weights of servers go with it.
+    def reload(self) -> None:
+        """Have a new worker take over from the current files; the health of servers goes with it.
 
-        Not the weights of those that are `reweighed`, as (backend, server): theirs stand in the files.
         Raises ReloadError when it did not; the old worker serves on then. HAProxy stops accepting connections for some
         2 s while it tries a port that is taken: see `find_taken_ports`.
         """
         try:
             before = self._read_processes()
-            self._save_server_state(before, reweighed)
+            self._save_server_state(before)
             reply = parse_reload_reply(self._master.send("reload", timeout_seconds=RELOAD_TIMEOUT_SECONDS))
         except RuntimeApiError as error:
             raise ReloadError(f"HAProxy cannot be told to reload: {error}") from error
@@ -199,16 +189,16 @@ class HaproxyControl:
     def _read_processes(self) -> Processes:
         return parse_processes(self._master.send("show proc"))
 
-    def _save_server_state(self, processes: Processes, reweighed: AbstractSet[tuple[str, str]]) -> None:
-        """Write the file that the new worker reads health and weights from. Without one it starts with none."""
+    def _save_server_state(self, processes: Processes) -> None:
+        """Write the file that the new worker reads the health of servers from. Without one it starts with none."""
         draft = self._server_state.with_suffix(".new")
         try:
             reply = self._master.send(f"@!{processes.serving_pid} show servers state")
             with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
-                file.write(make_state_file(reply, reweighed))
+                file.write(make_state_file(reply))
             draft.replace(self._server_state)
         except (OSError, RuntimeApiError) as error:
-            logger.warning("health and weights of servers are lost in this reload: %s", error)
+            logger.warning("the health of servers is lost in this reload: %s", error)
             self._server_state.unlink(missing_ok=True)
 
     def _wait_for_new_worker(self, before: Processes) -> None:
@@ -227,19 +217,20 @@ class HaproxyControl:
         raise ReloadError(f"HAProxy has not answered for {RELOAD_TIMEOUT_SECONDS:g} s since it was told to reload")
 
 
-def find_taken_ports(ports: Iterable[int]) -> tuple[int, ...]:
-    """Return those of `ports` that another process listens on, so that HAProxy could not.
+def find_taken_ports(ports: Iterable[int]) -> frozenset[int]:
+    """Return those of `ports` that another program listens on, so that HAProxy could not.
 
-    For ports that are new in a configuration: a check does not try them, and a reload that fails for one refuses
-    connections on all others for about 2 s [tried: 2.6 and 3.4]. Only "in use" counts: HAProxy may bind low ports where
-    this process may not.
+    A check does not try them; HAProxy does not start at all, or stops accepting connections on all other ports for about
+    2 s at a reload [tried: 2.6 and 3.4]. Only "in use" counts: HAProxy may bind low ports where this process may not. Like
+    HAProxy itself, this asks with SO_REUSEPORT, so that ports that HAProxy has do not count.
     """
-    return tuple(port for port in ports if _is_taken(port))
+    return frozenset(port for port in ports if _is_taken(port))
 
 
 def _is_taken(port: int) -> bool:
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         try:
             probe.bind(("", port))
         except OSError as error:

@@ -155,16 +155,13 @@ class StateFiles:
 
         Returns those that no command changes: the configuration and the CA. None where there are no such files.
         """
-        for generation in sorted(self._layout.generations.glob("*"), reverse=True):
-            try:
-                config = (generation / CONFIG_FILE).read_text()
-            except (OSError, UnicodeDecodeError):
-                continue
-            if digest and read_digest(config) == digest:
-                self._pinned = frozenset({generation})
-                ca_file = generation / CA_FILE
-                return {CONFIG_FILE: config} | ({CA_FILE: ca_file.read_text()} if ca_file.exists() else {})
-        return None
+        found = find_generation(self._layout, digest)
+        if found is None:
+            return None
+        generation, config = found
+        self._pinned = frozenset({generation})
+        ca_file = generation / CA_FILE
+        return {CONFIG_FILE: config} | ({CA_FILE: ca_file.read_text()} if ca_file.exists() else {})
 
     def write_scratch(self, files: Mapping[str, str]) -> Path:
         """Write a set of files only to be checked, and return its folder; another thread may call it meanwhile."""
@@ -271,6 +268,18 @@ class StateFiles:
             for path in self._layout.generations.iterdir():
                 if path not in kept and path not in self._pinned:
                     shutil.rmtree(path, ignore_errors=True)
+
+
+def find_generation(layout: StateLayout, digest: str) -> tuple[Path, str] | None:
+    """Return the set of files whose configuration has this digest, and that configuration; None where there is none."""
+    for generation in sorted(layout.generations.glob("*"), reverse=True):
+        try:
+            config = (generation / CONFIG_FILE).read_text()
+        except (OSError, UnicodeDecodeError):
+            continue
+        if digest and read_digest(config) == digest:
+            return generation, config
+    return None
 
 
 def _safe_name(name: str) -> str:

@@ -21,6 +21,7 @@ _HEADER = re.compile(r"[a-z-]+(?: |$)")
 _PROFILE = re.compile(r"defaults (profile_\S+) ")
 _BACKEND = re.compile(r"backend (\S+) from (\S+)")
 _PORT = re.compile(r"frontend port_(\d+) ")
+_BIND = re.compile(r"^\s*bind :(\d+)", re.MULTILINE)
 _TCP_PORT = re.compile(r"listen tcp_(\d+) ")
 
 
@@ -67,6 +68,11 @@ def reload_reasons(loaded: Loaded, wanted: str) -> Iterator[str]:
     for header, lines in loaded.sections.items():
         if header not in sections and not _PROFILE.match(header) and not _is_service(header, lines):
             yield _describe_gone(header)
+
+
+def listening_ports(config: str) -> frozenset[int]:
+    """Return the ports that an HAProxy that was started from `config` listens on, as they really are."""
+    return frozenset(int(port) for port in _BIND.findall(config))
 
 
 def fixed_backends(config: str) -> frozenset[str]:

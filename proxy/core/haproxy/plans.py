@@ -20,7 +20,7 @@ class RuntimeUpdate:
 
     They come in `stages`, each in order: nobody is sent to what the stage before has not made.
     Servers (as backend, server) and backends that leave are deleted once their connections have ended; those that return
-    before that are deleted no more. Those that are reweighed have another weight than they were loaded with.
+    before that are deleted no more.
     """
 
     stages: tuple[tuple[Action, ...], ...]
@@ -28,7 +28,6 @@ class RuntimeUpdate:
     servers_leaving: tuple[tuple[str, str], ...] = ()
     backends_leaving: tuple[Backend, ...] = ()
     servers_returning: tuple[tuple[str, str], ...] = ()
-    servers_reweighed: tuple[tuple[str, str], ...] = ()
     backends_returning: tuple[str, ...] = ()
 
     @property

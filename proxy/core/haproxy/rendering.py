@@ -11,12 +11,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from jinja2 import Environment
+from jinja2 import Environment, TemplateSyntaxError
+from jinja2 import TemplateError as JinjaError
 
 from proxy.core.haproxy.loaded import add_digest
 from proxy.core.model.backends import PEERS, USERLIST
 from proxy.core.model.matching import Row
 from proxy.core.model.model import Backend, Frontend, RoutingModel, Server, ServerState
+from proxy.errors import TemplateError
 from proxy.grammar.syntax import quote
 from proxy.secret import Secret
 from proxy.settings import ProxyMode, Settings
@@ -83,7 +85,7 @@ class Renderer:
         self._backend_texts: dict[str, tuple[Backend, str]] = {}
 
     def render(self, model: RoutingModel) -> DesiredState:
-        """Return everything that HAProxy needs to run `model`."""
+        """Return everything that HAProxy needs to run `model`; raise TemplateError where a template cannot be printed."""
         files = {CONFIG_FILE: add_digest(self.render_config(model, show_secrets=True))}
         for frontend in model.frontends:
             if frontend.mode is not ProxyMode.TCP:
@@ -109,6 +111,13 @@ class Renderer:
 
         Templates that were changed since the last time are read again.
         """
+        try:
+            return self._render_config(model, show_secrets=show_secrets)
+        except JinjaError as error:
+            line = f" line {error.lineno}" if isinstance(error, TemplateSyntaxError) else ""
+            raise TemplateError(f"a template of haproxy.cfg cannot be printed{line}: {error.message}") from error
+
+    def _render_config(self, model: RoutingModel, *, show_secrets: bool) -> str:
         backend_template = self._environment.get_template("backend.cfg.j2")
         if backend_template is not self._backend:
             self._backend, self._backend_texts = backend_template, {}

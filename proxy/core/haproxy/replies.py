@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
 from proxy.errors import RuntimeApiError
@@ -150,14 +149,14 @@ def select_alerts(output: str) -> tuple[str, ...]:
     return tuple(telling or alerts)
 
 
-def make_state_file(reply: str, reweighed: AbstractSet[tuple[str, str]] = frozenset()) -> str:
+def make_state_file(reply: str) -> str:
     """Turn the reply to `show servers state` into a server-state file (manual, `load-server-state-from-file`).
 
-    The port in such a file wins over the configuration's, the address does not [tried: 2.6 and 3.4]; the file is safe
+    The port in such a file overrides the configuration's, the address does not [tried: 2.6 and 3.4]; the file is safe
     because a server's name holds its port. Servers in maintenance are left out: the configuration that is loaded with the
     file says who is in maintenance, and the file would keep a server there, and down, that has answered meanwhile [tried:
-    2.6 and 3.4]. A weight in the file wins where it differs from the one that was configured, as if somebody had set it by
-    hand; for servers that are `reweighed`, as (backend, server), it says the configured one, so that the next one counts.
+    2.6 and 3.4]. A weight in the file overrides the configuration's where it differs from the one that was configured
+    before; here it never does, because the model alone says which weight a server has.
     """
     lines, columns = _state_lines(reply)
     kept = lines[:2]
@@ -166,7 +165,7 @@ def make_state_file(reply: str, reweighed: AbstractSet[tuple[str, str]] = frozen
         row = dict(zip(columns, words, strict=False))
         if int(row.get("srv_admin_state", 0)) & _FORCED_MAINTENANCE:
             continue
-        if (row.get("be_name"), row.get("srv_name")) in reweighed:
+        if "srv_iweight" in row:
             words[columns.index("srv_uweight")] = row["srv_iweight"]
         kept.append(" ".join(words))
     return "\n".join(kept) + "\n"

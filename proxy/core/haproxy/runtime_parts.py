@@ -7,7 +7,7 @@ part that has to wait, waits with it: a map row for its backend, and the backend
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from proxy.core.haproxy.loaded import Loaded
@@ -89,7 +89,7 @@ def _backend_reason(name: BackendName, pair: BackendPair, loaded: Loaded, leavin
         return f"new backend {name} has settings that no other has"
     if (leftover := leaving.get(name)) and settings_of(leftover) != settings_of(after):
         return f"backend {name} comes back with other settings before it is gone"
-    return ""
+    return _follower_reason(after, after.servers)
 
 
 def _server_reason(before: Backend, after: Backend) -> str:
@@ -97,7 +97,13 @@ def _server_reason(before: Backend, after: Backend) -> str:
     for server in after.servers:
         if (known := old.get(server.name)) and _fixed(known) != _fixed(server):
             return f"server {after.name}/{server.name} changes its settings"
-    return ""
+    return _follower_reason(after, [server for server in after.servers if server.name not in old])
+
+
+def _follower_reason(backend: Backend, new: Iterable[Server]) -> str:
+    """A server can follow only one that was loaded from a file, and HAProxy does not tell which those are."""
+    follower = next((server.name for server in new if _tracked(server)), "")
+    return f"new server {backend.name}/{follower} follows the health of another one" if follower else ""
 
 
 def settings_of(backend: Backend) -> tuple[object, ...]:
@@ -117,8 +123,12 @@ def _followers_last(item: tuple[BackendName, BackendPair]) -> tuple[bool, str]:
 
 def tracked_backends(backend: Backend | None) -> frozenset[str]:
     """Return the backends whose servers those of `backend` take their health from (`track`)."""
-    options = (server.options.split() for server in (backend.servers if backend else ()))
-    return frozenset(words[1].partition("/")[0] for words in options if words[:1] == ["track"])
+    return frozenset(_tracked(server) for server in (backend.servers if backend else ())) - {""}
+
+
+def _tracked(server: Server) -> str:
+    words = server.options.split()
+    return words[1].partition("/")[0] if words[:1] == ["track"] else ""
 
 
 def _follows(backend: Backend | None, waiting: Mapping[BackendName, BackendPair]) -> bool:

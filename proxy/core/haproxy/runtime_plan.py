@@ -36,7 +36,6 @@ class _Draft:
     servers: list[tuple[str, str]] = field(default_factory=list)
     backends: list[Backend] = field(default_factory=list)
     servers_returning: list[tuple[str, str]] = field(default_factory=list)
-    servers_reweighed: list[tuple[str, str]] = field(default_factory=list)
     backends_returning: list[str] = field(default_factory=list)
 
     def update(self) -> RuntimeUpdate | None:
@@ -50,7 +49,6 @@ class _Draft:
             servers_leaving=tuple(self.servers),
             backends_leaving=tuple(self.backends),
             servers_returning=tuple(self.servers_returning),
-            servers_reweighed=tuple(self.servers_reweighed),
             backends_returning=tuple(self.backends_returning),
         )
 
@@ -138,7 +136,6 @@ def _plan_servers(draft: _Draft, before: Backend, after: Backend) -> None:
             _add_server(draft, name, server)
         else:
             changes = list(_change_server(name, known, server))
-            draft.servers_reweighed += [(name, server.name)] if known.weight != server.weight else []
             draft.switch += changes
             draft.changes += [f"server {name}/{server.name}: {server.reason or server.state}"] if changes else []
     gone = [server for server in before.servers if server.name not in new]
@@ -151,7 +148,6 @@ def _add_server(draft: _Draft, backend: str, server: Server) -> None:
         draft.prepare += runtime.add_server(backend, server)
         return
     draft.servers_returning.append((backend, server.name))
-    draft.servers_reweighed.append((backend, server.name))
     draft.prepare += [
         runtime.set_server_address(backend, server),
         runtime.set_server_weight(backend, server),

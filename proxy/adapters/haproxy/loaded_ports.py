@@ -1,0 +1,19 @@
+"""Which ports the HAProxy that runs listens on, for commands that run beside it, perhaps as another user."""
+
+from __future__ import annotations
+
+from proxy.adapters.haproxy.runtime_api import RuntimeApi
+from proxy.adapters.haproxy.runtime_socket import RuntimeSocket
+from proxy.adapters.haproxy.state_files import StateLayout, find_generation
+from proxy.core.haproxy.loaded import listening_ports
+from proxy.errors import RuntimeApiError
+
+
+def read_loaded_ports(layout: StateLayout) -> frozenset[int]:
+    """Return the ports of the configuration that HAProxy runs from; none where no HAProxy answers."""
+    try:
+        digest = RuntimeApi(RuntimeSocket(layout.runtime_socket)).identify().config_digest
+    except RuntimeApiError:
+        return frozenset()
+    found = find_generation(layout, digest)
+    return listening_ports(found[1]) if found else frozenset()

@@ -14,6 +14,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from proxy.adapters.files.certificate_files import CertificateFiles
+from proxy.adapters.files.own_files import OwnFileReader
 from proxy.core.containers.containers import Container, ContainerPort
 from proxy.core.haproxy.rendering import Paths, Renderer
 from proxy.core.labels import simple_routing
@@ -61,6 +63,12 @@ def make_model(
     else:
         specs = [spec for spec, _ in map(parse_container, containers) if spec]
     return build_routing_model(specs, None, certificates or ProxyCertificates(), settings)
+
+
+def read_certificates(settings: Settings) -> ProxyCertificates:
+    """The certificates and the CA that the proxy itself is given, as the program reads them."""
+    own = OwnFileReader(CertificateFiles(settings.tls).read, settings.tls, settings.runtime.templates_folder)
+    return own.read().certificates
 
 
 def make_environment(folder: Path = TEMPLATES) -> Environment:

@@ -13,10 +13,18 @@ from typing import Any
 
 import yaml
 
-from proxy.adapters.files.certificate_files import CertificateFiles
 from proxy.core.model.model import RoutingModel
 from proxy.settings import Settings
-from tests.builders import make_container, make_model, make_pem, make_renderer, make_settings, one_line, with_labels
+from tests.builders import (
+    make_container,
+    make_model,
+    make_pem,
+    make_renderer,
+    make_settings,
+    one_line,
+    read_certificates,
+    with_labels,
+)
 
 FOLDER = Path(__file__).parent / "golden"
 RULE = "=" * 80
@@ -46,7 +54,7 @@ class Case:
             make_container(name, ports=tuple(given.get("ports", [80])), labels=with_labels(**_with_pems(given["labels"])))
             for name, given in self._parsed["containers"].items()
         ]
-        return make_model(*containers, settings=settings, certificates=CertificateFiles(settings.tls).read())
+        return make_model(*containers, settings=settings, certificates=read_certificates(settings))
 
     def shown(self) -> str:
         """What the lower half should say."""

@@ -58,7 +58,9 @@ class Loader:
         except ReloadError as error:
             self._go_back()
             return Load(state=state, messages=tuple(str(error).split("\n")), is_refused_at_reload=True)
-        return Load(state=state, worker=self._runtime.identify())
+        worker = self._runtime.identify()
+        self._store.pin(worker.config_digest)
+        return Load(state=state, worker=worker)
 
     def write(self, build_model: BuildModel) -> Load:
         """Bring the files up to date with what runs already, so that a restart would start from it; this is not urgent."""

@@ -7,11 +7,10 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from proxy.adapters.files.certificate_files import CertificateFiles
 from proxy.core.containers.containers import Container
 from proxy.core.labels.labels import parse_container
 from proxy.core.model.model import RoutingModel
-from tests.builders import make_model, make_settings
+from tests.builders import make_model, make_settings, read_certificates
 from tests.haproxy.backend_server import BackendServer, run_backend
 from tests.haproxy.client import Answer, ask
 from tests.haproxy.running import RunningHaproxy, run_haproxy
@@ -65,7 +64,7 @@ class Product:
     def serve(self, *containers: Container, **variables: str) -> Serving:
         """Run HAProxy with what `containers` and `variables` ask for."""
         settings = make_settings(PROXY_PORT_OFFSET=str(self.port_offset), **variables)
-        model = make_model(*containers, settings=settings, certificates=CertificateFiles(settings.tls).read())
+        model = make_model(*containers, settings=settings, certificates=read_certificates(settings))
         of_labels = [problem for container in containers for problem in parse_container(container)[1]]
         haproxy = self._stack.enter_context(run_haproxy(self._binary, self._folder, model, settings))
         problems = tuple(str(problem) for problem in (*of_labels, *model.problems))

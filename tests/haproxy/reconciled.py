@@ -7,22 +7,22 @@ from __future__ import annotations
 
 import re
 import subprocess
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 from proxy.adapters.files.certificate_files import CertificateFiles
+from proxy.adapters.files.own_files import OwnFileReader
 from proxy.adapters.haproxy.haproxy_process import HaproxyControl, HaproxyProgram
 from proxy.adapters.haproxy.runtime_api import RuntimeApi
 from proxy.adapters.haproxy.runtime_socket import MasterSocket, RuntimeSocket
 from proxy.adapters.haproxy.state_files import StateFiles, StateLayout
-from proxy.controller.desired_model import DesiredModel
-from proxy.controller.disk_writer import DiskWriter
-from proxy.controller.haproxy_state import HaproxyState
+from proxy.controller.assembly import Ports, assemble
+from proxy.controller.background import AtOnce
 from proxy.controller.observation import Observation
-from proxy.controller.reconciler import Reconciler
 from proxy.controller.schedule import DuePass
-from proxy.controller.service_checks import ServiceChecks
 from proxy.core.containers.containers import Container
 from proxy.core.haproxy.plans import Plan, Reload
 from proxy.core.haproxy.rendering import CERTIFICATE_LIST
@@ -60,27 +60,22 @@ class Reconciled:
         self._haproxy = haproxy
         self._source = FakeSource()
         self.prober = FakeProber()
-        renderer = make_renderer(settings, folder)
         self._files = StateFiles(layout)
-        self._store = store = DiskWriter(self._files, haproxy)
-        self._desired = DesiredModel(
-            observation=Observation([self._source]),
-            read_certificates=CertificateFiles(settings.tls).read,
-            admission=ServiceChecks(renderer, store, haproxy),
-            prober=self.prober,
-            settings=settings,
-            clock=lambda: self.now,
-        )
-        running = HaproxyState(
-            renderer=renderer,
-            store=store,
-            haproxy=haproxy,
+        reader = OwnFileReader(CertificateFiles(settings.tls).read, settings.tls, settings.runtime.templates_folder)
+        ports = Ports(
+            control=haproxy,
             runtime=RuntimeApi(self.socket),
-            port_offset=settings.haproxy.port_offset,
+            store=self._files,
+            prober=self.prober,
+            files=AtOnce(),
+            checks=AtOnce(),
+            make_renderer=partial(make_renderer, settings, folder),
+            read_own_files=reader.read,
+            clock=lambda: self.now,
+            wall_clock=time.time,
         )
-        self._reconciler = Reconciler(
-            desired=self._desired, running=running, renderer=renderer, store=store, haproxy=haproxy, clock=lambda: self.now
-        )
+        assembled = assemble(settings, Observation([self._source]), ports)
+        self._desired, self._reconciler, self.pending = assembled.desired, assembled.reconciler, assembled.pending
 
     @contextmanager
     def run(self, containers: Sequence[Container]) -> Iterator[None]:
@@ -96,7 +91,6 @@ class Reconciled:
         finally:
             process.terminate()
             process.wait(timeout=20)
-            self._store.read_current()  # waits for a write that has begun
             self._files.close()
 
     def apply(self, containers: Sequence[Container], *, seconds: float = 1.0) -> None:

@@ -179,7 +179,7 @@ def test_change_takes_these_commands_and_no_reload(
 
 RELOADS = {
     "new-port": ((web(),), (web(VIRTUAL_HOST="a.com:81"),), "new listening port 81"),
-    "port-is-gone": ((web(VIRTUAL_HOST="a.com:81"),), (web(),), "port 81 is listened on no more"),
+    "port-is-gone": ((web(VIRTUAL_HOST="a.com:81"),), (web(),), "port 81 is no longer used"),
     "port-turns-tls": (
         (web(VIRTUAL_HOST="a.com:81"),),
         (web(VIRTUAL_HOST="https://a.com:81"),),

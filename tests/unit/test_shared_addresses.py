@@ -138,5 +138,5 @@ def test_server_that_follows_the_health_of_a_new_one_waits_for_a_reload_and_the_
 
     assert step.now
     added = [text.split()[2] for text in (command.text for command in step.now.commands) if text.startswith("add server")]
-    assert ["shop:web/" in name and "web-2" in name for name in added] == [True]
+    assert [True] == [name.startswith("shop:web:80/web-2.") for name in added]
     assert [True] == ["follows the health of another" in reason for reason in step.reload_reasons]

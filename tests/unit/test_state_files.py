@@ -2,6 +2,7 @@
 
 import os
 import resource
+import shutil
 import stat
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,6 +10,8 @@ from pathlib import Path
 import pytest
 
 from proxy.adapters.haproxy.state_files import StateFiles, StateLayout
+from proxy.core.haproxy.loaded import add_digest, read_digest
+from proxy.core.haproxy.rendering import CONFIG_FILE
 from proxy.errors import StateError
 
 FIRST = {"haproxy.cfg": "global\n", "maps/80-hosts.map": "a.test shop\n", "certs/shop.pem": "key one\r\nline two\n"}
@@ -144,16 +147,48 @@ def test_name_outside_the_folder_is_refused(store: StateFiles, layout: StateLayo
     assert set() == generation_names(layout)
 
 
-def test_leftovers_of_a_crash_are_removed_and_the_files_in_force_are_kept(layout: StateLayout) -> None:
+def test_leftovers_of_a_crash_are_removed_once_it_is_known_what_haproxy_runs_from(layout: StateLayout) -> None:
+    """Until then HAProxy may run from any of them."""
+    running, newer = add_digest("global\n    # the running one\n"), add_digest("global\n    # a newer one\n")
     with StateFiles(layout) as store:
-        store.promote(store.write_candidate(FIRST))
+        store.promote(store.write_candidate({CONFIG_FILE: running}))
         store.write_candidate(SECOND)
 
     with StateFiles(layout) as restarted:
-        in_force = restarted.read_current()
+        kept = len(generation_names(layout))
+        pinned = restarted.pin(read_digest(running))
+        for _ in range(3):
+            restarted.promote(restarted.write_candidate({CONFIG_FILE: newer}))
+        left = len(generation_names(layout))
+        still_there = restarted.pin(read_digest(running))
 
-    assert FIRST == in_force
-    assert 1 == len(generation_names(layout))
+    assert 2 == kept
+    assert {CONFIG_FILE: running} == pinned == still_there
+    assert 3 == left, "the one that runs, the one in force, and the one before it"
+
+
+def test_files_that_nobody_has_cannot_be_pinned(store: StateFiles) -> None:
+    store.promote(store.write_candidate(FIRST))
+
+    assert (None, None) == (store.pin("0123"), store.pin(""))
+
+
+def test_deleted_state_folder_is_made_again(store: StateFiles, layout: StateLayout) -> None:
+    store.promote(store.write_candidate(FIRST))
+    shutil.rmtree(layout.folder)
+
+    store.promote(store.write_candidate(SECOND))
+
+    assert SECOND == store.read_current()
+
+
+def test_files_to_be_checked_are_apart_from_those_in_force(store: StateFiles, layout: StateLayout) -> None:
+    folder = store.write_scratch(FIRST)
+    text = (folder / "haproxy.cfg").read_text()
+    store.discard(folder)
+
+    assert FIRST["haproxy.cfg"] == text
+    assert (None, set()) == (store.read_current(), generation_names(layout))
 
 
 def test_generation_without_a_configuration_counts_as_none(store: StateFiles, layout: StateLayout) -> None:

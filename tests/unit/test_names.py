@@ -99,6 +99,33 @@ def test_files_of_a_folder_never_become_one(files: set[tuple[str, str]]) -> None
     assert_distinct(make_file_name(stem, ending, is_taken=ending != "pem").lower() for ending, stem in files)
 
 
+def shared(*labels: str) -> str:
+    return make_shared_name([make_backend_name(label) for label in labels])
+
+
+def forged_file_name() -> str:
+    """What somebody calls a file so that it looks like the changed name of another."""
+    return make_file_name("a b", "pem").replace("~~", "::")
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        pytest.param(make_label("a\\", ":b"), make_label("", "a::b"), id="backslash-before-a-colon"),
+        pytest.param(shared("a:80..b:80"), shared("a:80", "b:80"), id="service-called-like-two"),
+        pytest.param(shared("a..b"), shared("a", "b"), id="short-service-called-like-two"),
+        pytest.param(shared("a.", "b"), shared("a", ".b"), id="dots-at-the-border"),
+        pytest.param(
+            shared(*["a" * 99] * 2), name_of(("shared", f"{'a' * 99} {'a' * 99}")), id="service-called-like-a-list"
+        ),
+        pytest.param(make_file_name("a b", "pem"), make_file_name(forged_file_name(), "pem"), id="file-called-like-another"),
+        pytest.param(make_server_name("é", "docker", 80), make_server_name("é", "file", 80), id="server-of-another-source"),
+    ],
+)
+def test_names_that_look_alike_are_two(one: str, other: str) -> None:
+    assert one != other
+
+
 @pytest.mark.parametrize(
     "label",
     ["shop:web", "web", "shop:web-a_b.c", "a--b", "Shop:Web", "shop:port_80", "a..b", "x" * NAME_LENGTH, "shared"],
@@ -167,10 +194,12 @@ def test_containers_of_all_sources_are_told_apart(
     assert_distinct(cookies.values())
 
 
-def test_container_of_the_file_is_not_called_as_one_of_an_engine() -> None:
-    """Its service may be called so that it looks like one, up to the number."""
+def test_link_is_not_called_as_a_container_of_another_source() -> None:
     assert "web-1.0123456789ab:80" == server_name(spec_of("web-1", "docker", ENGINE_ID), 80)
     assert "web-1.0123456789ab:80" != server_name(spec_of("web-1.0123456789ab", "links"), 80)
+    assert "web-1:80" == server_name(spec_of("web-1", "file"), 80)
+    assert "web-1:80" != server_name(spec_of("web-1", "links"), 80)
+    assert "web:80" == server_name(spec_of("web", "links"), 80)
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from proxy.errors import SettingsError
-from proxy.grammar.syntax import make_name, safe_word
+from proxy.grammar.syntax import make_backend_name, make_name, safe_word
 from proxy.grammar.values import parse_balance
 from proxy.grammar.virtual_host import parse_port
 from proxy.settings import (
@@ -172,6 +172,8 @@ def _parse_backends(reader: SettingsReader) -> Mapping[str, tuple[str, ...]]:
     for name, match in (*reader.family(_BACKEND), *reader.family(_BACKEND_FILE)):
         if make_name(match["name"]) != match["name"]:
             reader.add_fault(name, "ends in a name that HAProxy does not take; use letters, digits and - _ . : only")
+        elif make_backend_name(match["name"]) != match["name"]:
+            reader.add_fault(name, "ends in a name that the proxy keeps for its own sections; take another one")
         found += [(match["name"], line) for line in _lines_of(reader, name, is_file="BACKEND_FILE_" in name)]
     return _group(found)
 

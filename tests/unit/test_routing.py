@@ -166,6 +166,30 @@ def test_default_certificate_comes_first() -> None:
     assert ["default/cert0.pem", "shop~api.pem"] == [stored.name for stored in model.certificates]
 
 
+def test_service_called_like_the_default_certificate_of_another_has_a_file_of_its_own() -> None:
+    first, second = make_pem("x.example"), make_pem("default.x.example")
+    one = make_container("x", project="", labels=with_labels(DEFAULT_SSL_CERT=one_line(first), required="true"))
+    other = make_container("default-1", project="x", labels=with_labels(SSL_CERT=one_line(second), VIRTUAL_HOST="x.com"))
+
+    model = make_model(one, other, settings=make_settings(ADDITIONAL_SERVICES="*"))
+
+    files = {stored.name: stored.certificate.pem.reveal() for stored in model.certificates}
+    assert (first, first) == (files.pop("default/cert0.pem"), files.pop("x~default.pem"))
+    assert [second] == list(files.values())
+
+
+def test_services_whose_names_only_look_alike_are_two() -> None:
+    """A project or service from elsewhere than Compose may have a colon in its name."""
+    one = make_container("one-1", project="a:b", service="c", virtual_host="one.example")
+    other = make_container("other-1", project="a", service="b:c", virtual_host="other.example")
+
+    model = make_model(one, other, settings=make_settings(ADDITIONAL_SERVICES="*"))
+
+    assert {("one-1",), ("other-1",)} == {
+        tuple(server.container for server in backend.servers) for backend in model.backends
+    }
+
+
 def test_certificates_of_services_are_not_served_beside_those_of_a_folder() -> None:
     exclusive = ProxyCertificates(default=CERTIFICATES.default, exclusive=True)
 

@@ -74,7 +74,7 @@ def texts(found: Plan) -> list[str]:
 WEB_SERVER = "web-1.7765622d3100:80"
 WEB_1 = f"shop:web/{WEB_SERVER}"
 SOURCE = make_profile(ProxyMode.HTTP, ["balance source"])
-WEB_SOURCE = "shop:web::" + SOURCE.name.removeprefix("profile_")[:6]
+WEB_SOURCE = "shop:web::" + SOURCE.name.removeprefix("profile_")
 WEB_2 = "shop:web/web-2.7765622d3200:80"
 API = "shop:api/api-1.6170692d3100:80"
 DB = "tcp_9000/db-1.64622d310000:9000"
@@ -209,7 +209,7 @@ RELOADS = {
     "settings-that-no-other-has": (
         (web(),),
         (web(), api(BALANCE="source")),
-        f"new backend shop:api::{SOURCE.name.removeprefix('profile_')[:6]} has settings that no other has",
+        f"new backend shop:api::{SOURCE.name.removeprefix('profile_')} has settings that no other has",
     ),
     "settings-that-only-a-file-can-give": (
         (web(),),

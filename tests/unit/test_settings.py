@@ -248,6 +248,8 @@ def test_own_settings() -> None:
         ("EXTRA_BIND_SETTINGS", "accept-proxy", "is not 'port:setting'"),
         ("EXTRA_SSL_CERTS", "MISSING", "not set"),
         ("ADDITIONAL_BACKEND_a/b", "mode tcp", "letters, digits"),
+        ("ADDITIONAL_BACKEND_stats", "mode tcp", "keeps for its own sections"),
+        ("ADDITIONAL_BACKEND_shop:web::0123456789ab", "mode tcp", "keeps for its own sections"),
         ("RSYSLOG_DESTINATION", "tcp://x", "write 'host' or 'host:port'"),
         ("SSL_BIND_CIPHERS", "A B", "single word"),
         ("PROXY_ALLOW_EXTRA_SETTINGS", "maybe", "neither true nor false"),

@@ -15,6 +15,7 @@ from proxy.core.model.certificate_set import ProxyCertificates
 from proxy.core.model.model import Backend, RoutingModel, ServerState
 from proxy.core.model.model_index import ModelIndex
 from proxy.core.model.service_table import Specs, label_specs
+from proxy.grammar.syntax import service_of_backend
 from tests.builders import make_renderer
 from tests.simple import simple_container, simple_model, simple_settings
 
@@ -23,11 +24,13 @@ PROBED = {"probe__url": "http://container/ping"}
 
 def routes_of(model: RoutingModel) -> dict[str, str]:
     (frontend,) = model.frontends
-    return {f"{route.entry.domain}{route.entry.path}": route.backend for route in frontend.routes}
+    return {f"{route.entry.domain}{route.entry.path}": service_of_backend(route.backend) for route in frontend.routes}
 
 
 def backend_of(model: RoutingModel, name: str) -> Backend:
-    return next(backend for backend in model.backends if backend.name == name)
+    """The only backend of a service, or of services that share an address, whatever its settings."""
+    (backend,) = [backend for backend in model.backends if service_of_backend(backend.name) == name]
+    return backend
 
 
 def test_service_alone_at_its_addresses_is_one_backend() -> None:
@@ -56,7 +59,8 @@ def test_servers_of_a_shared_backend_take_their_health_from_the_service_s_own() 
 
     shared = backend_of(model, "shared:shop:blue:80..shop:green:80")
     names = {server.container: server.name for server in shared.servers}
-    assert [f"track shop:blue:80/{names['blue-1']}", f"track shop:green:80/{names['green-1']}"] == [
+    blue, green = backend_of(model, "shop:blue:80"), backend_of(model, "shop:green:80")
+    assert [f"track {blue.name}/{names['blue-1']}", f"track {green.name}/{names['green-1']}"] == [
         server.options for server in shared.servers
     ]
     assert ["check port 80 inter 2s fall 2 rise 2"] == [s.options for s in backend_of(model, "shop:blue:80").servers]
@@ -138,5 +142,30 @@ def test_server_that_follows_the_health_of_a_new_one_waits_for_a_reload_and_the_
 
     assert step.now
     added = [text.split()[2] for text in (command.text for command in step.now.commands) if text.startswith("add server")]
-    assert [True] == [name.startswith("shop:web:80/web-2.") for name in added]
+    assert [True] == [name.startswith(backend_of(index.model(), "shop:web:80").name) for name in added]
     assert [True] == ["follows the health of another" in reason for reason in step.reload_reasons]
+
+
+def test_other_settings_of_a_probe_are_other_backends() -> None:
+    """A backend's settings cannot change while HAProxy runs, nor can what a server tracks."""
+    zoo = simple_container("zoo-1", **PROBED)
+    before, after = (
+        simple_model(simple_container("web-1", "www.example.com;web.example.com", **probe), zoo)
+        for probe in (PROBED, {"probe__url": "http://container/pong"})
+    )
+
+    kept = {backend.name for backend in before.backends} & {backend.name for backend in after.backends}
+    assert {"shop:zoo:80"} == {service_of_backend(name) for name in kept}
+    services = {"shop:web:80", "shop:zoo:80", "shared:shop:web:80..shop:zoo:80"}
+    assert services == {service_of_backend(backend.name) for backend in after.backends}
+
+
+def test_weight_does_not_show_in_the_name_of_a_backend() -> None:
+    """It can be changed while HAProxy runs."""
+    before, after = (
+        simple_model(simple_container("web-1", **PROBED), simple_container("zoo-1", routing__weight=weight, **PROBED))
+        for weight in ("10", "20")
+    )
+
+    assert [backend.name for backend in before.backends] == [backend.name for backend in after.backends]
+    assert before.backends != after.backends

@@ -11,7 +11,7 @@ from pathlib import Path
 from proxy.core.model.certificate_set import ProxyCertificates
 from proxy.errors import Problem
 from proxy.grammar.certificates import Certificate, parse_certificate
-from proxy.grammar.syntax import make_name
+from proxy.grammar.syntax import make_file_name
 from proxy.settings import TlsSettings
 
 DEFAULT_NAMES = ("cert0.pem", "default.pem")
@@ -46,7 +46,7 @@ class CertificateFiles:
         for name, pem in self._settings.extra_certificates:
             certificate = parse(pem.reveal(), "the proxy", name)
             if certificate:
-                others.append((f"~{make_name(name)}", certificate))
+                others.append((f"~{make_file_name(name, 'variable')}", certificate))
         return ProxyCertificates(
             default=parse(default.reveal(), "the proxy", "DEFAULT_SSL_CERT") if default else None,
             others=tuple(others),
@@ -79,10 +79,16 @@ class CertificateFiles:
         first = next((name for name in (*DEFAULT_NAMES, *sorted(found)) if name in found), None)
         return ProxyCertificates(
             default=found.pop(first) if first else None,
-            others=tuple((f"~{make_name(name.rpartition('.')[0])}", certificate) for name, certificate in found.items()),
+            others=tuple((_name_of(name), certificate) for name, certificate in found.items()),
             exclusive=True,
             problems=tuple(problems),
         )
+
+
+def _name_of(file: str) -> str:
+    """The name under which a file of CERT_FOLDER is served; `a.crt` is another one than `a.pem`."""
+    stem, _, ending = file.rpartition(".")
+    return f"~{make_file_name(stem, ending, is_taken=ending != 'pem')}"
 
 
 def _with_key(path: Path) -> str:

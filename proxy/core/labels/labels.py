@@ -17,6 +17,7 @@ from proxy.core.containers.links import service_of_alias
 from proxy.errors import Problem, shorten
 from proxy.grammar import values as values
 from proxy.grammar.certificates import Certificate, parse_certificate
+from proxy.grammar.syntax import make_label
 from proxy.grammar.virtual_host import VirtualHost, parse_virtual_hosts
 
 PREFIX = "aliyun.proxy."
@@ -81,7 +82,7 @@ class ContainerSpec:
     @property
     def label(self) -> str:
         """`project:service[:part]`, without the project where there is none; no two services share it."""
-        return ":".join(filter(None, (self.project, self.service, self.part)))
+        return make_label(self.project, self.service, self.part)
 
 
 PLAIN_SETTINGS = BackendSettings()
@@ -311,8 +312,7 @@ def service_of(container: Container) -> str:
 
 def service_label(container: Container) -> str:
     """Return `project:service`, or the service alone where there is no project; no two services share it."""
-    service = service_of(container)
-    return f"{container.project}:{service}" if container.project else service
+    return make_label(container.project, service_of(container))
 
 
 def _raw_settings(container: Container) -> Mapping[str, tuple[str, str]]:

@@ -7,8 +7,7 @@ build new backends from at runtime; only the rest stands in the backend itself (
 
 from __future__ import annotations
 
-import hashlib
-import re
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -17,10 +16,11 @@ from proxy.core.containers.containers import Container, Health, ProxyContainer, 
 from proxy.core.labels.labels import BackendSettings, ContainerSpec
 from proxy.core.labels.simple_routing import plain_settings
 from proxy.core.model.model import WAITING, Backend, Profile, Server, ServerState
+from proxy.core.model.server_names import cookie_value, server_name
 from proxy.core.model.server_weights import weigh
 from proxy.core.model.services import Service, settings_by_label
 from proxy.errors import Problem
-from proxy.grammar.syntax import BackendName, ServerName, make_name, make_variant_name
+from proxy.grammar.syntax import BackendName, make_digest, make_variant_name
 from proxy.settings import ProxyMode, RoutingMode, RoutingSettings
 
 USERLIST = "proxy_users"
@@ -30,10 +30,6 @@ PEERS = "workers"
 """The name of the peers section: this HAProxy alone, its old worker and its new one."""
 
 PROFILE_PREFIX = "profile_"
-VARIANT_LENGTH = 6
-"""How much of a profile's digest tells a service's backends apart."""
-
-_ENGINE_ID = re.compile(r"[0-9a-f]{64}")
 
 _PROFILE_KEYWORDS = frozenset(
     [
@@ -83,8 +79,7 @@ class BuildContext:
 def make_profile(mode: ProxyMode, lines: Sequence[str]) -> Profile:
     """Return the profile of `lines`; equal lines in one mode give one name."""
     every = ("mode " + mode, *lines)
-    digest = hashlib.sha256("\n".join(every).encode()).hexdigest()[:12]
-    return Profile(name=f"{PROFILE_PREFIX}{digest}", mode=mode, lines=every)
+    return Profile(name=PROFILE_PREFIX + make_digest("\n".join(every)), mode=mode, lines=every)
 
 
 def plain_profile(context: BuildContext) -> Profile:
@@ -131,15 +126,31 @@ def _name_for(service: Service, profile: Profile, context: BuildContext) -> Back
     """Return a name that follows from service and profile.
 
     A backend's profile cannot be changed while HAProxy runs, nor can its name be given to another one before its last
-    connection has ended: so other settings mean another backend, which takes the routes over at once. A probed service
-    of simple routing keeps its name, by which shared backends follow its health (`track`).
+    connection has ended: so other settings mean another backend, which takes the routes over at once.
     """
-    is_tracked = context.settings.routing_mode is RoutingMode.SIMPLE and any(
-        member.settings.health_check for member in service.members
-    )
-    if is_tracked or context.plain is None or profile.name == context.plain.name:
+    if service.variant:
+        return make_variant_name(service.name, service.variant)
+    if context.plain is None or profile.name == context.plain.name:
         return service.name
-    return make_variant_name(service.name, profile.name.removeprefix(PROFILE_PREFIX)[:VARIANT_LENGTH])
+    return make_variant_name(service.name, profile.name.removeprefix(PROFILE_PREFIX))
+
+
+def make_variant(settings: BackendSettings, *others: str) -> str:
+    """Return what tells a backend of these settings apart before its profile is known, and whatever `others` name.
+
+    What does not become part of the profile is left out: it belongs to servers or certificates, or changes at runtime.
+    """
+    of_profile = dataclasses.replace(
+        settings,
+        session_lines=(),
+        certificates=(),
+        default_certificates=(),
+        health_check=None,
+        extra_route_settings=None,
+        is_backup=False,
+        weight=None,
+    )
+    return make_digest("\n".join((repr(of_profile), *others)))
 
 
 def build_tcp_lines(members: Sequence[ContainerSpec], context: BuildContext) -> tuple[str, ...]:
@@ -184,10 +195,10 @@ def _server(member: ContainerSpec, address: str, port: int, context: BuildContex
     health_check = member.settings.health_check or context.settings.health_check
     extra = member.settings.extra_route_settings or context.settings.extra_route_settings
     return Server(
-        name=server_name(container, port),
+        name=server_name(member, port, has_cookie=has_cookie),
         address=address,
         port=port,
-        cookie=_cookie_value(member, port) if has_cookie else "",
+        cookie=cookie_value(member, port) if has_cookie else "",
         options=" ".join(filter(None, (health_check, extra))),
         is_backup=member.settings.is_backup,
         state=state,
@@ -196,18 +207,6 @@ def _server(member: ContainerSpec, address: str, port: int, context: BuildContex
         container_id=container.id,
         source=container.source,
     )
-
-
-def _cookie_value(spec: ContainerSpec, port: int) -> str:
-    """The container's id; with the port behind it for all but the first, since a value leads to a single server."""
-    value = make_name(spec.container.id)
-    return value if port == spec.ports[0] else f"{value}:{port}"
-
-
-def server_name(container: Container, port: int) -> ServerName:
-    """Return a name that people recognise and that no other container ever has, a recreated one included."""
-    unique = f".{container.id[:12]}" if _ENGINE_ID.fullmatch(container.id) else ""
-    return ServerName(make_name(f"{container.name}{unique}:{port}"))
 
 
 def server_state(container: Container, *, is_waited_for: bool = False) -> tuple[ServerState, str]:

@@ -13,15 +13,24 @@ from proxy.core.model.model import StoredCertificate
 from proxy.core.model.services import Service
 from proxy.errors import Problem
 from proxy.grammar.certificates import Certificate
+<<<<<<< HEAD
 from proxy.secret import Secret
+=======
+from proxy.grammar.syntax import make_file_name
+>>>>>>> names
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProxyCertificates:
-    """The certificates that the proxy itself is given: (file name, certificate), the default one apart.
+    """The certificates that the proxy itself is given: (file name without its ending, certificate), the default one apart.
 
+<<<<<<< HEAD
     With `exclusive` (CERT_FOLDER) those of services are ignored. `client_ca` is the CA of client certificates.
     `problems` are the files that cannot be used.
+=======
+    No two names are the same, and each begins with `~`, as no service's does. With `exclusive` (CERT_FOLDER) those of
+    services are ignored. `problems` are the files that cannot be used.
+>>>>>>> names
     """
 
     default: Certificate | None = None
@@ -46,8 +55,8 @@ def collect_certificates(services: Sequence[Service], own: ProxyCertificates) ->
         stored[f"{name}.pem"] = StoredCertificate(name=f"{name}.pem", certificate=certificate)
     wanted: list[StoredCertificate] = []
     for service in () if own.exclusive else services:
-        # "~" keeps project and service apart, and is in no name of either; ":" would mean a line in crt-list commands
-        base = service.name.replace(":", "~")
+        # A service called `shop:default` would meet the second file of one called `shop`.
+        base = make_file_name(service.name, "service", is_taken=service.name.endswith(":default"))
         for name, certificates in (
             (f"{base}.pem", service.settings.certificates),
             (f"{base}~default.pem", service.settings.default_certificates),

@@ -29,6 +29,8 @@ class Service:
     settings: BackendSettings
     tcp_ports: tuple[TcpPort, ...]
     members: tuple[ContainerSpec, ...]
+    variant: str = ""
+    """What tells its backend's settings apart, where the backend's name must be known before its profile is."""
     may_be_default: bool = True
     """Whether, without virtual hosts, it answers what no virtual host matches."""
 

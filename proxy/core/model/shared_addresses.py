@@ -12,16 +12,15 @@ import dataclasses
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 
 from proxy.core.labels.labels import BackendSettings, ContainerSpec
-from proxy.core.model.backends import server_name
+from proxy.core.model.backends import make_variant
+from proxy.core.model.server_names import server_name
 from proxy.core.model.service_table import ServiceTable
 from proxy.core.model.services import Service, build_service, group_services, join_keys
-from proxy.grammar.syntax import BackendName
+from proxy.grammar.syntax import BackendName, make_shared_name, make_variant_name
 from proxy.grammar.values import DEFAULT_WEIGHT
 from proxy.grammar.virtual_host import VirtualHost
 from proxy.settings import RoutingMode
 
-SHARED_PREFIX = "shared:"
-_SEPARATOR = ".."
 _DOMAINS_PER_LINE = 40
 """HAProxy takes 64 words a line."""
 
@@ -43,13 +42,17 @@ def group_addresses(specs: Iterable[ContainerSpec]) -> tuple[Service, ...]:
     for host, labels in _labels_by_host(parts.values()).items():
         addresses.setdefault(labels, []).append(host)
     own = {labels[0]: hosts for labels, hosts in addresses.items() if len(labels) == 1 and parts[labels[0]].settings.weight}
-    services = [_own_service(part, own.get(label, ())) for label, part in parts.items() if label in own or _is_probed(part)]
-    services += [
-        _shared_service([parts[label] for label in labels], hosts)
+    alone = {
+        part.name: _own_service(part, own.get(label, ()))
+        for label, part in parts.items()
+        if label in own or _is_probed(part)
+    }
+    shared = [
+        _shared_service([parts[label] for label in labels], hosts, alone)
         for labels, hosts in addresses.items()
         if len(labels) > 1 or labels[0] not in own
     ]
-    return tuple(sorted(services, key=lambda service: service.name))
+    return tuple(sorted([*alone.values(), *shared], key=lambda service: service.name))
 
 
 def address_keys(specs: Sequence[ContainerSpec]) -> frozenset[Hashable]:
@@ -68,36 +71,45 @@ def _labels_by_host(parts: Iterable[Service]) -> Mapping[VirtualHost, tuple[str,
 def _own_service(part: Service, hosts: Sequence[VirtualHost]) -> Service:
     """The service with the addresses that it has alone; without any, its backend is there to be probed.
 
-    A weight of 0 is left out: it would put the servers in maintenance, and there they are not probed.
+    A weight of 0 is left out: it would put the servers in maintenance, and there they are not probed. The name of a
+    backend that others `track` has to be known here.
     """
     members = tuple(_without_zero_weight(spec) for spec in part.members)
     lines = _redirect_lines(members, hosts) + part.settings.extra_lines
+    settings = dataclasses.replace(part.settings, extra_lines=lines)
     return dataclasses.replace(
         part,
         virtual_hosts=tuple(hosts),
-        settings=dataclasses.replace(part.settings, extra_lines=lines),
+        settings=settings,
         members=members,
+        variant=make_variant(settings) if _is_probed(part) else "",
         may_be_default=False,
     )
 
 
-def _shared_service(parts: Sequence[Service], hosts: Sequence[VirtualHost]) -> Service:
-    """Services behind one address, or a single one of weight 0: sticky only if all are, redirected where any is."""
-    members = tuple(_tracking(spec, part.name) for part in parts for spec in part.members)
+def _shared_service(parts: Sequence[Service], hosts: Sequence[VirtualHost], alone: Mapping[BackendName, Service]) -> Service:
+    """Services behind one address, or a single one of weight 0: sticky only if all are, redirected where any is.
+
+    `alone` has the services whose own backends are tracked, which show in the name of this one.
+    """
+    tracked = {part.name: make_variant_name(part.name, alone[part.name].variant) for part in parts if _is_probed(part)}
+    members = tuple(_tracking(spec, tracked.get(part.name, part.name)) for part in parts for spec in part.members)
     is_sticky = all(part.settings.cookie for part in parts)
     first = parts[0].settings
+    settings = BackendSettings(
+        cookie=first.cookie if is_sticky else None,
+        extra_lines=_redirect_lines(members, hosts) + (first.extra_lines if is_sticky else ()),
+        options=first.options,
+    )
     return Service(
-        name=BackendName(SHARED_PREFIX + _SEPARATOR.join(part.name for part in parts)),
+        name=make_shared_name([part.name for part in parts]),
         labels=tuple(label for part in parts for label in part.labels),
         virtual_hosts=tuple(hosts),
         weight=0,
-        settings=BackendSettings(
-            cookie=first.cookie if is_sticky else None,
-            extra_lines=_redirect_lines(members, hosts) + (first.extra_lines if is_sticky else ()),
-            options=first.options,
-        ),
+        settings=settings,
         tcp_ports=(),
         members=members,
+        variant=make_variant(settings, *tracked.values()) if tracked else "",
         may_be_default=False,
     )
 
@@ -110,7 +122,7 @@ def _without_zero_weight(spec: ContainerSpec) -> ContainerSpec:
 def _tracking(spec: ContainerSpec, backend: BackendName) -> ContainerSpec:
     if not spec.settings.health_check:
         return spec
-    followed = f"track {backend}/{server_name(spec.container, spec.ports[0])}"
+    followed = f"track {backend}/{server_name(spec, spec.ports[0])}"
     return dataclasses.replace(spec, settings=dataclasses.replace(spec.settings, health_check=followed))
 
 

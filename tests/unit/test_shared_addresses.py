@@ -7,6 +7,7 @@ import random
 
 from proxy.core.containers.containers import Container
 from proxy.core.haproxy.plans import RuntimeUpdate
+from proxy.core.haproxy.runtime_commands import Command
 from proxy.core.haproxy.runtime_plan import Loaded, make_runtime_plan, profiles_of
 from proxy.core.labels.simple_routing import parse_container
 from proxy.core.model.certificate_set import ProxyCertificates
@@ -133,7 +134,8 @@ def test_server_that_is_tracked_is_added_before_those_that_track_it() -> None:
     plan = make_runtime_plan(index.update(groups_of(old, new)), loaded, leaving=frozenset(), leaving_backends={})
 
     assert isinstance(plan, RuntimeUpdate)
-    added = [command.text.split()[2] for command in plan.commands if command.text.startswith("add server")]
+    texts = [command.text for command in plan.commands if isinstance(command, Command)]
+    added = [text.split()[2] for text in texts if text.startswith("add server")]
     (own, shared) = added
     assert own.startswith("shop:web:80/web-2.")
     assert shared.startswith("shared:shop:web:80..shop:zoo:80/web-2.")

@@ -8,8 +8,9 @@ out. Services whose VIRTUAL_HOST is equal are one (spec 1.1).
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from proxy.core.containers.containers import Container, ProxyContainer
 from proxy.core.labels.labels import BackendSettings, ContainerSpec, TcpPort
@@ -106,12 +107,12 @@ def _newest(specs: Sequence[ContainerSpec]) -> ContainerSpec:
 
 
 def _merge_settings(all_settings: Sequence[BackendSettings]) -> BackendSettings:
-    def first(name: str) -> object:
+    def first(name: str) -> Any:
         return next((value for value in (getattr(s, name) for s in all_settings) if value), getattr(empty, name))
 
     empty = BackendSettings()
-    merged: Mapping[str, object] = {field.name: first(field.name) for field in dataclasses.fields(BackendSettings)}
-    return dataclasses.replace(empty, **merged)  # type: ignore[arg-type]
+    merged = {field.name: first(field.name) for field in dataclasses.fields(BackendSettings)}
+    return dataclasses.replace(empty, **merged)
 
 
 def _port_key(port: TcpPort) -> tuple[int, bool]:

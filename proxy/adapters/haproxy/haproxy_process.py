@@ -145,11 +145,6 @@ class HaproxyControl:
         """Return those of `ports` that another process listens on: see the function of that name."""
         return find_taken_ports(ports)
 
-    def worker_pids(self) -> tuple[int, ...]:
-        """Return the processes of all workers, those that are finishing included; raise RuntimeApiError."""
-        processes = self._read_processes()
-        return tuple(worker.pid for worker in (*processes.workers, *processes.old_workers))
-
     def old_workers(self) -> tuple[Worker, ...]:
         """Return the workers that only finish their connections; raise RuntimeApiError."""
         processes = self._read_processes()

@@ -2,7 +2,7 @@
 
 In: a `Snapshot`'s parsed containers. Out: `Service` values, sorted by name. Containers of one Compose service are one
 service; its settings come from its newest container, so that old and new ones live side by side while a new version rolls
-out. Services whose VIRTUAL_HOST is equal are one (spec 1.1).
+out. Services whose VIRTUAL_HOST is equal are one.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Service:
 
 
 def is_in_scope(container: Container, proxy: ProxyContainer | None, scope: Scope) -> bool:
-    """Whether `container` is a candidate at all (spec 1.1).
+    """Whether `container` is a candidate at all.
 
     Links and files name their backends themselves. A proxy that belongs to no project has none to keep to.
     """

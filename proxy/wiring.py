@@ -69,6 +69,8 @@ class Parts:
     reconciler: Reconciler
     renderer: Renderer
     sources: Sequence[ContainerSource]
+    files: StateFiles
+    """Holds the lock of the state folder until it is closed."""
 
 
 def make_sources(settings: Settings, environment: Mapping[str, str]) -> Sequence[ContainerSource]:
@@ -150,7 +152,8 @@ def make_parts(
         paths,
     )
     sources = make_sources(settings, environment)
-    store = DiskWriter(StateFiles(layout), haproxy)
+    files = StateFiles(layout)
+    store = DiskWriter(files, haproxy)
     desired = DesiredModel(
         observation=Observation(sources, overlays),
         read_certificates=CertificateFiles(settings.tls).read if _terminates_tls(settings) else ProxyCertificates,
@@ -169,7 +172,7 @@ def make_parts(
     reconciler = Reconciler(
         desired=desired, running=running, renderer=renderer, store=store, haproxy=haproxy, clock=time.monotonic
     )
-    return Parts(reconciler=reconciler, renderer=renderer, sources=sources)
+    return Parts(reconciler=reconciler, renderer=renderer, sources=sources, files=files)
 
 
 def _terminates_tls(settings: Settings) -> bool:

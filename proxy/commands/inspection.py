@@ -86,8 +86,9 @@ def _inspection(settings: Settings, environment: Mapping[str, str]) -> Iterator[
     with _temporary_folder() as folder:
         overlays = [make_weight_file(settings)]
         parts = make_parts(settings, environment, Path(folder), overlays, lambda trigger: None)
-        state, problems, notes = parts.reconciler.inspect()
-        yield _Inspection(renderer=parts.renderer, state=state, problems=problems, notes=notes)
+        with parts.files:
+            state, problems, notes = parts.reconciler.inspect()
+            yield _Inspection(renderer=parts.renderer, state=state, problems=problems, notes=notes)
 
 
 def _rows(model: RoutingModel, states: Mapping[tuple[str, str], str]) -> Iterable[tuple[str, str, str, str, str, str]]:

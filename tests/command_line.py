@@ -60,7 +60,9 @@ class CommandLine:
     def write_status(self, status: Status) -> None:
         """Have this as what the controller has last told."""
         values = {field: getattr(status, field) for field in Status.__dataclass_fields__}
-        (self.state / STATUS_FILE).write_text(json.dumps(values))
+        draft = self.state / "draft"
+        draft.write_text(json.dumps(values))
+        draft.replace(self.state / STATUS_FILE)
 
     def run(self, *arguments: str) -> int:
         return main(arguments)

@@ -35,8 +35,8 @@ def on_reload() -> Iterator[Signals]:
     signal.signal(signal.SIGUSR1, before)
 
 
-def status(*, forced: int = 0, is_success: bool = True, pid: int | None = None) -> Status:
-    return Status(pid=pid or os.getpid(), passes=9, forced=forced, sentence="reload: by hand", is_success=is_success)
+def status(*, forced: int = 0, is_success: bool = True, pid: int | None = None, sentence: str = "reload: by hand") -> Status:
+    return Status(pid=pid or os.getpid(), passes=9, forced=forced, sentence=sentence, is_success=is_success)
 
 
 @pytest.mark.parametrize(("is_success", "code"), [(True, 0), (False, 1)], ids=["done", "failed"])
@@ -49,6 +49,22 @@ def test_reload_returns_when_the_pass_that_it_forced_has_ended(
     ended = command_line.run("reload")
 
     assert (code, "reload: by hand\n") == (ended, capsys.readouterr().out)
+
+
+@pytest.mark.parametrize("answer", [status(forced=1), status(pid=1)], ids=["forced pass", "new controller"])
+def test_end_of_another_pass_is_not_taken_for_the_reload(
+    command_line: CommandLine, on_reload: Signals, capsys: pytest.CaptureFixture[str], answer: Status
+) -> None:
+    command_line.write_status(status())
+
+    def end_one_pass_and_run_another() -> None:
+        command_line.write_status(status(sentence="the pass before"))
+        threading.Timer(0.1, command_line.write_status, (answer,)).start()
+
+    on_reload(end_one_pass_and_run_another)
+    command_line.run("reload")
+
+    assert "reload: by hand\n" == capsys.readouterr().out
 
 
 def test_reload_without_a_controller_is_told(command_line: CommandLine, capsys: pytest.CaptureFixture[str]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 import time
 from collections.abc import Callable, Iterator
 from types import FrameType
@@ -34,8 +35,8 @@ def on_look() -> Iterator[Signals]:
     signal.signal(signal.SIGUSR2, before)
 
 
-def status(*, began: float, is_success: bool = True, pid: int | None = None) -> Status:
-    return Status(pid=pid or os.getpid(), passes=1, forced=0, sentence="2 commands", is_success=is_success, began=began)
+def status(*, began: float, is_success: bool = True, sentence: str = "2 commands") -> Status:
+    return Status(pid=os.getpid(), passes=1, forced=0, sentence=sentence, is_success=is_success, began=began)
 
 
 @pytest.fixture
@@ -69,6 +70,23 @@ def test_weight_is_kept_and_waited_for(shop: CommandLine, on_look: Signals, is_s
     ended = shop.run("weight", "shop:green", "70")
 
     assert (code, {"shop:green": 70}) == (ended, read_weights(shop.state / WEIGHT_FILE))
+
+
+def test_end_of_a_pass_that_began_before_is_not_taken_for_the_answer(
+    shop: CommandLine, on_look: Signals, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """That pass has perhaps not seen the new weight."""
+    shop.write_status(status(began=0.0))
+
+    def end_one_pass_and_run_another() -> None:
+        shop.write_status(status(began=1.0, sentence="the pass before"))
+        answer = status(began=time.time(), sentence="the next pass")
+        threading.Timer(0.1, shop.write_status, (answer,)).start()
+
+    on_look(end_one_pass_and_run_another)
+    shop.run("weight", "shop:green", "70")
+
+    assert "shop:green: weight 70 (the next pass)\n" == capsys.readouterr().out
 
 
 def test_default_undoes_what_was_set(shop: CommandLine, on_look: Signals) -> None:

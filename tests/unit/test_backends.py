@@ -5,8 +5,11 @@ from __future__ import annotations
 import pytest
 
 from proxy.core.containers.containers import State
+from proxy.core.labels.labels import parse_container
 from proxy.core.model.certificate_set import ProxyCertificates
 from proxy.core.model.model import Backend, RoutingModel
+from proxy.core.model.model_index import ModelIndex
+from proxy.core.model.service_table import label_specs
 from proxy.grammar.certificates import parse_certificate
 from tests.builders import make_container, make_model, make_pem, make_settings, one_line, with_labels
 
@@ -29,12 +32,22 @@ def test_container_without_a_reachable_address_is_told_and_the_others_serve() ->
     assert ["web-2"] == [name for name, _ in reasons_of(model)]
 
 
-def test_stopped_container_is_no_server() -> None:
-    stopped = make_container("web-2", virtual_host="a.com", state=State.STOPPED)
+def test_stopped_container_keeps_the_route_of_its_service_without_being_a_server() -> None:
+    specs = [parse_container(make_container(virtual_host="a.com", state=State.STOPPED))[0]]
+    index = ModelIndex(make_settings(), None, ProxyCertificates())
 
-    model = make_model(make_container("web-1", virtual_host="a.com"), stopped)
+    index.update(label_specs(filter(None, specs)))
 
-    assert (1, []) == (len(backend_of(model).servers), reasons_of(model))
+    (frontend,) = index.model().frontends
+    assert ((), ["http://a.com"]) == (backend_of(index.model()).servers, [str(route.entry) for route in frontend.routes])
+
+
+def test_compression_is_on_for_the_types_that_are_named() -> None:
+    labels = with_labels(VIRTUAL_HOST="a.com", GZIP_COMPRESSION_TYPE="text/html text/css")
+
+    lines = backend_of(make_model(make_container(labels=labels))).profile.lines
+
+    assert {"compression algo gzip", "compression type text/html text/css"} <= set(lines)
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,8 @@ RUN printf '#!/bin/sh\nexec python3 -m proxy "$@"\n' > /usr/local/bin/proxy \
  && chmod 755 /usr/local/bin/proxy /reload.sh \
  && python3 -m compileall -q /opt/proxy/proxy
 
+# The same as `__version__` in proxy/__init__.py: tests/unit/test_version.py compares.
+LABEL org.opencontainers.image.version="1.1.0"
 ENV PYTHONPATH=/opt/proxy PYTHONUNBUFFERED=1
 EXPOSE 80 443 1936
 VOLUME /var/lib/proxy

@@ -4,7 +4,7 @@ VENV := .venv
 PYTHON := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
 
-.PHONY: run test test-unit lint reference bench clean
+.PHONY: run test test-unit lint reference bench soak clean
 
 run: $(STAMP)   ## run the proxy in the foreground with three small backends, until Ctrl-C
 	@$(PYTHON) -m examples.demo
@@ -12,7 +12,9 @@ run: $(STAMP)   ## run the proxy in the foreground with three small backends, un
 test: $(STAMP)   ## set up a real engine, images and both versions of HAProxy; run every check and test
 	@$(PYTHON) -m tests.real up
 	@$(MAKE) --no-print-directory lint
-	@set -a; . .cache/real.env; set +a; $(PYTHON) -m pytest -q tests; code=$$?; $(PYTHON) -m tests.real down; exit $$code
+	@set -a; . .cache/real.env; set +a; \
+	  $(PYTHON) -m pytest -q tests/unit --cov && $(PYTHON) -m pytest -q tests/haproxy tests/e2e; code=$$?; \
+	  $(PYTHON) -m tests.real down; exit $$code
 
 test-unit: $(STAMP)   ## seconds: needs neither engine nor HAProxy
 	@$(PYTHON) -m pytest -q tests/unit
@@ -30,6 +32,9 @@ reference: $(STAMP)   ## write the tables of settings into the READMEs
 bench: $(STAMP)   ## measure against peers; prints Markdown
 	@$(PYTHON) -m bench
 
+soak: $(STAMP)   ## long runs that `make test` leaves out; prints the command for now
+	@echo "would run: $(PYTHON) -m pytest -q -m soak tests"
+
 $(STAMP): setup.cfg pyproject.toml
 	@echo "Python packages: installed into $(VENV)"
 	@python3 -m venv $(VENV) 2>/dev/null || { \
@@ -39,4 +44,4 @@ $(STAMP): setup.cfg pyproject.toml
 	@touch $@
 
 clean:   ## remove what the commands above have made
-	rm -rf $(VENV) .cache
+	rm -rf $(VENV) .cache .coverage

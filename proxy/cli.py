@@ -12,6 +12,7 @@ import os
 import sys
 from collections.abc import Sequence
 
+from proxy import __version__
 from proxy.commands.exit_codes import NO_ANSWER, OK, PROBLEMS, SETTINGS_WRONG
 from proxy.errors import ConfigCheckError, ProxyError, SettingsError, SourceError
 from proxy.log import set_up_logging
@@ -95,6 +96,7 @@ def _make_parser() -> argparse.ArgumentParser:
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    parser.add_argument("--version", action="version", version=f"proxy {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True, dest="name")
     for name, command, text in COMMANDS:
         command_parser = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")

@@ -71,6 +71,8 @@ class Parts:
     reconciler: Reconciler
     inspector: Inspector
     sources: Sequence[ContainerSource]
+    files: StateFiles
+    """Holds the lock of the state folder until it is closed."""
 
 
 def make_sources(settings: Settings, environment: Mapping[str, str]) -> Sequence[ContainerSource]:
@@ -155,11 +157,12 @@ def make_parts(
     layout = StateLayout(folder=state_folder)
     program = HaproxyProgram(settings.runtime.haproxy_binary, environment)
     sources = make_sources(settings, environment)
+    store = StateFiles(layout)
     files, checks = (Background("files", put), Background("checks", put)) if put else (AtOnce(), AtOnce())
     ports = Ports(
         control=HaproxyControl(program, MasterSocket(layout.master_socket), layout.server_state, layout.start_mark),
         runtime=RuntimeApi(RuntimeSocket(layout.runtime_socket)),
-        store=StateFiles(layout),
+        store=store,
         prober=ConnectProber(put or _ignore),
         files=files,
         checks=checks,
@@ -169,7 +172,7 @@ def make_parts(
         wall_clock=time.time,
     )
     controller = assemble(settings, Observation(sources, overlays), ports)
-    return Parts(reconciler=controller.reconciler, inspector=controller.inspector, sources=sources)
+    return Parts(reconciler=controller.reconciler, inspector=controller.inspector, sources=sources, files=store)
 
 
 def _make_renderer(settings: Settings, layout: StateLayout) -> Renderer:

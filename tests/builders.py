@@ -7,6 +7,7 @@ import functools
 import itertools
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -35,12 +36,12 @@ def make_settings(**variables: str) -> Settings:
     return parse_settings(variables, lambda path: path.read_text())
 
 
-def make_container(name: str = "web-1", *, ports: tuple[int, ...] = (80,), **overrides: object) -> Container:
+def make_container(name: str = "web-1", *, ports: tuple[int, ...] = (80,), **overrides: Any) -> Container:
     """A running container of project `shop`, reachable at 127.0.0.1; keyword `virtual_host` sets that label."""
-    labels: dict[str, str] = dict(overrides.pop("labels", {}))  # type: ignore[call-overload]
+    labels: dict[str, str] = dict(overrides.pop("labels", {}))
     if "virtual_host" in overrides:
         labels["aliyun.proxy.VIRTUAL_HOST"] = str(overrides.pop("virtual_host"))
-    values: dict[str, object] = {
+    values: dict[str, Any] = {
         "id": name.encode().hex().ljust(64, "0")[:64],
         "name": name,
         "project": "shop",
@@ -49,7 +50,7 @@ def make_container(name: str = "web-1", *, ports: tuple[int, ...] = (80,), **ove
         "labels": labels,
         "ports": tuple(ContainerPort(number=port) for port in ports),
     }
-    return Container(**{**values, **overrides})  # type: ignore[arg-type]
+    return Container(**{**values, **overrides})
 
 
 def make_model(

@@ -21,7 +21,7 @@ def eventually(condition: Callable[[], T], timeout: float = 10.0, interval: floa
             value = condition()
             error: Exception | None = None
         except (AssertionError, OSError) as failure:
-            value, error = None, failure  # type: ignore[assignment]
+            value, error = None, failure
         if value:
             return value
         if time.monotonic() > deadline:

@@ -1,4 +1,4 @@
-"""Fakes for the ports of the program (`proxy/ports.py`): what a pass meets, without engine, network and HAProxy."""
+"""Fakes for the ports of `proxy/controller/ports.py`: what a pass meets, without engine, network and HAProxy."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""A plain reading of spec 1.4, without maps and without regular expressions: the judge of what HAProxy does.
+"""The README's section on virtual hosts as plain code, without maps and regular expressions: the judge of what HAProxy does.
 
-Written from the spec's text alone; it shares no code with proxy/core.
+Written from that text alone; it shares no code with proxy/core.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class Request:
 
 
 def choose(entries: Iterable[Entry], request: Request) -> str | None:
-    """Return the service of the first entry, in the order of spec 1.4, that matches `request`."""
+    """Return the service of the first entry, in the order of that section, that matches `request`."""
     return next((entry.service for entry in sorted(entries, key=order) if matches(entry, request)), None)
 
 

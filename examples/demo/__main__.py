@@ -113,9 +113,9 @@ def install_haproxy() -> None:
     """Install Debian's package, without starting its service."""
     sys.stdout.write("HAProxy is missing: installing Debian's package haproxy\n")
     sys.stdout.flush()
-    quiet = {"env": {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}, "stdout": subprocess.DEVNULL}
-    subprocess.run(["apt-get", "update", "-qq"], check=True, **quiet)  # type: ignore[call-overload]
-    subprocess.run(["apt-get", "install", "-y", "-qq", "haproxy"], check=True, **quiet)  # type: ignore[call-overload]
+    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    for command in (["update"], ["install", "-y", "haproxy"]):
+        subprocess.run(["apt-get", "-qq", *command], check=True, env=environment, stdout=subprocess.DEVNULL)
 
 
 if __name__ == "__main__":

@@ -78,9 +78,10 @@ def _temporary_folder() -> tempfile.TemporaryDirectory[str]:
 def _inspection(settings: Settings, environment: Mapping[str, str]) -> Iterator[tuple[Renderer, Inspection]]:
     with _temporary_folder() as folder:
         overlays = [make_weight_file(settings)]
-        inspector = make_parts(settings, environment, Path(folder), overlays, None).inspector
+        parts = make_parts(settings, environment, Path(folder), overlays, None)
         own_ports = read_loaded_ports(StateLayout(folder=settings.runtime.state_folder))
-        yield inspector.renderer, inspector.inspect(own_ports)
+        with parts.files:
+            yield parts.inspector.renderer, parts.inspector.inspect(own_ports)
 
 
 def _rows(model: RoutingModel, states: Mapping[tuple[str, str], str]) -> Iterable[tuple[str, str, str, str, str, str]]:

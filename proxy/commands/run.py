@@ -9,6 +9,7 @@ import os
 import sys
 from collections.abc import Mapping
 
+from proxy import __version__
 from proxy.adapters.haproxy.haproxy_process import HaproxyProgram
 from proxy.adapters.haproxy.state_files import StateLayout
 from proxy.commands.exit_codes import OK
@@ -36,7 +37,9 @@ def run(options: argparse.Namespace, settings: Settings, environment: Mapping[st
     for warning in unknown_variables(environment):
         logger.warning("%s", warning)
     program = HaproxyProgram(settings.runtime.haproxy_binary, environment)
-    logger.info("HAProxy %s, state in %s", program.version(), folder)
+    python = sys.version.partition(" ")[0]
+    versions = __version__, program.version(), program.path, python
+    logger.info("proxy %s, HAProxy %s at %s, Python %s; state in %s", *versions, folder)
     controller = [sys.executable, "-m", "proxy", "control"]
     stop_seconds = settings.runtime.stop_seconds
     return Supervisor(program, StateLayout(folder=folder), controller, environment, stop_seconds).run()

@@ -58,7 +58,7 @@ def parse_certificate(text: str) -> Certificate:
 
 
 def normalise_pem(text: str) -> str:
-    r"""Return a PEM with real newlines: `\n`, as two characters, is how one-line settings write them (spec 1.2)."""
+    r"""Return a PEM with real newlines: `\n`, as two characters, is how one-line settings write them."""
     lines = text.replace("\\r", "").replace("\\n", "\n").replace("\r", "").split("\n")
     return "\n".join(line.strip() for line in lines if line.strip()) + "\n"
 

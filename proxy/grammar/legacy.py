@@ -102,8 +102,6 @@ def translate_http_check(text: str) -> tuple[str, ...]:
     line = ["http-check send meth", match["method"] or "OPTIONS", "uri", _word(match["uri"])]
     if match["version"]:
         line += ["ver", match["version"]]
-    while headers and not headers[-1]:
-        headers.pop()
     for header in headers:
         parts = _HEADER.fullmatch(header)
         if parts is None:

@@ -1,4 +1,4 @@
-"""Virtual hosts: the grammar `[scheme://]domain[:port][/path]` and what an entry matches (spec 1.4).
+"""Virtual hosts: the grammar `[scheme://]domain[:port][/path]` and what an entry matches.
 
 In: one entry's text. Out: `VirtualHost`, whose patterns are in the one normal form in which requests are compared: lower
 case, domain as ASCII (IDNA), path percent-encoded. `precedence` is the order in which entries are tried.
@@ -16,7 +16,7 @@ from proxy.grammar.syntax import split_list
 
 
 class Scheme(StrEnum):
-    """The schemes an entry may name (spec 1.4)."""
+    """The schemes an entry may name."""
 
     HTTP = "http"
     HTTPS = "https"
@@ -82,10 +82,10 @@ class VirtualHost:
 
 
 def precedence(entry: VirtualHost, weight: int) -> tuple[int, bool, int, bool, bool, bool]:
-    """Return the sort key of an entry; the smaller is tried first (spec 1.4, order).
+    """Return the sort key of an entry; the smaller is tried first.
 
-    Weight, highest first; exact host before wildcard; longer literal text first; a path before no path. Where the spec is
-    silent the narrower one still goes first: a path without wildcards, then an entry for WebSockets only. The caller adds
+    Weight, highest first; exact host before wildcard; longer literal text first; a path before no path. Then the
+    narrower one goes first: a path without wildcards, then an entry for WebSockets only. The caller adds
     the name as the last word.
     """
     return (

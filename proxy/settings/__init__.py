@@ -39,7 +39,7 @@ class SourceKind(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scope:
-    """Which containers are candidates (spec 1.1): all, or the own project and the named (project, service) pairs."""
+    """Which containers are candidates: all, or the own project and the named (project, service) pairs."""
 
     everything: bool = False
     services: frozenset[tuple[str, str]] = frozenset()

@@ -1,4 +1,4 @@
-"""Reads environment variables by the table of `proxy/settings/variables.py`, and keeps every fault, not only the first.
+"""Reads environment variables by the table of `proxy/settings/variables/all.py`, and keeps every fault, not only the first.
 
 In: the mapping of variables. Out: parsed values, and one sentence per fault that names the variable, its value unless
 it is secret, and the reason.

@@ -39,7 +39,7 @@ def parse_simple(reader: SettingsReader) -> SimpleSettings:
 
 
 def adapt(routing: RoutingSettings, reader: SettingsReader) -> RoutingSettings:
-    """Return the settings with the defaults of simple routing (spec 2)."""
+    """Return the settings with the defaults of simple routing."""
     if routing.mode is ProxyMode.TCP:
         reader.add_fault("MODE", "means nothing to PROXY_MODE=acsrouting, which routes HTTP by host name; unset one of them")
     frontends = dict(routing.extra_frontend_settings)

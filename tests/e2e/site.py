@@ -8,6 +8,7 @@ import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import docker
@@ -62,7 +63,7 @@ class Site:
         for _ in range(len(self.groups[service])):
             new = self.start(service, **labels)
             hostname = hostname_of(new)
-            eventually(lambda name=hostname: self.hostname(service) == name)  # type: ignore[misc]
+            eventually(partial(self._is_answered_by, service, hostname))
             self.stop(service)
 
     def told(self, service: str) -> Mapping[str, Any]:
@@ -73,6 +74,9 @@ class Site:
     def hostname(self, service: str) -> str:
         """Which container answers."""
         return str(self.told(service).get("hostname"))
+
+    def _is_answered_by(self, service: str, hostname: str) -> bool:
+        return self.hostname(service) == hostname
 
     def serves(self, service: str) -> bool:
         return fetch(self.port, host=self.host(service)).status == 200

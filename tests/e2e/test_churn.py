@@ -14,6 +14,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -105,7 +106,7 @@ def run_churn(site: Site, tls_port: int) -> list[str]:
     for number, labels in enumerate(SETTING_SETS):
         site.start(f"profile{number}", **labels)
     for service in ("always", "web", *(f"profile{number}" for number in range(len(SETTING_SETS)))):
-        eventually(lambda name=service: site.serves(name), timeout=20)  # type: ignore[misc]
+        eventually(partial(site.serves, service), timeout=20)
     asked = (("always", "http", site.port), ("always", "https", tls_port), ("web", "http", site.port))
     with ExitStack() as stack:
         loads = {

@@ -27,8 +27,10 @@ COUNT_PROBES = ("sh", "-c", "wc -l < /tmp/probes")
 @pytest.fixture(scope="module")
 def stack(run_file: RunFile) -> Stack:
     stack = run_file(FILE)
-    for name in ("http", "tcp", "cmd"):
-        eventually(lambda name=name: {name, "other"} <= visits(stack, f"{name}.example.com"), timeout=PATIENCE_SECONDS)
+    names = ("http", "tcp", "cmd")
+    eventually(
+        lambda: all({name, "other"} <= visits(stack, f"{name}.example.com") for name in names), timeout=PATIENCE_SECONDS
+    )
     return stack
 
 

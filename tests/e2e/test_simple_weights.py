@@ -27,8 +27,7 @@ PROXIES = {"acsrouting": "HTTP_PORT", "lb": "HTTPS_PORT"}
 @pytest.fixture
 def stack(run_file: RunFile) -> Stack:
     stack = run_file(FILE)
-    for port in PROXIES.values():
-        eventually(lambda port=port: count(stack.ports[port], 20)["blue"] == 20, timeout=30.0)
+    eventually(lambda: all(count(stack.ports[port], 20)["blue"] == 20 for port in PROXIES.values()), timeout=30.0)
     return stack
 
 

@@ -6,6 +6,7 @@ import csv
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from proxy.core.containers.containers import Container
 from proxy.core.labels.labels import parse_container
@@ -26,13 +27,13 @@ class Serving:
     problems: tuple[str, ...]
     """The problems that users are told of, those of labels included."""
 
-    def ask(self, path: str = "/", *, port: int = 80, **options: object) -> Answer:
+    def ask(self, path: str = "/", *, port: int = 80, **options: Any) -> Answer:
         """One request to a port as users name it; options as those of `client.ask`."""
-        return ask(self.haproxy.port(port), path, **options)  # type: ignore[arg-type]
+        return ask(self.haproxy.port(port), path, **options)
 
-    def servers(self, count: int = 6, **options: object) -> list[str]:
+    def servers(self, count: int = 6, **options: Any) -> list[str]:
         """Which backends answer `count` requests, one after the other."""
-        return [self.ask(**options).server for _ in range(count)]  # type: ignore[arg-type]
+        return [self.ask(**options).server for _ in range(count)]
 
     def info(self, field: str) -> str:
         """A field of `show info`."""

@@ -53,7 +53,7 @@ def test_http_check_asks_what_is_written(product: Product, check: str, asked: tu
 
     product.serve(backend.container(VIRTUAL_HOST=HOST, HTTP_CHECK=check, HEALTH_CHECK=FAST_CHECK))
 
-    first = eventually(lambda: backend.seen and backend.seen[0])
+    first = eventually(lambda: backend.seen)[0]
     assert asked == (first.method, first.target, first.headers.get("host"))
 
 

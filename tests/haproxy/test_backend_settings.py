@@ -5,6 +5,7 @@ own language are in `test_backend_lines`, certificates in `test_tls`, ports in `
 from __future__ import annotations
 
 from collections import Counter
+from typing import Any
 
 import pytest
 
@@ -100,7 +101,7 @@ def test_cookie_keeps_a_visitor_on_one_of_several_ports(product: Product) -> Non
 
 
 def test_application_s_session_keeps_a_visitor_on_one_server(product: Product) -> None:
-    session = {"APPSESSION": "JSESSIONID len 52 timeout 3h", "VIRTUAL_HOST": HOST}
+    session: dict[str, Any] = {"APPSESSION": "JSESSIONID len 52 timeout 3h", "VIRTUAL_HOST": HOST}
     containers = [product.backend(name).container(**session) for name in ("web-1", "web-2")]
     serving = product.serve(*containers)
 

@@ -1,4 +1,4 @@
-"""The operator's own lines (spec 1.2: `EXTRA_*`, `ADDITIONAL_BACKEND_*`, and files of them), through a running HAProxy."""
+"""The operator's own lines (`EXTRA_*`, `ADDITIONAL_BACKEND_*`, and files of them), through a running HAProxy."""
 
 from __future__ import annotations
 

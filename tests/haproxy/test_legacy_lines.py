@@ -71,7 +71,7 @@ class Application(BaseHTTPRequestHandler):
     """Answers with its own port; `/login` starts a session."""
 
     def do_GET(self) -> None:
-        port = str(self.server.server_address[1])
+        port = str(self.connection.getsockname()[1])
         self.send_response(200)
         if self.path == "/login":
             self.send_header("Set-Cookie", f"JSESSIONID=of-{port}; Path=/")

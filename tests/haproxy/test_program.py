@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from proxy import __version__
 from tests.builders import TEMPLATES, make_pem, one_line
 from tests.eventually import eventually
 from tests.haproxy.backend_server import BackendServer
@@ -104,6 +106,17 @@ def test_services_of_the_file_are_served_and_followed(program: Program, product:
         eventually(lambda: ask(80 + program.offset).server == "second")
 
     assert "first" == before
+
+
+def test_log_begins_with_the_versions_of_what_runs(program: Program, haproxy_binary: str) -> None:
+    program.write_services()
+
+    with program.running():
+        first = eventually(lambda: program.log.read_text().partition("\n")[0])
+
+    python = ".".join(map(str, sys.version_info[:3]))
+    expected = rf"proxy: proxy {re.escape(__version__)}, HAProxy \d\.\d\.\d+ at {haproxy_binary}, Python {python}; state in "
+    assert re.search(expected, first), first
 
 
 def test_state_is_for_its_owner_only(program: Program, product: Product) -> None:

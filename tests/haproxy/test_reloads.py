@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -66,7 +67,7 @@ def run_master(
 
 
 def test_sessions_of_the_application_survive_a_reload(product: Product, haproxy_binary: str, tmp_path: Path) -> None:
-    labels = {"VIRTUAL_HOST": HOST, "APPSESSION": "JSESSIONID len 52 timeout 3h"}
+    labels: dict[str, Any] = {"VIRTUAL_HOST": HOST, "APPSESSION": "JSESSIONID len 52 timeout 3h"}
     containers = [product.backend(name).container(**labels) for name in ("web-1", "web-2")]
 
     with run_master(haproxy_binary, tmp_path, product, *containers) as haproxy:

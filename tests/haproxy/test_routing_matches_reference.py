@@ -1,4 +1,4 @@
-"""HAProxy chooses what the plain reading of spec 1.4 chooses: the spec's own table, and entries drawn at random."""
+"""HAProxy chooses what `reference_matcher` chooses: a table of examples, and entries drawn at random."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.reference_matcher import Entry, Request, choose
 
 pytestmark = pytest.mark.haproxy
 
-# entry, requests that it matches, requests that it does not; from the table of spec 1.4
+# entry, requests that it matches, requests that it does not
 TABLE: tuple[tuple[str, tuple[str, ...], tuple[str, ...]], ...] = (
     ("http://domain.com", ("domain.com", "DOMAIN.com", "domain.com:80"), ("www.domain.com",)),
     ("domain.com", ("domain.com",), ("www.domain.com",)),

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -87,7 +88,7 @@ def test_scaling_takes_no_reload(site: Site) -> None:
 def test_other_settings_that_are_loaded_take_no_reload_and_cut_nobody_off(modern_site: Site) -> None:
     """The service moves to a backend of another name; what it was asked before is answered."""
     site, backend = modern_site, modern_site.backend("slow-1")
-    sticky = {"COOKIE": "SRV insert indirect nocache"}
+    sticky: dict[str, Any] = {"COOKIE": "SRV insert indirect nocache"}
     other = site.backend("other-1").container(VIRTUAL_HOST="other.example", **sticky)
     site.apply(backend.container(VIRTUAL_HOST="slow.example"), other)
     request = begin_request(site, "slow.example", "/slow")
@@ -149,10 +150,10 @@ def test_many_services_that_go_at_once_are_forgotten_and_may_come_back(modern_si
 
     site.apply(seconds=30.0)
     site.apply(seconds=30.0)
-    left = {name for name in site.haproxy.report()["backends"] if "many" in name}  # type: ignore[attr-defined]
+    left = "many" in str(site.haproxy.report()["backends"])
     site.apply(*many)
 
-    assert (set(), []) == (left, site.haproxy.reload_reasons())
+    assert (False, []) == (left, site.haproxy.reload_reasons())
 
 
 def test_host_without_containers_answers_503_and_no_other_service_until_it_is_forgotten(site: Site) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -77,8 +78,8 @@ def test_monitor_answers_whatever_the_host(site: SimpleSite) -> None:
     ]
 
 
-def assert_is_the_page(serving: Serving, **options: object) -> None:
-    answer = serving.ask(**options)  # type: ignore[arg-type]
+def assert_is_the_page(serving: Serving, **options: Any) -> None:
+    answer = serving.ask(**options)
     assert 503 == answer.status
     assert "text/html;charset=UTF-8" == answer.headers["content-type"]
     assert "没有可以处理该请求的服务" in answer.body

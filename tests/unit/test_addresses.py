@@ -1,5 +1,7 @@
 """At which address the proxy reaches a container."""
 
+from typing import Any
+
 import pytest
 
 from proxy.core.containers.addresses import choose_address
@@ -10,7 +12,7 @@ FRONT, BACK = Attachment(network="front", address="10.0.1.2"), Attachment(networ
 SHOP_BACK = Attachment(network="shop_back", address="10.0.3.2")
 
 
-def container_on(*networks: Attachment, **overrides: object) -> Container:
+def container_on(*networks: Attachment, **overrides: Any) -> Container:
     return make_container(networks=networks, address="", **overrides)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 
@@ -44,7 +45,7 @@ def calls_by_event(folder: Path, services: int) -> dict[str, int]:
     controller.run(*map(service, range(services)), loaded)
     new, second = service(services + 1), service(services + 1, generation=2, BALANCE="leastconn")
     tell = controller.fake_source.tell
-    events = {
+    events: dict[str, Callable[[], None]] = {
         "start": lambda: tell(changed=(new,)),
         "relabel": lambda: tell(changed=(second,)),
         "scale down": lambda: tell(gone=(new.id,)),

@@ -36,7 +36,7 @@ OF_VARIABLES = {
     "ADDITIONAL_BACKEND_<NAME>": f"{_LINES}::test_backend_of_the_operator_is_used_by_frontend_lines",
     "ADDITIONAL_BACKEND_FILE_<NAME>": f"{_LINES}::test_backend_of_the_operator_comes_from_a_file",
     "PROXY_MODE": f"{_SIMPLE}::test_label_of_the_seed_names_its_addresses",
-    "PROXY_NETWORK": "unit/test_routing.py::test_network_over_which_a_container_is_reached",
+    "PROXY_NETWORK": "unit/test_whole_model.py::test_network_over_which_a_container_is_reached",
     "ROUTE_LINGER": "unit/test_spec_index.py::test_route_of_a_service_lingers_after_its_last_container",
     "PROXY_ALLOW_EXTRA_SETTINGS": "unit/test_labels.py::test_free_form_labels_can_be_forbidden",
     "DEFAULT_SSL_CERT": f"{_TLS}::test_certificate_of_the_proxy_answers_for_every_host",
@@ -99,7 +99,7 @@ OF_LABELS = {
     "EXCLUDE_BASIC_AUTH": f"{_BACKEND}::test_service_can_do_without_basic_auth",
     "FAILOVER": f"{_BACKEND}::test_failover_service_answers_only_when_the_others_are_down",
     "WEIGHT": f"{_BACKEND}::test_visitors_are_shared_by_the_weights_of_services",
-    "NETWORK": "unit/test_routing.py::test_network_over_which_a_container_is_reached",
+    "NETWORK": "unit/test_whole_model.py::test_network_over_which_a_container_is_reached",
 }
 
 

@@ -1,5 +1,7 @@
 """What a container asks for: which containers take part, which ports, what wins, and what is told of faults."""
 
+from typing import Any
+
 import pytest
 
 from proxy.core.containers.containers import Container, ContainerPort
@@ -57,10 +59,10 @@ EXPOSED = tuple(ContainerPort(number=number) for number in (80, 443))
     ],
 )
 def test_routed_ports(
-    ports: tuple[ContainerPort, ...], overrides: dict[str, str], labels: dict[str, str], expected: tuple[int, ...]
+    ports: tuple[ContainerPort, ...], overrides: dict[str, Any], labels: dict[str, str], expected: tuple[int, ...]
 ) -> None:
     given = with_labels(VIRTUAL_HOST="a.com", **labels)
-    container = Container(id="1", name="web-1", ports=ports, labels=given, **overrides)  # type: ignore[arg-type]
+    container = Container(id="1", name="web-1", ports=ports, labels=given, **overrides)
 
     assert expected == spec_of(container).ports
 

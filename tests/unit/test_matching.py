@@ -2,15 +2,23 @@
 
 import pytest
 
-from proxy.core.model.matching import Route, RouteTables, build_tables
+from proxy.core.model.matching import Route, RouteTables
+from proxy.core.model.port_routes import Claim, PortRoutes
 from proxy.grammar.syntax import BackendName
-from proxy.grammar.virtual_host import parse_virtual_host, precedence
+from proxy.grammar.virtual_host import parse_virtual_host
 
 
 def tables_of(*entries: tuple[str, str]) -> RouteTables:
-    """The tables of (entry, backend), sorted as the model does."""
+    """The tables of (entry, backend) on one port."""
     routes = [Route(entry=parse_virtual_host(entry), backend=BackendName(backend)) for entry, backend in entries]
-    return build_tables(sorted(routes, key=lambda route: precedence(route.entry, route.weight)))
+    return tables_of_routes(*routes)
+
+
+def tables_of_routes(*routes: Route) -> RouteTables:
+    port = PortRoutes(80)
+    port.change((), [Claim(route=route, labels=(route.backend,)) for route in routes])
+    port.settle()
+    return port.tables()
 
 
 CASES = {
@@ -54,7 +62,7 @@ def test_wildcard_that_outranks_an_exact_host_stands_in_its_list() -> None:
         Route(entry=parse_virtual_host("www.a.com"), backend=BackendName("www")),
     ]
 
-    tables = build_tables(routes)
+    tables = tables_of_routes(*routes)
 
     assert (("www.a.com", "any"),) == tables.hosts
 

@@ -1,6 +1,7 @@
 """Routes of one port: each change tells which map rows differ, and comes to what building anew comes to."""
 
 import random
+from typing import Any
 
 import pytest
 
@@ -29,7 +30,7 @@ def make_claim(entry: str, backend: str, weight: int = 0, *, is_implied: bool = 
     return Claim(route=route, labels=(backend,), is_implied=is_implied)
 
 
-def rows_of(routes: PortRoutes) -> dict[str, object]:
+def rows_of(routes: PortRoutes) -> dict[str, Any]:
     tables = routes.tables()
     return {kind: getattr(tables, kind) for kind in (*UNORDERED_KINDS, "patterns", "wildcards")}
 
@@ -47,13 +48,13 @@ def test_rows_that_are_told_lead_from_one_table_to_the_next(seed: int) -> None:
 
         changes = routes.settle()
 
-        told = {kind: dict(before[kind]) for kind in UNORDERED_KINDS}  # type: ignore[call-overload]
+        told = {kind: dict(before[kind]) for kind in UNORDERED_KINDS}
         for kind, rows in changes.rows.items():
             for key, (old, new) in rows.items():
                 assert old == told[kind].pop(key, None)
                 told[kind] |= {key: new} if new else {}
         after = rows_of(routes)
-        assert told == {kind: dict(after[kind]) for kind in UNORDERED_KINDS}  # type: ignore[call-overload]
+        assert told == {kind: dict(after[kind]) for kind in UNORDERED_KINDS}
         assert {kind: changes.ordered.get(kind, before[kind]) for kind in ("patterns", "wildcards")} == {
             kind: after[kind] for kind in ("patterns", "wildcards")
         }

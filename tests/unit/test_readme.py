@@ -18,7 +18,7 @@ from proxy.settings.variables.all import VARIABLES
 ROOT = Path(__file__).parent.parent.parent
 ENGLISH, CHINESE = ROOT / "README.md", ROOT / "README.zh-CN.md"
 READMES = pytest.mark.parametrize("readme", [ENGLISH, CHINESE], ids=["english", "chinese"])
-OTHER_PAGES = (ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md")))
+OTHER_PAGES = (ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", ROOT / "SECURITY.md", *sorted((ROOT / "docs").glob("*.md")))
 PAGES = pytest.mark.parametrize("page", [ENGLISH, CHINESE, *OTHER_PAGES], ids=lambda page: page.name)
 
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)

@@ -58,7 +58,8 @@ def test_what_is_done_is_due_no_more() -> None:
 def test_pause_grows_with_the_age_up_to_a_minute(age_seconds: float, expected: float) -> None:
     removals, now = make_removals(), 10.0 + age_seconds
 
-    removals.put_off(*removals.due(now), now)
+    (removal,) = removals.due(now)
+    removals.put_off(removal, now)
 
     assert [] == texts(removals, now)
     assert expected == removals.pause_seconds(now)
@@ -68,7 +69,8 @@ def test_pause_grows_with_the_age_up_to_a_minute(age_seconds: float, expected: f
 def test_what_has_just_left_does_not_wait_for_what_is_stuck() -> None:
     removals = Removals(LIMIT_SECONDS)
     removals.add([("web", "stuck")], [], 0.0)
-    removals.put_off(*removals.due(1000.0), 1000.0)
+    (stuck,) = removals.due(1000.0)
+    removals.put_off(stuck, 1000.0)
 
     removals.add([("web", "new")], [], 1001.0)
 

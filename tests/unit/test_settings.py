@@ -26,7 +26,7 @@ def parse(files: Mapping[str, str] | None = None, **variables: str) -> Settings:
 
 def faults_of(**variables: str) -> tuple[str, ...]:
     with pytest.raises(SettingsError) as caught:
-        parse(**variables)
+        parse(None, **variables)
     return caught.value.faults
 
 
@@ -48,7 +48,7 @@ def test_defaults_are_those_of_the_table() -> None:
 
 
 def test_empty_variables_count_as_unset() -> None:
-    assert parse() == parse(**{variable.name: "" for variable in VARIABLES})
+    assert parse() == parse(None, **{variable.name: "" for variable in VARIABLES})
 
 
 def test_tls_policy_refuses_old_protocols_unless_told_otherwise() -> None:

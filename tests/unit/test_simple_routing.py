@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Set as AbstractSet
+
 import pytest
 
 from proxy.core.labels.probing import Probe, Target
@@ -225,7 +227,7 @@ def test_command_probe_without_an_engine_is_a_problem() -> None:
         pytest.param("shop; www.example.com", {"www.example.com", "shop.localhost"}, id="domains"),
     ],
 )
-def test_redirect_is_per_domain(value: str, expected: set[str]) -> None:
+def test_redirect_is_per_domain(value: str, expected: AbstractSet[str]) -> None:
     labels = {PORT_80: "www.example.com;shop", "aliyun.routing.force_https": value}
 
     ((spec,), problems) = parse_simple(labels)

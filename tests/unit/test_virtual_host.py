@@ -1,4 +1,4 @@
-"""The grammar of VIRTUAL_HOST (spec 1.4). What an entry matches is tested against real HAProxies."""
+"""The grammar of VIRTUAL_HOST. What an entry matches is tested against real HAProxies."""
 
 import re
 

@@ -15,7 +15,7 @@ from proxy.grammar.syntax import make_file_name
 from proxy.settings import TlsSettings
 
 DEFAULT_NAMES = ("cert0.pem", "default.pem")
-"""Files of CERT_FOLDER that serve as the default certificate; without one, the first by name does (spec 1.5)."""
+"""Files of CERT_FOLDER that serve as the default certificate; without one, the first by name does."""
 PEM_SUFFIXES = (".pem", ".crt", ".cer")
 
 

@@ -58,7 +58,7 @@ class HaproxyProgram:
         found = shutil.which(binary, path=environment.get("PATH"))
         if found is None:
             raise SettingsError([f"no HAProxy program {binary!r} is found; install HAProxy or give its full path"])
-        self._path = str(Path(found).absolute())
+        self.path = str(Path(found).absolute())
         self.environment = {name: environment[name] for name in _INHERITED_VARIABLES if name in environment}
         """What HAProxy gets of this program's environment."""
 
@@ -67,7 +67,7 @@ class HaproxyProgram:
         try:
             return parse_version(self._run("-v").stdout)
         except (OSError, subprocess.TimeoutExpired, RuntimeApiError) as error:
-            raise SettingsError([f"HAProxy program {self._path} does not tell its version: {error}"]) from error
+            raise SettingsError([f"HAProxy program {self.path} does not tell its version: {error}"]) from error
 
     def check(self, config: Path, *, is_urgent: bool = True) -> None:
         """Raise ConfigCheckError unless HAProxy would load `config`, which stands in the folder of its files.
@@ -91,10 +91,10 @@ class HaproxyProgram:
 
     def master_command(self, config: Path, master_socket: Path) -> list[str]:
         """Return the command of a master in the foreground, whatever a `daemon` line in `config` says (`-db`)."""
-        return [self._path, "-W", "-db", "-S", f"{master_socket},mode,600", *_place(config)]
+        return [self.path, "-W", "-db", "-S", f"{master_socket},mode,600", *_place(config)]
 
     def _run(self, *arguments: str, niceness: int = 0) -> subprocess.CompletedProcess[str]:
-        command = [self._path, *arguments]
+        command = [self.path, *arguments]
         with subprocess.Popen(
             command,
             env=self.environment,
@@ -142,11 +142,6 @@ class HaproxyControl:
     def find_taken_ports(self, ports: Iterable[int]) -> frozenset[int]:
         """Return those of `ports` that another program listens on: see the function of that name."""
         return find_taken_ports(ports)
-
-    def worker_pids(self) -> tuple[int, ...]:
-        """Return the processes of all workers, those that are finishing included; raise RuntimeApiError."""
-        processes = self._read_processes()
-        return tuple(worker.pid for worker in (*processes.workers, *processes.old_workers))
 
     def old_workers(self) -> tuple[Worker, ...]:
         """Return the workers that only finish their connections; raise RuntimeApiError."""

@@ -1,4 +1,4 @@
-"""At which address the proxy reaches a container (design, "Address of a server")."""
+"""At which address the proxy reaches a container."""
 
 from __future__ import annotations
 

@@ -25,7 +25,6 @@ STACK_NAMESPACE = "com.docker.stack.namespace"
 SWARM_SERVICE = "com.docker.swarm.service.name"
 
 _STATES = {"running": State.RUNNING, "paused": State.PAUSED}
-_LISTED_STATES = frozenset({"running", "paused", "restarting"})
 _HEALTH_IN_STATUS = re.compile(r"\((?:health: )?(starting|healthy|unhealthy)\)$")
 
 
@@ -148,11 +147,6 @@ def parse_stop(document: Mapping[str, Any]) -> tuple[str, int]:
     config = document.get("Config") or {}
     timeout = config.get("StopTimeout")
     return config.get("StopSignal") or "SIGTERM", 10 if timeout is None else int(timeout)
-
-
-def is_listed(document: Mapping[str, Any]) -> bool:
-    """Say whether the list would show the inspected container, which leaves out those that have ended."""
-    return (document.get("State") or {}).get("Status") in _LISTED_STATES
 
 
 def has_foreign_network(container: Container) -> bool:

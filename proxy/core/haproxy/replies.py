@@ -1,4 +1,4 @@
-"""HAProxy's runtime API as values, and its codec: encode a command, read a reply. No I/O.
+"""What HAProxy's command sockets reply, as values, and how a command is written for them. No I/O.
 
 In: commands and replies as text (management guide, sections 9.3 and 9.4). Out: bytes to send, frozen values. A reply in
 a form that is not understood raises `RuntimeApiError`, which names the command.

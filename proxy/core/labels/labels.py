@@ -1,7 +1,7 @@
 """The label grammar of custom routing (`aliyun.proxy.*`), as one table: name, parser, meaning.
 
 In: a `Container`. Out: `ContainerSpec`, what the container asks for, or the `Problem`s for which it is left out. A linked
-container may use the same names as environment variables; a label wins over a variable (spec 1.1, 1.3). The README's
+container may use the same names as environment variables; a label wins over a variable. The README's
 table is written from `LABELS`.
 """
 
@@ -348,7 +348,7 @@ def _build_spec(container: Container, parsed: Mapping[str, Any], virtual_host_te
 
 
 def _routed_ports(container: Container) -> tuple[int, ...]:
-    """The published ports if there are any, else the exposed ones; for linked containers all exposed ones (spec 1.1)."""
+    """The published ports if there are any, else the exposed ones; for linked containers all exposed ones."""
     published = {port.number for port in container.ports if port.published}
     exposed = {port.number for port in container.ports}
     return tuple(sorted(exposed if container.alias or not published else published))

@@ -1,7 +1,7 @@
 """The label grammar of simple routing (`aliyun.routing.*`, `aliyun.probe.*`), as one table: name, parser, meaning.
 
 In: a `Container`. Out: one `ContainerSpec` per routed port, and a `Problem` for each label outside the grammar. Only that
-label is lost: the other ports of the container are served, and a setting that is lost has its default (spec 2). The
+label is lost: the other ports of the container are served, and a setting that is lost has its default. The
 README's table is written from `ROUTING_LABELS`.
 """
 
@@ -29,7 +29,7 @@ ROUTING_PREFIX = "aliyun.routing."
 PROBE_PREFIX = "aliyun.probe."
 PORT_PREFIX = f"{ROUTING_PREFIX}port_"
 MAX_LENGTH = 128
-"""Most characters of a domain, and of a context path (spec 2)."""
+"""Most characters of a domain, and of a context path."""
 
 _ENTRY = re.compile(
     r"(?:(?P<scheme>[a-z][a-z0-9+.-]*)://)?(?P<name>[^/:]*)(?P<sign>[/:])?(?P<path>.*)", re.IGNORECASE | re.DOTALL
@@ -224,7 +224,7 @@ class _Reading:
             self.faults[name] = str(error)
 
     def _make_probe(self) -> Probe | None:
-        """Return the probe; without `url` and `cmd` the other labels of the probe mean nothing (seed 4.4)."""
+        """Return the probe; without `url` and `cmd` the other labels of the probe mean nothing."""
         target, command = self.setting(f"{PROBE_PREFIX}url", None), self.setting(f"{PROBE_PREFIX}cmd", "")
         if target and command:
             self.faults[f"{PROBE_PREFIX}cmd"] = f"is given beside {PROBE_PREFIX}url, which alone is used; remove one of them"

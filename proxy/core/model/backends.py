@@ -2,7 +2,7 @@
 
 In: a `Service`. Out: `Backend` (or the servers of a TCP listener), and a problem for each container that has no reachable
 address. Lines that a `defaults` section can hold go into a profile, which many backends share and which HAProxy 3.4 can
-build new backends from at runtime; only the rest stands in the backend itself (design, "The idea").
+build new backends from at runtime; only the rest stands in the backend itself.
 """
 
 from __future__ import annotations

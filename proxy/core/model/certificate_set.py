@@ -13,24 +13,18 @@ from proxy.core.model.model import StoredCertificate
 from proxy.core.model.services import Service
 from proxy.errors import Problem
 from proxy.grammar.certificates import Certificate
-<<<<<<< HEAD
-from proxy.secret import Secret
-=======
 from proxy.grammar.syntax import make_file_name
->>>>>>> names
+from proxy.secret import Secret
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProxyCertificates:
     """The certificates that the proxy itself is given: (file name without its ending, certificate), the default one apart.
 
-<<<<<<< HEAD
-    With `exclusive` (CERT_FOLDER) those of services are ignored. `client_ca` is the CA of client certificates.
-    `problems` are the files that cannot be used.
-=======
     No two names are the same, and each begins with `~`, as no service's does. With `exclusive` (CERT_FOLDER) those of
     services are ignored. `problems` are the files that cannot be used.
->>>>>>> names
+    With `exclusive` (CERT_FOLDER) those of services are ignored. `client_ca` is the CA of client certificates.
+    `problems` are the files that cannot be used.
     """
 
     default: Certificate | None = None

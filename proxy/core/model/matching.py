@@ -55,22 +55,6 @@ class RouteTables:
 UNORDERED_KINDS = ("hosts", "choices", "paths", "prefixes")
 
 
-def build_tables(routes: Sequence[Route]) -> RouteTables:
-    """Build the tables of one frontend from its routes, given in their order of precedence."""
-    exact: dict[str, list[int]] = {}
-    wild: list[int] = []
-    for position, route in enumerate(routes):
-        if route.entry.has_exact_domain:
-            exact.setdefault(route.entry.domain, []).append(position)
-        else:
-            wild.append(position)
-    hosts = []
-    for domain, positions in exact.items():
-        outranking = [i for i in wild if i < positions[-1] and matches_domain(routes[i].entry.domain, domain)]
-        hosts.append((domain, build_host_tables(domain, [routes[i] for i in sorted(positions + outranking)])))
-    return join_tables(hosts, [routes[i] for i in wild])
-
-
 def build_host_tables(domain: str, candidates: Sequence[Route]) -> RouteTables:
     """Build the rows of one exact host; `candidates` are all routes that may answer for it, in order."""
     first = candidates[0]
@@ -90,8 +74,8 @@ def wildcard_rows(routes: Sequence[Route]) -> tuple[Row, ...]:
     return tuple(_pattern_row(route, route.entry.domain) for route in routes)
 
 
-def join_tables(hosts: Iterable[tuple[str, RouteTables]], wild: Sequence[Route]) -> RouteTables:
-    """Join the rows of all exact hosts and the wildcards into the tables of a frontend."""
+def join_tables(hosts: Iterable[tuple[str, RouteTables]], wildcards: tuple[Row, ...]) -> RouteTables:
+    """Join the rows of all exact hosts, by name, and those of the wildcards into the tables of a frontend."""
     every = [tables for _, tables in sorted(hosts, key=lambda item: item[0])]
     return RouteTables(
         hosts=tuple(sorted(row for tables in every for row in tables.hosts)),
@@ -99,7 +83,7 @@ def join_tables(hosts: Iterable[tuple[str, RouteTables]], wild: Sequence[Route])
         paths=tuple(sorted(row for tables in every for row in tables.paths)),
         prefixes=tuple(sorted(row for tables in every for row in tables.prefixes)),
         patterns=tuple(row for tables in every for row in tables.patterns),
-        wildcards=wildcard_rows(wild),
+        wildcards=wildcards,
     )
 
 

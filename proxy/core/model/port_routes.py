@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from proxy.core.model.matching import (
     UNORDERED_KINDS,
@@ -42,7 +42,7 @@ class Claim:
     is_implied: bool = False
 
     def sort_key(self) -> tuple[object, ...]:
-        """Order of precedence, and then of names (spec 1.4)."""
+        """Order of precedence, and then of names."""
         key = precedence(self.route.entry, self.route.weight)
         return *key, self.is_implied, service_of_backend(self.route.backend), str(self.route.entry)
 
@@ -159,7 +159,7 @@ class PortRoutes:
     def tables(self) -> RouteTables:
         """The rows of all maps."""
         hosts = ((domain, host.tables) for domain, host in self._hosts.items())
-        return replace(join_tables(hosts, ()), wildcards=self._last_rows)
+        return join_tables(hosts, self._last_rows)
 
     def _bucket(self, entry: VirtualHost) -> list[Claim]:
         if entry.has_exact_domain:

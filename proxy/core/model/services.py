@@ -2,14 +2,15 @@
 
 In: a `Snapshot`'s parsed containers. Out: `Service` values, sorted by name. Containers of one Compose service are one
 service; its settings come from its newest container, so that old and new ones live side by side while a new version rolls
-out. Services whose VIRTUAL_HOST is equal are one (spec 1.1).
+out. Services whose VIRTUAL_HOST is equal are one.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from proxy.core.containers.containers import Container, ProxyContainer
 from proxy.core.labels.labels import BackendSettings, ContainerSpec, TcpPort
@@ -36,7 +37,7 @@ class Service:
 
 
 def is_in_scope(container: Container, proxy: ProxyContainer | None, scope: Scope) -> bool:
-    """Whether `container` is a candidate at all (spec 1.1).
+    """Whether `container` is a candidate at all.
 
     Links and files name their backends themselves. A proxy that belongs to no project has none to keep to.
     """
@@ -108,12 +109,12 @@ def _newest(specs: Sequence[ContainerSpec]) -> ContainerSpec:
 
 
 def _merge_settings(all_settings: Sequence[BackendSettings]) -> BackendSettings:
-    def first(name: str) -> object:
+    def first(name: str) -> Any:
         return next((value for value in (getattr(s, name) for s in all_settings) if value), getattr(empty, name))
 
     empty = BackendSettings()
-    merged: Mapping[str, object] = {field.name: first(field.name) for field in dataclasses.fields(BackendSettings)}
-    return dataclasses.replace(empty, **merged)  # type: ignore[arg-type]
+    merged = {field.name: first(field.name) for field in dataclasses.fields(BackendSettings)}
+    return dataclasses.replace(empty, **merged)
 
 
 def _port_key(port: TcpPort) -> tuple[int, bool]:

@@ -1,4 +1,4 @@
-"""TCP_PORTS: one listener per port, balanced over that port of every service that names it (spec 1.6).
+"""TCP_PORTS: one listener per port, balanced over that port of every service that names it.
 
 In: a port and the services that name it. Out: its `TcpListener`, None when nobody may have it, and the problems of
 those who do not get it.

@@ -2,6 +2,7 @@
 
 import random
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -147,7 +148,7 @@ def server_of(container: Container) -> Server:
     ],
 )
 def test_server_gets_traffic_only_when_its_container_can_answer(
-    overrides: dict[str, object], expected: tuple[str, str]
+    overrides: dict[str, Any], expected: tuple[str, str]
 ) -> None:
     server = server_of(make_container(virtual_host="x.com", **overrides))
 

@@ -1,0 +1,105 @@
+"""Commands that look and change nothing: what they print, and their exit codes."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.builders import with_labels
+from tests.command_line import REFUSED, CommandLine
+
+WEB = with_labels(VIRTUAL_HOST="www.example.com, www.example.com/api/*")
+
+
+def lines_of(text: str) -> list[list[str]]:
+    """The cells of a table, line by line."""
+    return [line.split() for line in text.splitlines()]
+
+
+def test_check_of_good_services_finds_nothing(command_line: CommandLine, capsys: pytest.CaptureFixture[str]) -> None:
+    command_line.write_services(web=WEB)
+
+    code = command_line.run("check")
+
+    said = capsys.readouterr().out
+    assert (0, "the configuration loads (1 backends, 1 servers, 2 routes, 0 certificates); 0 problems\n") == (code, said)
+
+
+def test_check_names_every_problem(command_line: CommandLine, capsys: pytest.CaptureFixture[str]) -> None:
+    command_line.write_services(web=WEB, bad=with_labels(VIRTUAL_HOST="ftp://a.com"))
+
+    code = command_line.run("check")
+
+    problem, summary = capsys.readouterr().out.splitlines()
+    assert problem.startswith("problem: container bad-1: aliyun.proxy.VIRTUAL_HOST='ftp://a.com': ")
+    assert (1, True) == (code, summary.endswith("; 1 problem"))
+
+
+def test_service_that_haproxy_refuses_is_a_problem_and_the_others_load(
+    command_line: CommandLine, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command_line.write_services(web=WEB, bad=with_labels(VIRTUAL_HOST="bad.example", EXTRA_SETTINGS=f"{REFUSED} 1"))
+
+    code = command_line.run("check")
+
+    problem, summary = capsys.readouterr().out.splitlines()
+    assert (1, True, True) == (code, "bad" in problem, REFUSED in problem)
+    assert summary.startswith("the configuration loads (1 backends, ")
+
+
+def test_settings_that_haproxy_refuses_are_the_user_s(
+    command_line: CommandLine, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EXTRA_GLOBAL_SETTINGS", REFUSED)
+
+    code = command_line.run("check")
+
+    assert (2, True) == (code, "HAProxy refuses the proxy's own settings" in capsys.readouterr().err)
+
+
+def test_rendered_configuration_hides_passwords(
+    command_line: CommandLine, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STATS_AUTH", "ops:pw-of-ops")
+    command_line.write_services(web=WEB, bad=with_labels(VIRTUAL_HOST="ftp://a.com"))
+
+    code = command_line.run("render")
+
+    printed = capsys.readouterr()
+    assert (0, False) == (code, "pw-of-ops" in printed.out)
+    assert "stats auth" in printed.out
+    assert "# maps/" in printed.out
+    assert printed.err.startswith("problem: container bad-1: ")
+
+
+def test_routes_are_listed_in_the_order_in_which_they_are_tried(
+    command_line: CommandLine, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command_line.write_services(web=WEB, every=with_labels(VIRTUAL_HOST="*"))
+
+    code = command_line.run("routes")
+
+    head, *rows = lines_of(capsys.readouterr().out)
+    assert (0, ["host", "path", "service", "servers", "weight", "state"]) == (code, head)
+    assert [
+        ["http://www.example.com", "/api/*", "shop:web"],
+        ["http://www.example.com", "*", "shop:web"],
+        ["http://*", "*", "shop:every"],
+    ] == [row[:3] for row in rows]
+    assert {"ready"} == {row[-1] for row in rows}
+
+
+def test_routes_tell_what_is_not_routed_and_why(command_line: CommandLine, capsys: pytest.CaptureFixture[str]) -> None:
+    command_line.write_services(bad=with_labels(VIRTUAL_HOST="ftp://a.com"))
+
+    command_line.run("routes")
+
+    assert "\nnot routed: container bad-1: aliyun.proxy.VIRTUAL_HOST='ftp://a.com': " in capsys.readouterr().out
+
+
+def test_tcp_ports_are_listed_with_their_servers(command_line: CommandLine, capsys: pytest.CaptureFixture[str]) -> None:
+    command_line.write_services(db=with_labels(TCP_PORTS="5432"))
+
+    command_line.run("routes")
+
+    rows = [row for row in lines_of(capsys.readouterr().out) if row[:3] == ["tcp", "port", "5432"]]
+    assert [["shop:db"]] == [row[3:4] for row in rows]

@@ -1,0 +1,74 @@
+"""Which sources are read: those that are named, else those that are there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from proxy.errors import SettingsError
+from proxy.settings import SourceKind
+from proxy.wiring import find_sources, make_overlays, make_sources, watched_paths
+from tests.builders import make_settings
+
+LINK = {"WEB_PORT_80_TCP_ADDR": "10.0.0.5", "WEB_PORT_80_TCP_PORT": "80", "WEB_PORT_80_TCP": "tcp://10.0.0.5:80"}
+LINK_NAME = {"WEB_NAME": "/proxy/web"}
+FILE = {"PROXY_SERVICES_FILE": "/etc/proxy/services.yml"}
+
+
+@pytest.mark.parametrize(
+    ("has_engine", "links", "variables", "expected"),
+    [
+        pytest.param(True, {}, {}, (SourceKind.DOCKER,), id="engine"),
+        pytest.param(True, LINK | LINK_NAME, {}, (SourceKind.DOCKER,), id="engine-knows-links"),
+        pytest.param(False, LINK | LINK_NAME, {}, (SourceKind.LINKS,), id="links"),
+        pytest.param(True, {}, FILE, (SourceKind.DOCKER, SourceKind.FILE), id="engine-and-file"),
+        pytest.param(False, {}, FILE, (SourceKind.FILE,), id="file"),
+        pytest.param(False, {}, {}, (), id="nothing"),
+    ],
+)
+def test_sources_are_those_that_are_there(
+    tmp_path: Path,
+    has_engine: bool,
+    links: dict[str, str],
+    variables: dict[str, str],
+    expected: tuple[SourceKind, ...],
+) -> None:
+    socket = tmp_path / "docker.sock"
+    if has_engine:
+        socket.touch()
+    environment = {"DOCKER_HOST": f"unix://{socket}", **links, **variables}
+
+    assert expected == find_sources(make_settings(**variables), environment)
+
+
+def test_engine_that_is_elsewhere_is_always_a_source() -> None:
+    """Whether it answers is seen later; it may only be unreachable for now."""
+    assert (SourceKind.DOCKER,) == find_sources(make_settings(), {"DOCKER_HOST": "tcp://engine.example:2376"})
+
+
+def test_sources_that_are_named_are_read_and_no_others(tmp_path: Path) -> None:
+    variables = {"PROXY_SOURCES": "file,links", "PROXY_SERVICES_FILE": str(tmp_path / "services.yml")}
+
+    assert {"file", "links"} == {source.name for source in make_sources(make_settings(**variables), LINK)}
+
+
+def test_no_source_at_all_is_told_with_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="mount the engine's socket"):
+        make_sources(make_settings(), {"DOCKER_HOST": f"unix://{tmp_path}/missing"})
+
+
+def test_file_as_a_source_needs_a_file() -> None:
+    with pytest.raises(SettingsError, match="needs PROXY_SERVICES_FILE"):
+        make_sources(make_settings(PROXY_SOURCES="file"), {})
+
+
+@pytest.mark.parametrize(("mode", "count"), [("custom", 1), ("acsrouting", 2)], ids=["custom", "simple"])
+def test_probes_are_laid_over_containers_in_simple_routing_only(mode: str, count: int) -> None:
+    assert count == len(make_overlays(make_settings(PROXY_MODE=mode), {}, lambda trigger: None))
+
+
+def test_certificates_and_templates_are_watched() -> None:
+    variables = {"CERT_FOLDER": "/certs", "CA_CERT_FILE": "/ca.pem", "PROXY_TEMPLATES": "/templates"}
+
+    assert {Path("/certs"), Path("/ca.pem"), Path("/templates")} <= set(watched_paths(make_settings(**variables)))

@@ -47,9 +47,9 @@ def measure_resync() -> list[Row]:
         schedule = Schedule(ScheduleSettings())
         started = time.process_time()
         schedule.take(started)
-        controller.look(is_resync=True)
+        outcome = controller.look(is_resync=True)
         ended = time.process_time()
-        schedule.record_success(ended)
+        schedule.record_success(ended, look_seconds=outcome.look_seconds)
     seconds, pause = ended - started, schedule.due_time() - ended
     return [
         Row(

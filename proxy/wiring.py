@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import gc
 import logging
+import os
 import socket
 import sys
 import threading
@@ -24,6 +25,7 @@ from proxy.adapters.engine.link_source import LinkSource
 from proxy.adapters.files.certificate_files import CertificateFiles
 from proxy.adapters.files.file_source import FileSource
 from proxy.adapters.files.file_watcher import FileWatcher
+from proxy.adapters.files.host_names import HostNames
 from proxy.adapters.files.status_file import StatusFile
 from proxy.adapters.files.weight_file import WEIGHT_FILE, WeightFile
 from proxy.adapters.haproxy.haproxy_process import HaproxyControl, HaproxyProgram
@@ -91,7 +93,7 @@ def make_sources(settings: Settings, environment: Mapping[str, str]) -> Sequence
         elif runtime.services_file is None:
             raise SettingsError(["PROXY_SOURCES: the source file needs PROXY_SERVICES_FILE, the path of a YAML file"])
         else:
-            sources.append(FileSource(runtime.services_file, FileWatcher([runtime.services_file])))
+            sources.append(FileSource(runtime.services_file, FileWatcher([runtime.services_file]), HostNames()))
     if not sources:
         raise SettingsError(
             [
@@ -103,7 +105,10 @@ def make_sources(settings: Settings, environment: Mapping[str, str]) -> Sequence
 
 
 def find_sources(settings: Settings, environment: Mapping[str, str]) -> tuple[SourceKind, ...]:
-    """Return the kinds of sources that are there. Links without a socket count only where there is no engine."""
+    """Return the kinds of sources that are there. Links without a socket count only where there is no engine.
+
+    Where nothing is there, but there was something to serve before, the engine is waited for.
+    """
     kinds: list[SourceKind] = []
     engine = docker_socket(environment)
     if engine is None or engine.exists():
@@ -112,6 +117,11 @@ def find_sources(settings: Settings, environment: Mapping[str, str]) -> tuple[So
         kinds.append(SourceKind.LINKS)
     if settings.runtime.services_file:
         kinds.append(SourceKind.FILE)
+    if not kinds and os.path.exists(StateLayout(folder=settings.runtime.state_folder).current):
+        logger.warning(
+            "the engine's socket %s does not exist; the last good state stays in force until the engine is there", engine
+        )
+        kinds.append(SourceKind.DOCKER)
     return tuple(kinds)
 
 
@@ -225,7 +235,7 @@ def make_pass(reconciler: Reconciler, reporter: Reporter) -> Callable[[DuePass],
             raise
         duration_ms = round((time.monotonic() - started) * 1000)
         reporter.report(outcome, due.reasons, duration_ms=duration_ms, is_forced=bool(due.forced_by))
-        return PassResult(is_success=outcome.is_success, again_in=outcome.again_in)
+        return PassResult(is_success=outcome.is_success, again_in=outcome.again_in, look_seconds=outcome.look_seconds)
 
     return run_pass
 

@@ -25,10 +25,14 @@ TriggerQueue = queue.SimpleQueue[Trigger]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PassResult:
-    """Whether a pass has brought HAProxy up to date, and in how many seconds it wants to be run again."""
+    """Whether a pass has brought HAProxy up to date, and in how many seconds it wants to be run again.
+
+    `look_seconds` is how long it took to read the sources.
+    """
 
     is_success: bool
     again_in: float | None = None
+    look_seconds: float = 0.0
 
 
 class Daemon:
@@ -77,7 +81,7 @@ class Daemon:
             logger.exception("pass failed on a fault of this program (%s); it is tried again", ", ".join(due.reasons))
             result = PassResult(is_success=False)
         if result.is_success:
-            self._schedule.record_success(self._clock(), result.again_in)
+            self._schedule.record_success(self._clock(), result.again_in, result.look_seconds)
         else:
             self._schedule.record_failure(self._clock())
 

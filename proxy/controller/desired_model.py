@@ -65,6 +65,7 @@ class DesiredModel:
         now = self._clock()
         changed = self._observation.observe(is_resync=due.is_resync)
         touched = self._specs.update(changed, now) | self._specs.expire(now)
+        self._observation.taken()
         self._forget_gone(changed)
         touched |= self._specs.labels_of(self._readiness.accept(self._prober.take_answers()))
         if due.is_resync or due.is_about_files:

@@ -1,7 +1,8 @@
 """What the sources say, merged: which containers have changed since the last look.
 
-In: sources, and overlays of what the proxy itself knows. Out: changed containers by key. A source that cannot be read
-keeps its last word; an error is never read as "no containers".
+In: sources, and overlays of what the proxy itself knows. Out: changed containers by key. While a source cannot be read,
+what it said last stays in force; an error is never read as "no containers". What a source or an overlay has told is kept
+until the caller says that it has taken it in.
 """
 
 from __future__ import annotations
@@ -27,14 +28,15 @@ class Observation:
         self._proxies: dict[str, ProxyContainer] = {}
         self._problems: dict[str, tuple[Problem, ...]] = {}
         self._failed: dict[str, str] = {}
+        self._untaken: dict[Key, Container | None] = {}
+        self._new_sources: set[str] = set()
 
     def observe(self, *, is_resync: bool) -> Mapping[Key, Container | None]:
-        """Read every source and return what has changed, None for what is gone.
+        """Read every source and return all changes that have not been taken in yet, None for what is gone.
 
-        Raises SourceError while no source has ever answered: an empty world is never published.
+        Whatever is raised, the next call returns what this one has read. Raises SourceError while no source has ever
+        answered: an empty world is never published.
         """
-        changed: dict[Key, Container | None] = {}
-        known_sources = frozenset(self._containers)
         for source in self._sources:
             if is_resync:
                 source.invalidate()
@@ -45,10 +47,15 @@ class Observation:
             else:
                 if self._failed.pop(source.name, None):
                     logger.info("source %s: answers again", source.name)
-                self._merge(source.name, snapshot, changed)
+                self._merge(source.name, snapshot)
         if self._sources and not self._containers:
             raise SourceError("; ".join(self._failed.values()))
-        return self._lay_over(changed, frozenset(self._containers) - known_sources)
+        return self._lay_over()
+
+    def taken(self) -> None:
+        """Forget the changes that `observe` has returned: the caller has taken them in."""
+        self._untaken.clear()
+        self._new_sources.clear()
 
     def proxy(self) -> ProxyContainer | None:
         """The proxy's own container, if a source knows it."""
@@ -58,22 +65,25 @@ class Observation:
         """What is wrong with the sources' own input."""
         return [problem for problems in self._problems.values() for problem in problems]
 
-    def _lay_over(self, changed: dict[Key, Container | None], new_sources: frozenset[str]) -> Mapping[Key, Container | None]:
-        """Return what has changed, and what an overlay says anew of, with all overlays."""
-        for name, container_id in {key for overlay in self._overlays for key in overlay.changed()}:
-            if container := self._containers.get(name, {}).get(container_id):
-                changed[name, container_id] = container
-        laid_over: Mapping[Key, Container | None] = changed
+    def _lay_over(self) -> Mapping[Key, Container | None]:
+        """Return what has changed, and what an overlay has news of, with all overlays."""
         for overlay in self._overlays:
-            laid_over = overlay.lay_over(laid_over, self.proxy(), new_sources)
+            for name, container_id in overlay.changed():
+                if container := self._containers.get(name, {}).get(container_id):
+                    self._untaken[name, container_id] = container
+        laid_over: Mapping[Key, Container | None] = dict(self._untaken)
+        for overlay in self._overlays:
+            laid_over = overlay.lay_over(laid_over, self.proxy(), frozenset(self._new_sources))
         return laid_over
 
     def _note_failure(self, name: str, reason: str) -> None:
         if self._failed.get(name) != reason:
-            logger.warning("source %s: %s; what is known stays in force", name, reason)
+            logger.warning("source %s: %s; what it said last stays in force", name, reason)
         self._failed[name] = reason
 
-    def _merge(self, name: str, snapshot: Snapshot, changed: dict[Key, Container | None]) -> None:
+    def _merge(self, name: str, snapshot: Snapshot) -> None:
+        if name not in self._containers:
+            self._new_sources.add(name)
         known = self._containers.setdefault(name, {})
         gone = set(snapshot.gone)
         if snapshot.is_complete:
@@ -81,10 +91,10 @@ class Observation:
         for container in snapshot.containers:
             if known.get(container.id) != container:
                 known[container.id] = container
-                changed[name, container.id] = container
+                self._untaken[name, container.id] = container
         for container_id in gone:
             if known.pop(container_id, None):
-                changed[name, container_id] = None
+                self._untaken[name, container_id] = None
         if snapshot.proxy:
             self._proxies[name] = snapshot.proxy
         self._problems[name] = snapshot.problems

@@ -33,6 +33,7 @@ class Outcome:
     services: int
     problems: tuple[Problem, ...] = ()
     again_in: float | None = None
+    look_seconds: float = 0.0
 
 
 class Reconciler:

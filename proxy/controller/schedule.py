@@ -1,10 +1,10 @@
 """When the next pass is due. A state machine that is told the time; it never looks at a clock itself.
 
 In: triggers with the time they came, and how passes ended. Out: the time of the next pass, and why. Rules: the first
-trigger after a quiet time acts at once; those that follow are coalesced, for a time that grows with each pass of a storm
-but has a bound, so that a storm that never ends still gets its passes; what is urgent waits for less; a failed
-pass is retried with growing delays; a resync is due `resync_seconds` after the last one, and later where one costs much.
-All times are in seconds of one monotonic clock.
+trigger after a quiet time causes a pass at once. Triggers that follow are collected for a pause that grows with each pass
+of a storm. The pause has a bound, so that a storm that never ends still gets its passes. What is urgent waits for less. A
+failed pass is retried with growing delays. A resync is due `resync_seconds` after the last one, and later where a full
+look takes long. All times are in seconds of one monotonic clock.
 """
 
 from __future__ import annotations
@@ -16,18 +16,19 @@ from proxy.core.trigger import Trigger, TriggerKind
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScheduleSettings:
-    """How eager passes are."""
+    """How long passes wait."""
 
     first_holdoff_seconds: float = 0.001
-    """Pause after the first pass of a burst, doubled after each further one: what comes within it is one pass."""
+    """Pause after the first pass of a burst, doubled after each further one. What comes within it is one pass."""
     longest_holdoff_seconds: float = 0.05
     """Bound of that pause. A burst is over when nothing has come for twice as long."""
     urgent_holdoff_seconds: float = 0.01
     """Bound of that pause before a pass that is `URGENT`."""
     resync_seconds: float = 60.0
-    """How long after the last full look everything is looked at again, which repairs what a hint missed."""
+    """How long after the last full look everything is looked at again. That repairs what no hint told."""
     resync_share: float = 0.0008
-    """Share of the time that full looks may take: where one takes long, the next is put off, up to `longest_resync_seconds`.
+    """Share of the time that full looks may take. Where one takes long, the next is later: up to
+    `longest_resync_seconds`.
     After a lost connection everything is looked at in any case."""
     longest_resync_seconds: float = 600.0
     first_retry_seconds: float = 0.5
@@ -62,7 +63,6 @@ class Schedule:
         self._next_resync: float | None = None
         self._burst_end: float | None = None
         self._holdoff_seconds = 0.0
-        self._taken_at = 0.0
         self._is_triggered = False
         self._failures = 0
         self._taken: DuePass | None = None
@@ -71,7 +71,7 @@ class Schedule:
         self._again_at: float | None = None
 
     def add(self, trigger: Trigger, now: float) -> None:
-        """Take a trigger into account. `STOP` is the loop's own business and counts as any other here."""
+        """Take a trigger into account. The loop itself acts on `STOP`; here it counts as any other."""
         if self._pending_since is None:
             self._pending_since = now
         if trigger.kind is TriggerKind.RELOAD:
@@ -81,7 +81,7 @@ class Schedule:
         self._keep_reason(trigger.reason)
 
     def due_time(self) -> float:
-        """Return when the next pass is due; that may lie in the past. There always is a next one."""
+        """Return when the next pass is due; that may lie in the past. There is always a next one."""
         if self._last_end is None or self._next_resync is None:
             return self._retry_time() if self._failures else 0.0
         if self._failures:
@@ -104,7 +104,6 @@ class Schedule:
             is_resync=is_resync or bool(self._forced_by),
             is_about_files=self._is_about_files,
         )
-        self._taken_at = now
         self._is_triggered = self._pending_since is not None
         if self._is_triggered and self._is_new_burst():
             self._holdoff_seconds = 0.0
@@ -112,11 +111,14 @@ class Schedule:
         self._is_about_files, self._is_urgent, self._again_at = False, False, None
         return self._taken
 
-    def record_success(self, now: float, again_in: float | None = None) -> None:
-        """The pass that was taken last has brought HAProxy up to date; it asks for another `again_in` seconds from now."""
+    def record_success(self, now: float, again_in: float | None = None, look_seconds: float = 0.0) -> None:
+        """Note that the pass that was taken last has brought HAProxy up to date.
+
+        It asks for another one `again_in` seconds from now, and has spent `look_seconds` on reading the sources.
+        """
         self._again_at = None if again_in is None else now + again_in
         if self._taken and self._taken.is_resync:
-            self._next_resync = now + self._resync_pause(now - self._taken_at)
+            self._next_resync = now + self._resync_pause(look_seconds)
         if self._is_triggered:
             settings = self._settings
             grown = max(2 * self._holdoff_seconds, settings.first_holdoff_seconds)
@@ -125,15 +127,16 @@ class Schedule:
         self._last_end, self._failures, self._taken = now, 0, None
 
     def record_failure(self, now: float) -> None:
-        """The pass that was taken last has not; a reload that it was asked for is still wanted."""
+        """Note that the pass that was taken last has not. A reload, a resync or files that it was due for still are."""
         if self._taken:
             self._forced_by = self._forced_by or self._taken.forced_by
             self._is_about_files |= self._taken.is_about_files
         self._last_end, self._taken = now, None
         self._failures += 1
 
-    def _resync_pause(self, took_seconds: float) -> float:
-        affordable = min(took_seconds / self._settings.resync_share, self._settings.longest_resync_seconds)
+    def _resync_pause(self, look_seconds: float) -> float:
+        """Return how long after a full look the next one is due. What else a pass does (a reload, say) is no cost of it."""
+        affordable = min(look_seconds / self._settings.resync_share, self._settings.longest_resync_seconds)
         return max(self._settings.resync_seconds, affordable)
 
     def _is_new_burst(self) -> bool:

@@ -110,6 +110,23 @@ def test_expected_error_is_logged_without_a_traceback(caplog: pytest.LogCaptureF
     assert ["pass failed (start): engine does not answer"] == [record.getMessage() for record in caplog.records]
 
 
+def test_only_the_look_itself_puts_off_the_next_one() -> None:
+    """Each pass takes an hour; the look is said to take 0.4 s, a share of 0.0008 of 500 s."""
+    triggers, clock, ends = TriggerQueue(), Clock(), list[float]()
+    schedule = Schedule(ScheduleSettings(resync_seconds=60))
+
+    def run_pass(due: DuePass) -> PassResult:
+        del due
+        clock.now += 3600
+        ends.append(clock.now)
+        triggers.put(STOP)
+        return PassResult(is_success=True, look_seconds=0.4)
+
+    Daemon(triggers, schedule, run_pass, clock).run()
+
+    assert pytest.approx(500.0) == schedule.due_time() - ends[0]
+
+
 def test_failed_pass_keeps_the_reload_that_was_asked_for() -> None:
     triggers, forced = TriggerQueue(), list[str]()
     triggers.put(Trigger(reason="signal SIGUSR1", kind=TriggerKind.RELOAD))

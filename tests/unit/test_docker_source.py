@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from queue import SimpleQueue
@@ -11,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from proxy.adapters.engine import untold_changes
 from proxy.adapters.engine.docker_source import MAX_LOOKS, DockerSource, find_own_container_id
 from proxy.core.containers.containers import Attachment, ContainerPort, Snapshot, State
 from proxy.core.trigger import Trigger
@@ -47,6 +49,7 @@ class FakeEngine:
         self.streams: list[FakeStream] = []
         self.since: list[int | None] = []
         self.is_lost = False
+        self.error: Exception | None = None
 
     def list_containers(self) -> list[Document]:
         self._ask("list")
@@ -64,6 +67,8 @@ class FakeEngine:
             "Id": document["Id"],
             "Names": [document["Name"]],
             "State": document["State"]["Status"],
+            "Status": document.get("Status", ""),
+            "Labels": document["Config"].get("Labels"),
             "HostConfig": {"NetworkMode": document["HostConfig"]["NetworkMode"]},
             "NetworkSettings": document["NetworkSettings"],
         }
@@ -81,6 +86,8 @@ class FakeEngine:
     def _ask(self, call: str) -> None:
         if self.is_lost:
             raise SourceError("the engine is away")
+        if self.error:
+            raise self.error
         self.calls.append(call)
 
 
@@ -124,6 +131,10 @@ def make_document(container_id: str, **keys: Any) -> dict[str, Any]:
         "HostConfig": {"NetworkMode": "shop"},
         "NetworkSettings": {"Networks": networks},
     } | keys
+
+
+def make_labelled(container_id: str, **keys: Any) -> dict[str, Any]:
+    return make_document(container_id, Config={"Labels": {"aliyun.proxy.VIRTUAL_HOST": "www.example.com"}}, **keys)
 
 
 def make_event(container_id: str, action: str = "start", seen: int = 1, **attributes: str) -> Document:
@@ -433,3 +444,274 @@ def test_event_of_a_container_without_our_labels_costs_nothing() -> None:
         running.source.read()
 
         assert ["find a"] == engine.calls
+
+
+@pytest.fixture
+def quick_grace(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("proxy.adapters.engine.docker_source.GRACE_SECONDS", 0.05)
+
+
+HEALTHY = make_labelled("a", Status="Up 1 second (healthy)")
+
+
+@pytest.mark.usefixtures("quick_grace")
+@pytest.mark.parametrize(
+    ("document", "what"),
+    [
+        (None, "container a is gone"),
+        (HEALTHY, "container a has changed"),
+        (make_labelled("a", State={"Status": "paused"}), "container a has changed"),
+    ],
+    ids=["gone", "healthy", "paused"],
+)
+def test_full_look_that_finds_what_no_event_told_opens_the_stream_again(
+    document: Document | None, what: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    engine = FakeEngine(make_labelled("a"))
+    with watched(engine) as running:
+        running.source.read()
+        running.send(make_event("x", seen=1700000000))
+        running.source.read()
+        engine.documents = {"a": document} if document else {}
+
+        running.source.invalidate()
+        running.source.read()
+
+        eventually(lambda: len(engine.streams) == 2)
+        eventually(lambda: "engine connected" == running.triggers[-1].reason)
+        assert [None, 1700000000] == engine.since
+        assert [
+            f"a full look found that {what}, which no event has told; "
+            "the stream of events of the engine at unix:///fake.sock is opened again"
+        ] == caplog.messages
+
+
+@pytest.mark.usefixtures("quick_grace")
+def test_new_container_that_no_event_told_opens_the_stream_again() -> None:
+    engine = FakeEngine()
+    with watched(engine) as running:
+        running.source.read()
+        engine.documents = {"a": make_labelled("a"), "b": make_labelled("b")}
+
+        running.source.invalidate()
+        running.source.read()
+
+        eventually(lambda: len(engine.streams) == 2)
+
+
+def is_left_open(engine: FakeEngine, running: Watched) -> bool:
+    """Whether the stream is still the first one after any check of it."""
+    time.sleep(0.15)  # nothing else would tell that nothing happens
+    return len(engine.streams) == 1 and running.thread.is_alive()
+
+
+@pytest.mark.usefixtures("quick_grace")
+@pytest.mark.parametrize("is_early", [True, False], ids=["pending", "within the grace"])
+def test_change_that_an_event_told_leaves_the_stream_open(*, is_early: bool) -> None:
+    """The list may know of a change some milliseconds before the event comes."""
+    engine = FakeEngine()
+    with watched(engine) as running:
+        running.source.read()
+        engine.documents = {"a": make_labelled("a")}
+
+        running.source.invalidate()
+        if is_early:
+            running.send(make_event("a"))
+        running.source.read()
+        if not is_early:
+            running.send(make_event("a"))
+
+        assert is_left_open(engine, running)
+
+
+@pytest.mark.usefixtures("quick_grace")
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        pytest.param(None, make_document("a"), id="without a label of ours"),
+        pytest.param(None, make_labelled("a", State={"Status": "restarting"}), id="between two runs"),
+        pytest.param(make_labelled("a"), make_labelled("a"), id="unchanged"),
+    ],
+)
+def test_what_events_do_not_tell_of_leaves_the_stream_open(before: Document | None, after: Document) -> None:
+    engine = FakeEngine(*([before] if before else []))
+    with watched(engine) as running:
+        running.source.read()
+        engine.documents = {"a": after}
+
+        running.source.invalidate()
+        running.source.read()
+
+        assert is_left_open(engine, running)
+
+
+@pytest.mark.usefixtures("quick_grace")
+def test_end_of_the_patience_with_a_stopping_container_leaves_the_stream_open(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("proxy.adapters.engine.docker_view.STOP_GRACE_SECONDS", 0.0)
+    monkeypatch.setattr("proxy.adapters.engine.docker_view.USUAL_PATIENCE_SECONDS", 0.1)
+    engine = FakeEngine(make_labelled("a"))
+    with watched(engine) as running:
+        running.source.read()
+        running.send(make_event("a", "kill", signal="15"))
+        assert [State.STOPPING] == [container.state for container in running.source.read().containers]
+        eventually(lambda: "was told to stop" in running.triggers[-1].reason)
+
+        running.source.invalidate()
+
+        assert [State.RUNNING] == [container.state for container in running.source.read().containers]
+        assert is_left_open(engine, running)
+
+
+@pytest.mark.usefixtures("quick_grace")
+def test_gap_after_a_connect_is_no_reason_to_open_the_stream_again() -> None:
+    engine = FakeEngine()
+    with watched(engine) as running:
+        running.source.read()
+        engine.streams[-1].items.put(None)
+        eventually(lambda: len(engine.streams) == 2)
+        eventually(lambda: "engine connected" == running.triggers[-1].reason and len(running.triggers) == 2)
+        engine.documents = {"a": make_labelled("a")}
+
+        running.source.invalidate()
+        running.source.read()
+
+        time.sleep(0.15)  # nothing else would tell that nothing happens
+        assert 2 == len(engine.streams)
+
+
+@pytest.mark.usefixtures("quick_grace")
+def test_engine_that_never_tells_does_not_have_its_stream_opened_again_and_again() -> None:
+    engine = FakeEngine()
+    with watched(engine) as running:
+        running.source.read()
+        for number in range(5):
+            engine.documents[f"c{number}"] = make_labelled(f"c{number}")
+            running.source.invalidate()
+            running.source.read()
+            eventually(lambda: len(engine.streams) == 2)
+            time.sleep(0.1)  # nothing else would tell that nothing happens
+            running.source.read()
+
+        assert 2 == len(engine.streams)
+
+
+def test_pauses_between_reopenings_grow_up_to_a_limit_and_start_anew_after_a_long_quiet() -> None:
+    untold, now, pauses = untold_changes.UntoldChanges(), 0.0, list[float]()
+    assert untold.may_reopen(now)
+    for _ in range(9):
+        pause = 0.0
+        while not untold.may_reopen(now + pause):
+            pause += 10
+        pauses.append(pause)
+        now += pause
+    assert untold.may_reopen(now + 8000)
+
+    assert [30, 60, 120, 240, 480, 960, 1920, 3600, 3600] == pauses
+    assert untold.may_reopen(now + 8030)
+
+
+@pytest.mark.parametrize("error", [SourceError("the engine is away"), ZeroDivisionError("a fault of ours")])
+@pytest.mark.parametrize("is_full", [False, True], ids=["one", "all"])
+def test_whatever_fails_a_read_the_next_one_makes_up_for_it(error: Exception, *, is_full: bool) -> None:
+    """The second container comes while the first one is still to be looked at."""
+    engine = FakeEngine(make_document("a"))
+    with watched(engine) as running:
+        running.source.read()
+        for container_id in ("b", "c"):
+            engine.documents[container_id] = make_document(container_id)
+            running.send(make_event(container_id))
+            if is_full:
+                running.source.invalidate()
+            engine.error = error
+            with pytest.raises(type(error)):
+                running.source.read_changes()
+            engine.error = None
+
+        assert {"b", "c"} <= set(ids_of(running.source.read_changes()))
+        assert [] == ids_of(running.source.read_changes())
+
+
+def test_read_that_fails_is_asked_for_again_while_the_engine_is_connected(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No event may come for long, and the next full look may be minutes away."""
+    monkeypatch.setattr("proxy.adapters.engine.docker_source.FIRST_RETRY_SECONDS", 0.02)
+    engine = FakeEngine(make_document("a"))
+    with watched(engine) as running:
+        running.source.read()
+        engine.error = SourceError("no answer")
+        running.source.invalidate()
+
+        with pytest.raises(SourceError):
+            running.source.read_changes()
+
+        eventually(lambda: "the engine did not answer" == running.triggers[-1].reason)
+
+
+def test_container_that_died_stays_away_though_a_list_failed_meanwhile() -> None:
+    """The list may still show it as running for a moment."""
+    engine = FakeEngine(make_document("a"), make_document("b"))
+    with watched(engine) as running:
+        running.source.read()
+        running.send(make_event("a", "die"))
+        running.source.invalidate()
+        engine.error = SourceError("no answer")
+        with pytest.raises(SourceError):
+            running.source.read_changes()
+        engine.error = None
+
+        assert ["b"] == ids_of(running.source.read_changes())
+
+
+def test_thousand_stops_need_one_thread_and_one_list_call() -> None:
+    engine = FakeEngine(*(make_document(f"c{number}") for number in range(1000)))
+    with watched(engine) as running:
+        running.source.read()
+        threads = set(threading.enumerate())
+        for container_id in engine.documents:
+            engine.streams[-1].items.put(make_event(container_id, "kill", signal="15"))
+        eventually(lambda: len(running.triggers) == 1001)
+        engine.error = SourceError("no answer")
+        with pytest.raises(SourceError):
+            running.source.read_changes()
+        engine.error = None
+        engine.calls.clear()
+
+        containers = running.source.read_changes().containers
+
+        assert 1 == len(set(threading.enumerate()) - threads)
+        assert {State.STOPPING} == {container.state for container in containers}
+        assert ["list"] == engine.calls
+
+
+def test_retry_does_not_put_off_when_a_stopping_container_is_taken_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It counts from the event, however late that is taken in."""
+    monkeypatch.setattr("proxy.adapters.engine.docker_view.STOP_GRACE_SECONDS", 0.0)
+    monkeypatch.setattr("proxy.adapters.engine.docker_view.USUAL_PATIENCE_SECONDS", 0.05)
+    engine = FakeEngine(make_document("a"))
+    with watched(engine) as running:
+        running.source.read()
+        running.send(make_event("a", "kill", signal="15"))
+        engine.error = SourceError("no answer")
+        with pytest.raises(SourceError):
+            running.source.read_changes()
+        engine.error = None
+        time.sleep(0.06)
+
+        assert [State.RUNNING] == [container.state for container in running.source.read_changes().containers]
+
+
+def test_container_that_ended_after_its_stop_is_not_looked_at_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("proxy.adapters.engine.docker_view.STOP_GRACE_SECONDS", 0.0)
+    monkeypatch.setattr("proxy.adapters.engine.docker_view.USUAL_PATIENCE_SECONDS", 0.1)
+    engine = FakeEngine(make_document("a"), make_document("b"))
+    with watched(engine) as running:
+        running.source.read()
+        for container_id in ("a", "b"):
+            running.send(make_event(container_id, "kill", signal="15"))
+        del engine.documents["a"]
+        running.send(make_event("a", "die"))
+        running.source.read()
+
+        eventually(lambda: "container b was told to stop" == running.triggers[-1].reason)
+
+        assert 1 == sum("was told to stop" in trigger.reason for trigger in running.triggers)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import threading
+import time
 from pathlib import Path
 
 import pytest
 
 from proxy.adapters.files.file_source import FileSource
 from proxy.adapters.files.file_watcher import FileWatcher
-from proxy.core.containers.containers import Container, ContainerPort
+from proxy.adapters.files.host_names import HostNames
+from proxy.core.containers.containers import Container, ContainerPort, Snapshot
 from proxy.core.trigger import Trigger
 from proxy.errors import SourceError
 from tests.eventually import eventually
@@ -29,13 +32,13 @@ services:
 
 
 def resolve_nothing(host: str) -> tuple[str, ...]:
-    return {"10.0.0.5": ("10.0.0.5",), "10.0.0.6": ("10.0.0.6",)}[host]
+    raise AssertionError(f"{host} is an address")
 
 
 def make_source(folder: Path, text: str) -> FileSource:
     path = folder / "services.yml"
     path.write_text(text, encoding="utf-8")
-    return FileSource(path, FileWatcher([path]), resolve_nothing)
+    return FileSource(path, FileWatcher([path]), HostNames(resolve_nothing))
 
 
 def read(folder: Path, text: str) -> tuple[Container, ...]:
@@ -99,7 +102,7 @@ services:
 def test_every_address_of_a_name_is_a_container(tmp_path: Path) -> None:
     path = tmp_path / "services.yml"
     path.write_text("services: {db: {external: {host: db.example.com, ports: [80]}}}", encoding="utf-8")
-    source = FileSource(path, FileWatcher([path]), {"db.example.com": ("10.0.0.7", "10.0.0.8")}.__getitem__)
+    source = FileSource(path, FileWatcher([path]), HostNames({"db.example.com": ("10.0.0.7", "10.0.0.8")}.__getitem__))
 
     containers = source.read().containers
 
@@ -152,7 +155,7 @@ def test_name_that_cannot_be_resolved_costs_only_that_host(tmp_path: Path) -> No
     path = tmp_path / "services.yml"
     path.write_text("services: {web: {external: {host: [away.example.com, 10.0.0.5], ports: [80]}}}", encoding="utf-8")
 
-    snapshot = FileSource(path, FileWatcher([path]), resolve).read()
+    snapshot = FileSource(path, FileWatcher([path]), HostNames(resolve)).read()
 
     assert ["10.0.0.5"] == [container.address for container in snapshot.containers]
     (problem,) = snapshot.problems
@@ -163,7 +166,7 @@ def test_missing_file_is_an_error_and_not_an_empty_snapshot(tmp_path: Path) -> N
     path = tmp_path / "services.yml"
 
     with pytest.raises(SourceError, match=r"there is no services file .*services\.yml; create or mount it"):
-        FileSource(path, FileWatcher([path])).read()
+        FileSource(path, FileWatcher([path]), HostNames()).read()
 
 
 def test_broken_yaml_names_the_line(tmp_path: Path) -> None:
@@ -202,3 +205,114 @@ def test_replaced_file_is_a_trigger(tmp_path: Path) -> None:
     source.stop()
     thread.join(5)
     assert not thread.is_alive()
+
+
+OTHER_SHOP = SHOP.replace("10.0.0.6", "10.0.0.7")
+
+
+def write_with_time(path: Path, text: str, *, age_seconds: float) -> None:
+    """Write the file in place, as if that had been so long ago."""
+    path.write_text(text, encoding="utf-8")
+    then = round(time.time()) - age_seconds
+    os.utime(path, (then, then))
+
+
+def addresses(snapshot: Snapshot) -> list[str]:
+    return [container.address for container in snapshot.containers]
+
+
+def test_file_whose_status_is_as_before_is_read_again_after_invalidate_only(tmp_path: Path) -> None:
+    source, path = make_source(tmp_path, SHOP), tmp_path / "services.yml"
+    write_with_time(path, SHOP, age_seconds=100)
+    before = addresses(source.read())
+    write_with_time(path, OTHER_SHOP, age_seconds=100)
+
+    unread = addresses(source.read())
+    source.invalidate()
+
+    assert (["10.0.0.5", "10.0.0.6"], before) == (before, unread)
+    assert ["10.0.0.5", "10.0.0.7"] == addresses(source.read())
+
+
+def test_file_that_was_written_just_now_is_read_again_whatever_its_status(tmp_path: Path) -> None:
+    """Two writes within one tick of the file system's clock leave the same status."""
+    source, path = make_source(tmp_path, SHOP), tmp_path / "services.yml"
+    write_with_time(path, SHOP, age_seconds=0)
+    source.read()
+
+    write_with_time(path, OTHER_SHOP, age_seconds=0)
+
+    assert ["10.0.0.5", "10.0.0.7"] == addresses(source.read())
+
+
+def test_file_at_fault_is_told_at_each_read_and_read_again_only_when_it_has_changed(tmp_path: Path) -> None:
+    source, path = make_source(tmp_path, SHOP), tmp_path / "services.yml"
+    broken = "[" + SHOP[1:]
+    write_with_time(path, broken, age_seconds=100)
+    for _ in range(2):
+        with pytest.raises(SourceError, match="is not valid YAML"):
+            source.read()
+    write_with_time(path, SHOP, age_seconds=100)  # the same status
+    with pytest.raises(SourceError, match="is not valid YAML"):
+        source.read()
+
+    write_with_time(path, SHOP, age_seconds=90)
+
+    assert ["10.0.0.5", "10.0.0.6"] == addresses(source.read())
+
+
+def test_changes_are_everything_first_then_nothing_until_something_changes_or_all_is_asked_for(tmp_path: Path) -> None:
+    source = make_source(tmp_path, f"{SHOP}  bad: []\n")
+
+    first, second = source.read_changes(), source.read_changes()
+    source.invalidate()
+    third = source.read_changes()
+
+    assert (True, 2) == (first.is_complete, len(first.containers))
+    assert Snapshot(is_complete=False, problems=first.problems) == second
+    assert first == third
+    assert first.problems
+
+
+def test_dead_dns_delays_neither_a_read_nor_the_services_with_addresses(tmp_path: Path) -> None:
+    """A name that is still being asked for is no problem; one that has failed is."""
+    path, is_over, triggers = tmp_path / "services.yml", threading.Event(), list[Trigger]()
+    names = "".join(f"  db{number}: {{external: {{host: db{number}.example.com, ports: 80}}}}\n" for number in range(3))
+    path.write_text(SHOP + names, encoding="utf-8")
+
+    def resolve(host: str) -> tuple[str, ...]:
+        is_over.wait(60)
+        raise OSError(-3, "Temporary failure in name resolution")
+
+    source = FileSource(path, FileWatcher([path]), HostNames(resolve))
+    thread = threading.Thread(target=source.watch, args=(triggers.append,), daemon=True)
+    thread.start()
+    started = time.monotonic()
+
+    snapshots = [source.read() for _ in range(50)]
+
+    assert time.monotonic() - started < 3
+    assert (["10.0.0.5", "10.0.0.6"], ()) == (addresses(snapshots[-1]), snapshots[-1].problems)
+    is_over.set()
+    eventually(lambda: len(triggers) == 3)
+    assert 3 == len(source.read_changes().problems)
+    source.stop()
+    thread.join(5)
+    assert not thread.is_alive()
+
+
+def test_new_answer_for_a_name_is_a_change_that_a_trigger_tells(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("proxy.adapters.files.host_names.RESOLVE_SECONDS", 0.02)
+    path, answer, triggers = tmp_path / "services.yml", ["10.0.0.7"], list[Trigger]()
+    path.write_text("services: {db: {external: {host: db.example.com, ports: [80]}}}", encoding="utf-8")
+    source = FileSource(path, FileWatcher([path]), HostNames(lambda host: tuple(answer)))
+    thread = threading.Thread(target=source.watch, args=(triggers.append,), daemon=True)
+    thread.start()
+    assert ["10.0.0.7"] == addresses(source.read_changes())
+
+    answer[0] = "10.0.0.8"
+
+    eventually(lambda: [Trigger(reason="name db.example.com resolves to 10.0.0.8")] == triggers)
+    assert ["10.0.0.8"] == addresses(source.read_changes())
+    source.stop()
+    thread.join(5)

@@ -242,15 +242,58 @@ def test_answer_of_a_server_waits_for_less() -> None:
     assert pytest.approx((100.05, 100.02)) == (hint, schedule.due_time())
 
 
-def test_resync_that_takes_long_is_put_off_up_to_a_limit() -> None:
+def test_resync_whose_look_takes_long_is_put_off_up_to_a_limit() -> None:
     """Less than a thousandth of the time may go into looking at everything again."""
     schedule = make_quiet_schedule(last_end=100.0)
 
     dues = []
-    for took in (0.001, 0.3, 5.0):
+    for looked in (0.001, 0.3, 5.0):
         begin = schedule.due_time()
         schedule.take(begin)
-        schedule.record_success(begin + took)
-        dues.append(schedule.due_time() - begin - took)
+        schedule.record_success(begin + looked, look_seconds=looked)
+        dues.append(schedule.due_time() - begin - looked)
 
     assert pytest.approx([60, 375, 600]) == dues
+
+
+def test_what_a_resync_does_besides_looking_does_not_put_off_the_next() -> None:
+    """The first pass also starts HAProxy."""
+    schedule = Schedule(SETTINGS)
+    schedule.take(100.0)
+
+    schedule.record_success(102.0, look_seconds=0.001)
+
+    assert pytest.approx(162.0) == schedule.due_time()
+
+
+def test_look_of_a_pass_that_is_no_resync_does_not_put_off_the_next() -> None:
+    schedule = make_quiet_schedule(last_end=100.0)
+    schedule.add(look(), 130.0)
+    schedule.take(130.0)
+
+    schedule.record_success(135.0, look_seconds=5.0)
+
+    assert pytest.approx(160.0) == schedule.due_time()
+
+
+def test_resync_that_fails_is_still_due_at_the_retry() -> None:
+    schedule = make_quiet_schedule(last_end=100.0)
+    schedule.take(160.0)
+    schedule.record_failure(163.0)
+
+    due_time, due = schedule.due_time(), schedule.take(163.5)
+    schedule.record_success(166.0, look_seconds=0.001)
+
+    assert pytest.approx(163.5) == due_time
+    assert DuePass(reasons=("retry",), is_resync=True) == due
+    assert pytest.approx(226.0) == schedule.due_time()
+
+
+def test_resync_that_a_reload_brings_puts_off_the_next() -> None:
+    schedule = make_quiet_schedule(last_end=100.0)
+    schedule.add(Trigger(reason="signal SIGUSR1", kind=TriggerKind.RELOAD), 130.0)
+    schedule.take(130.0)
+
+    schedule.record_success(131.0, look_seconds=0.001)
+
+    assert pytest.approx(191.0) == schedule.due_time()

@@ -22,12 +22,29 @@ import requests
 import urllib3
 from docker.errors import DockerException, NotFound
 from docker.utils import kwargs_from_env
+from urllib3.connection import HTTPConnection
 
 from proxy.core.containers.engine_address import engine_address
 from proxy.errors import SourceError
 
 TIMEOUT_SECONDS = 10
 """How long the engine may take for an answer; the stream of events may be silent for ever."""
+
+KEEPALIVE_IDLE_SECONDS, KEEPALIVE_INTERVAL_SECONDS, KEEPALIVE_PROBES = 10, 5, 3
+"""After how much silence the kernel asks the other side of a TCP connection for a sign of life, how often, and how many
+times before it counts as dead (tcp(7)): 25 s in all. Else a stream that a NAT has forgotten is silent for ever."""
+_KEEPALIVE = (
+    (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, KEEPALIVE_IDLE_SECONDS),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, KEEPALIVE_INTERVAL_SECONDS),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPCNT, KEEPALIVE_PROBES),
+    # The same bound for what was sent and is not acknowledged; without it, 15 minutes of repetitions.
+    (
+        socket.IPPROTO_TCP,
+        socket.TCP_USER_TIMEOUT,
+        1000 * (KEEPALIVE_IDLE_SECONDS + KEEPALIVE_PROBES * KEEPALIVE_INTERVAL_SECONDS),
+    ),
+)
 
 _ENDPOINTS = "GET of /version, /containers/json, /containers/{id}/json and /events"
 _ENGINE_ERRORS = (DockerException, urllib3.exceptions.HTTPError, OSError)
@@ -149,7 +166,19 @@ class DockerEngine:
         if self.address.startswith("unix://"):
             # No proxy of the environment leads to a socket, and looking for one takes a fifth of a call.
             client.trust_env = False
+        elif not is_ssh:
+            _keep_alive(client)
         return client
+
+
+def _keep_alive(client: docker.APIClient) -> None:
+    """Have all TCP connections of the client notice that the other side is dead.
+
+    Over ssh, docker-py runs `ssh` without a way to give it options: there it takes `ServerAliveInterval` in ssh_config(5).
+    """
+    connections = cast(requests.adapters.HTTPAdapter, client.get_adapter(client.base_url)).poolmanager
+    connections.connection_pool_kw["socket_options"] = [*HTTPConnection.default_socket_options, *_KEEPALIVE]
+    connections.clear()  # the connection on which the API version was asked for has other options
 
 
 def parse_list(text: str) -> Iterator[Mapping[str, Any]]:

@@ -1,9 +1,10 @@
-"""Containers of one Docker engine: read in one list call, kept up to date by inspecting what events name.
+"""Containers of one Docker engine: read in one list call, kept up to date by looking again at what events name.
 
 In: Docker's documents (`docker_engine`), parsed by `docker_json`. Out: `Snapshot` and triggers. Events are hints:
-the thread in `watch` only passes ids on through a queue; `read`, in the caller's thread, owns the view of the engine
+the thread in `watch` only passes them on through a queue; `read`, in the caller's thread, owns the view of the engine
 and looks at the named containers again. Everything is listed on the first read, after every (re)connect, and after
-`invalidate`, which repairs whatever a lost hint left behind.
+`invalidate`. What such a full look finds, and no event has told, shows that the stream of events has fallen silent. What a
+read was to look at stays pending until it has succeeded.
 """
 
 from __future__ import annotations
@@ -12,17 +13,19 @@ import logging
 import re
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import replace
+from enum import StrEnum
+from functools import partial
 from queue import Empty, SimpleQueue
+from typing import NamedTuple
 
+from proxy.adapters.engine.delayed_calls import DelayedCalls
 from proxy.adapters.engine.docker_view import DockerView, Engine, EventStream
+from proxy.adapters.engine.untold_changes import GRACE_SECONDS, UntoldChanges, find_changes
 from proxy.core.containers.containers import Snapshot
-from proxy.core.containers.docker_json import (
-    EngineEvent,
-    parse_event,
-)
+from proxy.core.containers.docker_json import EngineEvent, parse_event
 from proxy.core.trigger import Trigger, TriggerKind
 from proxy.errors import SourceError
 
@@ -30,10 +33,14 @@ MAX_LOOKS = 32
 """With more containers to look at again than this, listing all in one call is cheaper than asking for each."""
 
 ENDS = ("kill", "die")
-"""Events after which a container gets no more traffic: at once, for its address may soon be another one's."""
+"""Events after which a container gets no more traffic. They are urgent: another container may soon have its address."""
 
 FIRST_DELAY_SECONDS = 0.1
 LONGEST_DELAY_SECONDS = 10.0
+"""Pauses before the stream of events is opened again; doubled each time."""
+FIRST_RETRY_SECONDS = 1.0
+LONGEST_RETRY_SECONDS = 30.0
+"""Pauses before a read that failed is tried again while the stream is open; doubled each time."""
 
 _log = logging.getLogger(__name__)
 _OWN_FILE = re.compile(r"/([0-9a-f]{64})/(?:userdata/)?(?:hostname|hosts|resolv\.conf)$")
@@ -56,6 +63,22 @@ def find_own_container_id(mountinfo_text: str, hostname: str) -> str | None:
     return hostname if _ID.fullmatch(hostname) else None
 
 
+class FullLook(StrEnum):
+    """Why everything is to be listed."""
+
+    AFTER_GAP = "after gap"
+    """Nothing is known, or events may have been missed: the stream has just been opened."""
+    ON_REQUEST = "on request"
+    """Somebody asked for it. The events should have told of all changes."""
+
+
+class _Hint(NamedTuple):
+    """An event, and when it came (monotonic clock)."""
+
+    event: EngineEvent
+    at_seconds: float
+
+
 class DockerSource:
     """The containers that `engine` runs, less the one the proxy itself runs in (`own_container_id`)."""
 
@@ -64,57 +87,107 @@ class DockerSource:
     def __init__(self, engine: Engine, own_container_id: str | None) -> None:
         self._engine = engine
         self._view = DockerView(engine, own_container_id)
-        self._hints: SimpleQueue[EngineEvent | None] = SimpleQueue()  # None: look at everything
-        self._pending: list[EngineEvent] = []
-        self._is_stale = True
+        self._hints: SimpleQueue[_Hint | FullLook] = SimpleQueue()
+        self._pending: list[_Hint] = []
+        self._full_look: FullLook | None = FullLook.AFTER_GAP
         self._stopped = threading.Event()
         self._events: EventStream | None = None
+        self._is_reopening = False
         self._put: Callable[[Trigger], None] | None = None
         self._last_event: int | None = None  # seconds, by the engine's clock
+        self._later = DelayedCalls()
+        self._untold = UntoldChanges()
+        self._retry_seconds = FIRST_RETRY_SECONDS
 
     def read(self) -> Snapshot:
-        """Return all containers as they are now; after `SourceError`, the next read makes good what this one missed."""
-        self._refresh()
-        return self._view.make_snapshot()
+        """Return all containers as they are now; after an exception, the next read makes up for this one."""
+        return self._read(is_whole=True)
 
     def read_changes(self) -> Snapshot:
         """Return what the events have named since the last call; everything where that is not enough.
 
-        Raises `SourceError`; the next read makes good what this one missed.
+        Raises `SourceError`. Whatever is raised, the next read makes up for this one.
         """
-        touched = self._refresh()
-        return self._view.make_snapshot() if touched is None else self._view.make_changes(touched)
+        return self._read(is_whole=False)
 
-    def _refresh(self) -> set[str] | None:
-        """Look at what the events name and return its ids; None after looking at everything."""
+    def _read(self, *, is_whole: bool) -> Snapshot:
         self._take_hints()
-        ids = {event.container_id for event in self._pending}
-        touched: set[str] | None = None
-        if self._is_stale or len(ids) > MAX_LOOKS or self._view.is_proxy_in(ids):
-            self._view.read_all()
-            ids = {event.container_id for event in self._pending if event.action in ENDS}
-        else:
-            touched = ids
-        for event in self._pending:
-            patience = self._view.note_event(event)
-            if patience:
-                self._look_again(event, patience)
-        for container_id in sorted(ids):
-            self._view.read_one(container_id)
+        try:
+            touched = self._look()
+        except SourceError:
+            self._ask_again_later()
+            raise
+        snapshot = self._view.make_snapshot() if is_whole or touched is None else self._view.make_changes(touched)
+        # Only now: whatever was raised before, all of it is still to be looked at.
         self._pending.clear()
-        self._is_stale = False
-        return touched
+        self._full_look = None
+        self._retry_seconds = FIRST_RETRY_SECONDS
+        return snapshot
+
+    def _look(self) -> set[str] | None:
+        """Look at what the pending events name and return its ids; None after looking at everything."""
+        ids = {hint.event.container_id for hint in self._pending}
+        is_full = self._full_look is not None or len(ids) > MAX_LOOKS or self._view.is_proxy_in(ids)
+        if is_full:
+            # For the retry, should anything fail from here on: it has to return everything, too.
+            self._full_look = self._full_look or FullLook.AFTER_GAP
+            self._look_at_all(ids)
+        for hint in self._pending:
+            self._note(hint)
+        for container_id in sorted(ids):
+            if is_full:
+                self._view.mark_end(container_id)
+            else:
+                self._view.read_one(container_id)
+        return None if is_full else ids
+
+    def _look_at_all(self, pending_ids: set[str]) -> None:
+        """List everything. What has changed though no event told is a reason to open the stream of events again."""
+        stream, before, started = self._events, self._view.known(), time.monotonic()
+        self._view.read_all()
+        if stream is None or self._full_look is not FullLook.ON_REQUEST:
+            return
+        changes = find_changes(before, self._view.known())
+        suspected = {key: text for key, text in changes.items() if key not in pending_ids}
+        if suspected:
+            check = partial(self._reopen_if_untold, stream, suspected, started - GRACE_SECONDS)
+            self._later.set("events", time.monotonic() + GRACE_SECONDS, check)
+
+    def _reopen_if_untold(self, stream: EventStream, changes: Mapping[str, str], since: float) -> None:
+        """Have the stream opened again if it has not told of these changes by now."""
+        untold = self._untold.find_untold(changes, since)
+        if not untold or self._events is not stream or not self._untold.may_reopen(time.monotonic()):
+            return
+        more = f" and {len(untold) - 1} more changes" if len(untold) > 1 else ""
+        _log.warning(
+            "a full look found that %s%s, which no event has told; the stream of events of the engine at %s is opened again",
+            untold[0],
+            more,
+            self._engine.address,
+        )
+        self._is_reopening = True
+        stream.close()
+
+    def _ask_again_later(self) -> None:
+        """Have a read that failed tried again. Without a stream that is not needed: the next one begins with a full look."""
+
+        def ask_again() -> None:
+            if self._put and self._events:
+                self._put(Trigger(reason="the engine did not answer"))
+
+        self._later.set("engine", time.monotonic() + self._retry_seconds, ask_again)
+        self._retry_seconds = min(2 * self._retry_seconds, LONGEST_RETRY_SECONDS)
 
     def invalidate(self) -> None:
         """Make the next read list everything. May be called from any thread."""
-        self._hints.put(None)
+        self._hints.put(FullLook.ON_REQUEST)
 
     def watch(self, put: Callable[[Trigger], None]) -> None:
         """Put a trigger for each event that may matter, until `stop`; a lost engine is tried again for ever."""
         self._put = put
         delay_seconds, is_lost = FIRST_DELAY_SECONDS, False
         while not self._stopped.is_set():
-            started = time.monotonic()
+            started, self._is_reopening = time.monotonic(), False
             try:
                 with closing(self._engine.open_events(self._last_event)) as events:
                     if is_lost:
@@ -122,9 +195,12 @@ class DockerSource:
                     is_lost = False
                     self._watch_events(events, put)
             except SourceError as error:
-                if not is_lost and not self._stopped.is_set():
+                is_told = is_lost or self._is_reopening or self._stopped.is_set()
+                if not is_told:
                     _log.warning("%s; the last known containers stay in force, trying again", error)
-                is_lost = True
+                is_lost = not self._is_reopening
+            finally:
+                self._events = None
             if time.monotonic() - started > LONGEST_DELAY_SECONDS:
                 delay_seconds = FIRST_DELAY_SECONDS
             self._stopped.wait(delay_seconds)
@@ -133,41 +209,46 @@ class DockerSource:
     def stop(self) -> None:
         """End `watch`, also while it waits for an event."""
         self._stopped.set()
+        self._later.stop()
         if events := self._events:
             events.close()
 
     def _watch_events(self, events: EventStream, put: Callable[[Trigger], None]) -> None:
         """Pass on the events of one connection until it ends."""
+        # The stream is open: what changes from here on is in it, so listing now leaves no gap.
+        self._hints.put(FullLook.AFTER_GAP)
         self._events = events
         if self._stopped.is_set():  # `stop` came before there was a stream to close
             return
-        # The stream is open: what changes from here on is in it, so listing now leaves no gap.
-        self.invalidate()
         put(Trigger(reason="engine connected"))
         healths: dict[str, str] = {}
         for document in events:
             event = parse_event(document)
             if event is None:
                 continue
+            now = time.monotonic()
+            self._untold.note_event(event.container_id, now)
             self._last_event = max(self._last_event or 0, event.time)
             if not event.has_labels_of_ours and not self._view.is_of_interest(event):
                 continue
             if not _repeats_health(event, healths):
-                self._hints.put(None if event.action == "rename" else event)
+                self._hints.put(_Hint(event=event, at_seconds=now))
                 kind = TriggerKind.URGENT if event.action in ENDS else TriggerKind.LOOK
                 put(Trigger(reason=str(event), kind=kind, container_id=event.container_id))
 
-    def _look_again(self, event: EngineEvent, seconds: float) -> None:
-        """Have a container that was told to stop looked at once more: one that lives on is taken back."""
+    def _note(self, hint: _Hint) -> None:
+        """Take in what an event says by itself. A retry does so again, which changes nothing."""
+        container_id, until = hint.event.container_id, self._view.note_event(hint.event, hint.at_seconds)
+        if until is not None and until > time.monotonic():
+            self._later.set(f"stop of {container_id}", until, partial(self._look_again, hint.event))
+        elif hint.event.action in ("die", "start", "destroy"):
+            self._later.cancel(f"stop of {container_id}")
 
-        def hint() -> None:
-            self._hints.put(replace(event, action="look again"))
-            if self._put:
-                self._put(Trigger(reason=f"container {event.name} was told to stop", container_id=event.container_id))
-
-        timer = threading.Timer(seconds, hint)
-        timer.daemon = True
-        timer.start()
+    def _look_again(self, event: EngineEvent) -> None:
+        """Have a container that was told to stop looked at once more: one that still runs gets traffic again."""
+        self._hints.put(_Hint(event=replace(event, action="look again"), at_seconds=time.monotonic()))
+        if self._put:
+            self._put(Trigger(reason=f"container {event.name} was told to stop", container_id=event.container_id))
 
     def _take_hints(self) -> None:
         while True:
@@ -175,10 +256,12 @@ class DockerSource:
                 hint = self._hints.get_nowait()
             except Empty:
                 return
-            if hint is None:
-                self._is_stale = True
-            else:
+            if isinstance(hint, _Hint):
                 self._pending.append(hint)
+                if hint.event.action == "rename":  # others may name their owner or link by it
+                    self._full_look = self._full_look or FullLook.ON_REQUEST
+            elif self._full_look is not FullLook.AFTER_GAP:
+                self._full_look = hint
 
 
 def _repeats_health(event: EngineEvent, healths: dict[str, str]) -> bool:

@@ -1,7 +1,7 @@
 """The containers of one engine as they were last seen: listed as a whole, or inspected one by one.
 
-In: Docker's documents, parsed by `docker_json`. Out: `Snapshot`. It belongs to the thread that reads; what other
-threads may ask says so.
+In: Docker's documents, parsed by `docker_json`. Out: `Snapshot`. It belongs to the thread that reads. A method that other
+threads may call says so.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ from proxy.core.containers.docker_json import (
 
 USUAL_STOP_SIGNALS = frozenset({signal.SIGINT, signal.SIGQUIT, signal.SIGKILL, signal.SIGTERM})
 USUAL_PATIENCE_SECONDS = 10
-"""How long the engine waits for a container to stop, unless told otherwise."""
+"""How long the engine waits for a container to stop before it kills it, unless told otherwise."""
 STOP_GRACE_SECONDS = 2.0
-"""How long after the engine's own patience a container that was told to stop, and still runs, is taken back."""
+"""How long after that time a container that was told to stop, and still runs, gets traffic again."""
 
 
 class EventStream(Protocol):
@@ -62,7 +62,7 @@ class DockerView:
         # By id alone: environment and exposed ports of a container never change.
         self._inspected: dict[str, Container] = {}
         self._dead: set[str] = set()  # who has died: the list may still show them as running for a moment
-        self._stopping: dict[str, float] = {}  # container id: when it is taken back, if it still runs
+        self._stopping: dict[str, float] = {}  # container id: when it gets traffic again, if it still runs
 
     def is_of_interest(self, event: EngineEvent) -> bool:
         """Say whether a container matters though it has no label of ours. May be called from any thread."""
@@ -74,15 +74,19 @@ class DockerView:
         )
 
     def is_proxy_in(self, container_ids: Iterable[str]) -> bool:
-        """Say whether the proxy's own container is among them; a change of its networks or links concerns all."""
+        """Say whether the proxy's own container is among them. A change of its networks or links concerns all."""
         return self._proxy is not None and self._proxy.id in set(container_ids)
+
+    def known(self) -> Mapping[str, Container]:
+        """Return the containers by id as they were last seen; `read_all` replaces this mapping, `read_one` changes it."""
+        return self._containers
 
     def read_all(self) -> None:
         """List every container, and inspect those of which the list does not say enough."""
         own = self._engine.inspect_container(self._own_container_id) if self._own_container_id else None
         links = parse_links(own) if own else {}
-        self._dead.clear()
         listed = [parse_listed(entry) for entry in self._engine.list_containers()]
+        self._dead.clear()
         self._containers = {container.id: self._mark_stopping(self._complete(container, links)) for container in listed}
         self._stopping = {key: until for key, until in self._stopping.items() if key in self._containers}
         self._borrowers = {}
@@ -92,10 +96,11 @@ class DockerView:
         self._links = links
         self._proxy = parse_proxy(own) if own else None
 
-    def note_event(self, event: EngineEvent) -> float:
-        """Take in what an event says by itself, without asking the engine, which may be busy with that container.
+    def note_event(self, event: EngineEvent, at_seconds: float) -> float | None:
+        """Take in what an event says by itself, without a look at that container, with which the engine may be busy.
 
-        Returns, for a container that was told to stop, in how many seconds it should have ended; else 0.
+        `at_seconds` (monotonic clock) is when the event came. To take in the same events again in the same order changes
+        nothing. Returns, for a container that was told to stop, by when it should have ended; else None.
         """
         if event.action == "die":
             self._dead.add(event.container_id)
@@ -105,12 +110,15 @@ class DockerView:
         elif event.action == "kill":
             stop_signal, stop_seconds = self._stop_of(event)
             if _number(event.signal) == _number(stop_signal):
-                self._stopping[event.container_id] = time.monotonic() + stop_seconds + STOP_GRACE_SECONDS
-                return stop_seconds + STOP_GRACE_SECONDS
-        return 0.0
+                self._stopping[event.container_id] = at_seconds + stop_seconds + STOP_GRACE_SECONDS
+                return self._stopping[event.container_id]
+        return None
 
     def _stop_of(self, event: EngineEvent) -> tuple[str, int]:
-        """Return the signal that stops a container, and the engine's patience; usual signals are taken at their word."""
+        """Return the signal that stops a container, and how many seconds the engine then waits.
+
+        A usual signal counts as the one that stops it, without asking the engine.
+        """
         if _number(event.signal) in USUAL_STOP_SIGNALS:
             return event.signal, USUAL_PATIENCE_SECONDS
         document = self._engine.inspect_container(event.container_id)
@@ -120,14 +128,24 @@ class DockerView:
         """Look at one container again; forget it when it has ended."""
         entry = None if container_id in self._dead else self._engine.find_container(container_id)
         if entry is None:
-            for known in (self._containers, self._inspected, self._stopping):
-                known.pop(container_id, None)
+            self._forget(container_id)
             return
         container = parse_listed(entry)
         if has_foreign_network(container):
             self._inspected.pop(container_id, None)
         self._containers[container_id] = self._mark_stopping(self._complete(container, self._links))
         self._note_owner(container)
+
+    def mark_end(self, container_id: str) -> None:
+        """Apply what events have said of a container's end to what `read_all` has just listed, without asking again."""
+        if container_id in self._dead:
+            self._forget(container_id)
+        elif container := self._containers.get(container_id):
+            self._containers[container_id] = self._mark_stopping(container)
+
+    def _forget(self, container_id: str) -> None:
+        for known in (self._containers, self._inspected, self._stopping):
+            known.pop(container_id, None)
 
     def _mark_stopping(self, container: Container) -> Container:
         until = self._stopping.get(container.id)
@@ -170,7 +188,7 @@ class DockerView:
             return replace(container, environment={}) if container.environment else container
         if container.id not in self._inspected:
             document = self._engine.inspect_container(container.id)
-            if document is None:  # it ended since it was listed; its event is on the way
+            if document is None:  # it has ended since it was listed; the event that tells of it is on the way
                 return container
             self._inspected[container.id] = parse_inspected(document)
         inspected = self._inspected[container.id]

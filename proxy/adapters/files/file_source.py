@@ -1,27 +1,33 @@
-"""Backends from a services file in Compose's vocabulary, where there is no engine or the backends are no containers.
+"""Backends from a services file in Compose's vocabulary, where there is no engine or the backends are not containers.
 
-In: a YAML file (`core/containers/services_file`), and the DNS for host names in it. Out: `Snapshot` with one container per
-address. A name that cannot be resolved for a while keeps the addresses it had.
+In: a YAML file (`core/containers/services_file`), and the addresses of the host names in it (`host_names`). Out: `Snapshot`
+with one container per address. A read waits neither for the DNS nor, while the file's status is as before, for the file.
 """
 
 from __future__ import annotations
 
-import socket
+import hashlib
+import ipaddress
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import yaml
 
+from proxy.adapters.files.host_names import Answer, HostNames
 from proxy.core.containers.containers import Container, Snapshot
 from proxy.core.containers.services_file import FileService, ServicesFile, parse_services_file
 from proxy.core.trigger import Trigger
 from proxy.errors import Problem, SourceError
 
-RESOLVE_SECONDS = 30.0
-"""How long the addresses of a name are taken as known, so that not every pass waits for the DNS."""
+SETTLED_NS = 1_000_000_000
+"""A file that was written less long ago than this may be written again and keep its status: the clock of a file system moves
+on every few milliseconds, and in some only every second."""
+
+_Loader: type[yaml.SafeLoader] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+"""The loader that is written in C where PyYAML has it: ten times as fast."""
 
 
 class Watcher(Protocol):
@@ -31,112 +37,116 @@ class Watcher(Protocol):
     def stop(self) -> None: ...
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Resolved:
-    """What the DNS said of a host name, and when (monotonic clock)."""
+class _Status(NamedTuple):
+    """What changes when a file is replaced or written to."""
 
-    at_seconds: float
-    addresses: tuple[str, ...]
-    fault: str = ""
-
-
-def resolve_host(host: str) -> tuple[str, ...]:
-    """Return all addresses of a host name or of an address itself, sorted; raise `OSError` when there are none."""
-    found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
-    return tuple(sorted({str(entry[4][0]) for entry in found}))
+    device: int
+    inode: int
+    modified_ns: int
+    size: int
 
 
 class FileSource:
-    """The services that the file at `path` describes. A problem of one costs only it."""
+    """The services that the file at `path` describes. A problem of one service affects only that service."""
 
     name = "file"
 
-    def __init__(self, path: Path, watcher: Watcher, resolve: Callable[[str], tuple[str, ...]] = resolve_host) -> None:
+    def __init__(self, path: Path, watcher: Watcher, names: HostNames) -> None:
         self._path = path
         self._watcher = watcher
-        self._resolve = resolve
-        self._text: str | None = None
+        self._names = names
+        self._status: _Status | None = None
+        self._digest = b""
         self._file = ServicesFile()
-        self._resolved: dict[str, _Resolved] = {}
+        self._fault = ""
+        self._hosts: frozenset[str] = frozenset()
+        self._told: tuple[ServicesFile, Mapping[str, Answer]] | None = None
+        self._snapshot = Snapshot()
 
     def read(self) -> Snapshot:
-        """Return the services as the file has them now; raise `SourceError` when it is missing or is no YAML."""
-        text = self._read_text()
-        if text != self._text:
-            self._file = self._parse(text)
-            self._text = text
+        """Return the services as the file has them now, with the addresses that are known by now.
+
+        A name without an answer yet has no address. Raises `SourceError` when the file is missing or is not valid.
+        """
+        self._load()
+        answers = self._names.answers(self._hosts)
+        if self._told is None or self._told[0] is not self._file or self._told[1] != answers:
+            self._snapshot = self._make_snapshot(answers)
+            self._told = self._file, answers
+        return self._snapshot
+
+    def read_changes(self) -> Snapshot:
+        """Return everything, or just the problems where nothing has changed since the last call; raises as `read`."""
+        before = self._told
+        snapshot = self.read()
+        return snapshot if self._told is not before else Snapshot(problems=snapshot.problems, is_complete=False)
+
+    def invalidate(self) -> None:
+        """Make the next read look into the file, whatever its status, and return everything."""
+        self._status = None
+        self._told = None
+
+    def watch(self, put: Callable[[Trigger], None]) -> None:
+        """Put a trigger for each change of the file, or of the addresses of a name, until `stop`."""
+        self._names.watch(put)
+        self._watcher.watch(put)
+
+    def stop(self) -> None:
+        """End `watch`."""
+        self._names.stop()
+        self._watcher.stop()
+
+    def _load(self) -> None:
+        """Read and parse the file if it has changed; raise `SourceError` as long as it is missing or not valid."""
+        status = self._read_status()
+        if status != self._status:
+            self._status = None
+            data = self._read_data()
+            digest = hashlib.sha256(data).digest()
+            if digest != self._digest:
+                self._take_in(data)
+                self._digest = digest
+            self._status = status if time.time_ns() - status.modified_ns > SETTLED_NS else None
+        if self._fault:
+            raise SourceError(f"the services file {self._path}{self._fault}")
+
+    def _take_in(self, data: bytes) -> None:
+        try:
+            self._file, self._fault = _parse(data), ""
+        except ValueError as error:
+            self._fault = str(error)
+            return
+        hosts = {host for service in self._file.services for host in service.hosts}
+        self._hosts = frozenset(host for host in hosts if _as_address(host) is None)
+
+    def _read_status(self) -> _Status:
+        with self._explained():
+            status = self._path.stat()
+        return _Status(status.st_dev, status.st_ino, status.st_mtime_ns, status.st_size)
+
+    def _read_data(self) -> bytes:
+        with self._explained():
+            return self._path.read_bytes()
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        try:
+            yield
+        except FileNotFoundError as error:
+            raise SourceError(f"there is no services file {self._path}; create or mount it") from error
+        except OSError as error:
+            raise SourceError(f"cannot read the services file {self._path}: {error.strerror}") from error
+
+    def _make_snapshot(self, answers: Mapping[str, Answer]) -> Snapshot:
         problems = list(self._file.problems)
         containers: list[Container] = []
         for service in self._file.services:
-            addresses = self._addresses_of(service, problems)
+            addresses = _addresses_of(service, answers, problems)
             containers += [
                 self._make_container(service, address, number) for number, address in enumerate(addresses, start=1)
             ]
         in_order = sorted(containers, key=lambda container: container.id)
         return Snapshot(containers=tuple(in_order), problems=tuple(problems))
-
-    def read_changes(self) -> Snapshot:
-        """Return everything: there is little, and the caller compares."""
-        return self.read()
-
-    def invalidate(self) -> None:
-        """Nothing to forget: each read compares the file's text, and keeps the addresses of a name that fails."""
-
-    def watch(self, put: Callable[[Trigger], None]) -> None:
-        """Put a trigger for each change of the file, until `stop`."""
-        self._watcher.watch(put)
-
-    def stop(self) -> None:
-        """End `watch`."""
-        self._watcher.stop()
-
-    def _read_text(self) -> str:
-        try:
-            text = self._path.read_text(encoding="utf-8")
-        except FileNotFoundError as error:
-            raise SourceError(f"there is no services file {self._path}; create or mount it") from error
-        except OSError as error:
-            raise SourceError(f"cannot read the services file {self._path}: {error.strerror}") from error
-        except UnicodeDecodeError as error:
-            raise SourceError(f"the services file {self._path} is not in UTF-8: {error}") from error
-        if not text.strip():
-            # Who rewrites a file in place empties it first; that must not take every route away.
-            raise SourceError(f"the services file {self._path} is empty; write `services: {{}}` for no services")
-        return text
-
-    def _parse(self, text: str) -> ServicesFile:
-        try:
-            return parse_services_file(yaml.safe_load(text))
-        except yaml.MarkedYAMLError as error:
-            mark = error.problem_mark or error.context_mark
-            line = f" line {mark.line + 1}" if mark else ""
-            raise SourceError(f"the services file {self._path}{line} is not valid YAML: {error.problem}") from error
-        except yaml.YAMLError as error:
-            raise SourceError(f"the services file {self._path} is not valid YAML: {error}") from error
-        except ValueError as error:
-            raise SourceError(f"the services file {self._path} {error}") from error
-
-    def _addresses_of(self, service: FileService, problems: list[Problem]) -> list[str]:
-        """Return the addresses of all hosts, each once; a host without any is added to `problems`."""
-        addresses: dict[str, None] = {}
-        for host in service.hosts:
-            resolved = self._resolve_cached(host)
-            addresses |= dict.fromkeys(resolved.addresses)
-            if not resolved.addresses:
-                reason = f"cannot be resolved ({resolved.fault}); check the name and the DNS"
-                problems.append(Problem(service=service.name, setting="external.host", value=host, reason=reason))
-        return list(addresses)
-
-    def _resolve_cached(self, host: str) -> _Resolved:
-        known = self._resolved.get(host)
-        if known is None or time.monotonic() - known.at_seconds > RESOLVE_SECONDS:
-            try:
-                known = _Resolved(at_seconds=time.monotonic(), addresses=self._resolve(host))
-            except OSError as error:
-                addresses = known.addresses if known else ()
-                known = _Resolved(at_seconds=time.monotonic(), addresses=addresses, fault=error.strerror or str(error))
-            self._resolved[host] = known
-        return known
 
     def _make_container(self, service: FileService, address: str, number: int) -> Container:
         name = f"{service.name}-{number}"
@@ -150,3 +160,47 @@ class FileSource:
             ports=service.ports,
             address=address,
         )
+
+
+def _parse(data: bytes) -> ServicesFile:
+    """Return what the file says; raise ValueError with the end of a sentence that begins with the file's name."""
+    try:
+        text = data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise ValueError(f" is not in UTF-8: {error}") from error
+    if not text.strip():
+        # Who rewrites a file in place empties it first; that must not take every route away.
+        raise ValueError(" is empty; write `services: {}` for no services")
+    try:
+        return parse_services_file(yaml.load(text, Loader=_Loader))
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        line = f" line {mark.line + 1}" if mark else ""
+        raise ValueError(f"{line} is not valid YAML: {error.problem}") from error
+    except yaml.YAMLError as error:
+        raise ValueError(f" is not valid YAML: {error}") from error
+    except ValueError as error:
+        raise ValueError(f" {error}") from error
+
+
+def _addresses_of(service: FileService, answers: Mapping[str, Answer], problems: list[Problem]) -> list[str]:
+    """Return the addresses of all hosts, each once; a host that cannot be resolved is added to `problems`."""
+    addresses: dict[str, None] = {}
+    for host in service.hosts:
+        address, answer = _as_address(host), answers.get(host)
+        if address:
+            addresses[address] = None
+        elif answer:
+            addresses |= dict.fromkeys(answer.addresses)
+            if not answer.addresses:
+                reason = f"{answer}; check the name and the DNS"
+                problems.append(Problem(service=service.name, setting="external.host", value=host, reason=reason))
+    return list(addresses)
+
+
+def _as_address(host: str) -> str | None:
+    """Return an IP address in its usual spelling; None for a name."""
+    try:
+        return str(ipaddress.ip_address(host))
+    except ValueError:
+        return None

@@ -1,0 +1,178 @@
+"""What the sources have told is handed out until somebody says that it has been taken in."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+
+import pytest
+
+from proxy.controller.observation import Observation
+from proxy.core.containers.containers import Container, ProxyContainer, Snapshot
+from proxy.core.model.spec_index import Key
+from proxy.core.trigger import Trigger
+from proxy.errors import SourceError
+from tests.builders import make_container
+from tests.fakes import FakeSource
+
+WEB, API = make_container("web-1"), make_container("api-1")
+
+
+def key(container: Container) -> Key:
+    return "docker", container.id
+
+
+class FaultySource:
+    """A source that fails with `error`, if there is one, and knows nothing else."""
+
+    name = "faulty"
+
+    def __init__(self) -> None:
+        self.error: Exception | None = None
+
+    def read_changes(self) -> Snapshot:
+        if self.error:
+            raise self.error
+        return Snapshot()
+
+    def invalidate(self) -> None:
+        """There is nothing to forget."""
+
+    def watch(self, put: Callable[[Trigger], None]) -> None:
+        """Nothing happens by itself."""
+
+    def stop(self) -> None:
+        """Nothing runs."""
+
+
+class Marks:
+    """An overlay that names containers once, and marks all with the label `mark`."""
+
+    def __init__(self) -> None:
+        self.named: set[Key] = set()
+        self.new_sources: list[frozenset[str]] = []
+        self.error: Exception | None = None
+
+    def changed(self) -> set[Key]:
+        if self.error:
+            raise self.error
+        named, self.named = self.named, set()
+        return named
+
+    def lay_over(
+        self, containers: Mapping[Key, Container | None], proxy: ProxyContainer | None, new_sources: frozenset[str]
+    ) -> Mapping[Key, Container | None]:
+        self.new_sources.append(new_sources)
+        return {key: container and _mark(container) for key, container in containers.items()}
+
+
+def _mark(container: Container) -> Container:
+    return dataclasses.replace(container, labels={"mark": "yes"})
+
+
+@pytest.fixture
+def source() -> FakeSource:
+    source = FakeSource()
+    source.set([WEB])
+    return source
+
+
+def test_what_was_not_taken_is_told_again_with_what_came_since(source: FakeSource) -> None:
+    observation = Observation([source])
+    observation.observe(is_resync=True)
+    source.set([WEB, API])
+
+    told = observation.observe(is_resync=False)
+
+    assert {key(WEB): WEB, key(API): API} == told
+
+
+def test_what_was_taken_is_not_told_again(source: FakeSource) -> None:
+    observation = Observation([source])
+    told = observation.observe(is_resync=True)
+
+    observation.taken()
+
+    assert {} == observation.observe(is_resync=False)
+    assert {key(WEB): WEB} == told, "the caller may go on using what it was given"
+
+
+def test_container_that_went_before_it_was_taken_is_told_as_gone(source: FakeSource) -> None:
+    observation = Observation([source])
+    observation.observe(is_resync=True)
+    source.set([])
+
+    assert {key(WEB): None} == observation.observe(is_resync=False)
+
+
+@pytest.mark.parametrize("is_resync", [False, True], ids=["changes", "resync"])
+def test_fault_in_one_source_loses_nothing_of_another(source: FakeSource, *, is_resync: bool) -> None:
+    faulty = FaultySource()
+    observation = Observation([source, faulty])
+    faulty.error = ZeroDivisionError("a fault of ours")
+    with pytest.raises(ZeroDivisionError):
+        observation.observe(is_resync=is_resync)
+    faulty.error = None
+
+    assert {key(WEB): WEB} == observation.observe(is_resync=is_resync)
+
+
+def test_source_that_cannot_be_read_keeps_its_containers(source: FakeSource) -> None:
+    faulty = FaultySource()
+    observation = Observation([source, faulty])
+    observation.observe(is_resync=True)
+    observation.taken()
+
+    faulty.error = SourceError("unreachable")
+
+    assert {} == observation.observe(is_resync=True)
+
+
+def test_what_an_overlay_named_is_told_until_it_is_taken(source: FakeSource) -> None:
+    overlay = Marks()
+    observation = Observation([source], [overlay])
+    observation.observe(is_resync=True)
+    observation.taken()
+    overlay.named = {key(WEB)}
+    observation.observe(is_resync=False)
+
+    again = observation.observe(is_resync=False)
+    observation.taken()
+
+    assert {key(WEB): _mark(WEB)} == again
+    assert {} == observation.observe(is_resync=False)
+
+
+def test_fault_in_one_overlay_loses_nothing_of_another(source: FakeSource) -> None:
+    first, second = Marks(), Marks()
+    observation = Observation([source], [first, second])
+    observation.observe(is_resync=True)
+    observation.taken()
+    first.named, second.error = {key(WEB)}, ZeroDivisionError("a fault of ours")
+    with pytest.raises(ZeroDivisionError):
+        observation.observe(is_resync=False)
+    second.error = None
+
+    assert {key(WEB): _mark(WEB)} == observation.observe(is_resync=False)
+
+
+def test_source_counts_as_new_until_what_it_told_first_is_taken(source: FakeSource) -> None:
+    """What it told first ran before the proxy; overlays decide by that what to trust."""
+    overlay = Marks()
+    observation = Observation([source], [overlay])
+
+    observation.observe(is_resync=True)
+    observation.observe(is_resync=False)
+    observation.taken()
+    observation.observe(is_resync=False)
+
+    new = frozenset({"docker"})
+    assert [new, new, frozenset()] == overlay.new_sources
+
+
+def test_world_without_any_answer_is_an_error() -> None:
+    faulty = FaultySource()
+    faulty.error = SourceError("unreachable")
+
+    with pytest.raises(SourceError, match="unreachable"):
+        Observation([faulty]).observe(is_resync=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
+from functools import partial
 
 import pytest
 
@@ -24,7 +25,7 @@ def test_calls_are_made_in_the_order_of_their_times(calls: DelayedCalls) -> None
     now = time.monotonic()
 
     for name, delay in (("third", 0.06), ("first", 0.02), ("second", 0.04)):
-        calls.set(name, now + delay, lambda name=name: made.append(name))
+        calls.set(name, now + delay, partial(made.append, name))
 
     eventually(lambda: len(made) == 3)
     assert ["first", "second", "third"] == made

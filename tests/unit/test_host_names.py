@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
@@ -192,7 +192,11 @@ def test_who_does_not_watch_waits_for_all_answers_but_not_for_ever(monkeypatch: 
     monkeypatch.setattr("proxy.adapters.files.host_names.ONE_LOOK_SECONDS", 0.5)
     dns = Dns(web="10.0.0.7")
     dns.dead = {"dead.example.com"}
-    late: Callable[[str], tuple[str, ...]] = lambda host: time.sleep(0.3) or dns(host)  # noqa: E731
+
+    def late(host: str) -> tuple[str, ...]:
+        time.sleep(0.3)
+        return dns(host)
+
     names = HostNames(late)
 
     answers = names.answers([KNOWN, "dead.example.com"])

@@ -10,7 +10,6 @@ import pytest
 from proxy.core.containers.containers import Attachment, ContainerPort, Health, ProxyContainer, State
 from proxy.core.containers.docker_json import (
     EngineEvent,
-    is_listed,
     parse_event,
     parse_inspected,
     parse_links,
@@ -138,19 +137,11 @@ def test_container_without_a_network_of_its_own_has_the_exposed_ports(mode: str)
     assert parse_inspected(document).ports == (ContainerPort(number=80),)
 
 
-@pytest.mark.parametrize("status", ["created", "exited", "dead", "removing"])
-def test_ended_container_is_stopped_and_not_listed(status: str) -> None:
+@pytest.mark.parametrize("status", ["created", "restarting", "exited", "dead", "removing"])
+def test_container_that_does_not_run_is_stopped(status: str) -> None:
     document = make_document(State={"Status": status})
 
-    assert parse_inspected(document).state == State.STOPPED
-    assert not is_listed(document)
-
-
-def test_container_between_two_starts_is_stopped_but_listed() -> None:
-    document = make_document(State={"Status": "restarting"})
-
-    assert parse_inspected(document).state == State.STOPPED
-    assert is_listed(document)
+    assert State.STOPPED == parse_inspected(document).state
 
 
 def test_missing_and_null_keys_are_no_error() -> None:

@@ -18,7 +18,8 @@ from bench.table import Row
 from proxy.adapters.engine.docker_engine import parse_list
 from proxy.adapters.engine.docker_source import DockerSource
 from proxy.adapters.engine.docker_view import EventStream
-from proxy.adapters.haproxy.state_files import StateFiles, StateLayout
+from proxy.adapters.haproxy.state_files import StateFiles
+from proxy.adapters.haproxy.state_layout import StateLayout
 from proxy.controller.ports import ContainerSource
 from proxy.controller.schedule import Schedule, ScheduleSettings
 from proxy.core.containers.containers import Container

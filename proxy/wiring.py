@@ -32,7 +32,8 @@ from proxy.adapters.files.weight_file import WEIGHT_FILE, WeightFile
 from proxy.adapters.haproxy.haproxy_process import HaproxyControl, HaproxyProgram
 from proxy.adapters.haproxy.runtime_api import RuntimeApi
 from proxy.adapters.haproxy.runtime_socket import MasterSocket, RuntimeSocket
-from proxy.adapters.haproxy.state_files import StateFiles, StateLayout
+from proxy.adapters.haproxy.state_files import StateFiles
+from proxy.adapters.haproxy.state_layout import StateLayout
 from proxy.adapters.probes.connect_prober import ConnectProber
 from proxy.adapters.probes.probes import Probes
 from proxy.controller.assembly import Ports, assemble

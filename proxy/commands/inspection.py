@@ -16,7 +16,7 @@ from tabulate import tabulate
 
 from proxy.adapters.haproxy.loaded_ports import read_loaded_ports
 from proxy.adapters.haproxy.runtime_socket import RuntimeSocket
-from proxy.adapters.haproxy.state_files import StateLayout
+from proxy.adapters.haproxy.state_layout import StateLayout
 from proxy.commands.exit_codes import OK, PROBLEMS
 from proxy.controller.inspection import Inspection
 from proxy.controller.reporting import count

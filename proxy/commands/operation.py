@@ -11,7 +11,7 @@ from collections.abc import Mapping
 
 from proxy.adapters.files.status_file import read_status
 from proxy.adapters.haproxy.runtime_socket import MasterSocket
-from proxy.adapters.haproxy.state_files import StateLayout
+from proxy.adapters.haproxy.state_layout import StateLayout
 from proxy.commands.exit_codes import NO_ANSWER, OK, PROBLEMS
 from proxy.errors import RuntimeApiError
 from proxy.settings import Settings

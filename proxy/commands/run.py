@@ -11,7 +11,7 @@ from collections.abc import Mapping
 
 from proxy import __version__
 from proxy.adapters.haproxy.haproxy_process import HaproxyProgram
-from proxy.adapters.haproxy.state_files import StateLayout
+from proxy.adapters.haproxy.state_layout import StateLayout
 from proxy.commands.exit_codes import OK
 from proxy.commands.privileges import Identity, drop_root
 from proxy.core.containers.engine_address import docker_socket, engine_address

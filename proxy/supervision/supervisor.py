@@ -22,7 +22,7 @@ from pathlib import Path
 
 from proxy.adapters.haproxy.haproxy_process import HaproxyProgram
 from proxy.adapters.haproxy.runtime_socket import MasterSocket
-from proxy.adapters.haproxy.state_files import StateLayout, StateLock
+from proxy.adapters.haproxy.state_layout import StateLayout, StateLock
 from proxy.core.haproxy.replies import parse_processes
 from proxy.errors import RuntimeApiError
 from proxy.supervision.process_keeper import Process, ProcessKeeper

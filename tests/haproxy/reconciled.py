@@ -18,7 +18,8 @@ from proxy.adapters.files.own_files import OwnFileReader
 from proxy.adapters.haproxy.haproxy_process import HaproxyControl, HaproxyProgram
 from proxy.adapters.haproxy.runtime_api import RuntimeApi
 from proxy.adapters.haproxy.runtime_socket import MasterSocket, RuntimeSocket
-from proxy.adapters.haproxy.state_files import StateFiles, StateLayout
+from proxy.adapters.haproxy.state_files import StateFiles
+from proxy.adapters.haproxy.state_layout import StateLayout
 from proxy.controller.assembly import Ports, assemble
 from proxy.controller.background import AtOnce
 from proxy.controller.observation import Observation

@@ -12,7 +12,7 @@ from pathlib import Path
 from cryptography import x509
 
 from proxy.adapters.haproxy.runtime_socket import RuntimeSocket
-from proxy.adapters.haproxy.state_files import StateLayout
+from proxy.adapters.haproxy.state_layout import StateLayout
 from tests.builders import make_pem
 from tests.ports import free_port
 

@@ -11,7 +11,8 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -117,6 +118,45 @@ def test_log_begins_with_the_versions_of_what_runs(program: Program, haproxy_bin
     python = ".".join(map(str, sys.version_info[:3]))
     expected = rf"proxy: proxy {re.escape(__version__)}, HAProxy \d\.\d\.\d+ at {haproxy_binary}, Python {python}; state in "
     assert re.search(expected, first), first
+
+
+SLOW_DNS = """
+import os, socket, time
+resolve = socket.getaddrinfo
+def getaddrinfo(host, *arguments, **options):
+    if str(host).endswith(".slow.example"):
+        while not os.path.exists(os.environ["DNS_ANSWERS"]):
+            time.sleep(0.02)
+        host = "127.0.0.1"
+    return resolve(host, *arguments, **options)
+socket.getaddrinfo = getaddrinfo
+"""
+
+
+def test_dns_that_does_not_answer_delays_neither_the_start_nor_a_change(program: Program, product: Product) -> None:
+    first, second, slow = product.backend("first"), product.backend("second"), product.backend("slow")
+    named = {
+        f"db{number}": (replace(slow, address=f"db{number}.slow.example"), {"VIRTUAL_HOST": f"db{number}.example"})
+        for number in range(3)
+    }
+    (program.folder / "sitecustomize.py").write_text(SLOW_DNS)
+    answers = program.folder / "answers"
+    program.write_services(web=(first, {"VIRTUAL_HOST": HOST}), **named)
+
+    with program.running(PYTHONPATH=str(program.folder), DNS_ANSWERS=str(answers)):
+        eventually(lambda: ask(80 + program.offset).server == "first")
+        program.write_services(web=(second, {"VIRTUAL_HOST": HOST}), **named)
+        eventually(lambda: ask(80 + program.offset).server == "second")
+        unanswered = [ask(80 + program.offset, host=f"db{number}.example").status for number in range(3)]
+        answers.touch()
+
+        def answers_slowly(number: int) -> bool:
+            return ask(80 + program.offset, host=f"db{number}.example").server == "slow"
+
+        for number in range(3):
+            eventually(partial(answers_slowly, number))
+
+    assert [503] * 3 == unanswered
 
 
 def test_state_is_for_its_owner_only(program: Program, product: Product) -> None:

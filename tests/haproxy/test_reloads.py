@@ -16,7 +16,8 @@ import pytest
 
 from proxy.adapters.haproxy.haproxy_process import HaproxyControl, HaproxyProgram
 from proxy.adapters.haproxy.runtime_socket import MasterSocket, RuntimeSocket
-from proxy.adapters.haproxy.state_files import StateFiles, StateLayout
+from proxy.adapters.haproxy.state_files import StateFiles
+from proxy.adapters.haproxy.state_layout import StateLayout
 from proxy.core.containers.containers import Container
 from tests.builders import make_model, make_renderer, make_settings
 from tests.eventually import eventually

@@ -31,7 +31,7 @@ SUPERVISOR = """
 import logging, os, sys
 from pathlib import Path
 from proxy.adapters.haproxy.haproxy_process import HaproxyProgram
-from proxy.adapters.haproxy.state_files import StateLayout
+from proxy.adapters.haproxy.state_layout import StateLayout
 from proxy.supervision.supervisor import Supervisor
 logging.basicConfig(level=logging.INFO, stream=sys.stdout, format="%(message)s")
 binary, folder, stop_seconds, *controller = sys.argv[1:]

@@ -138,10 +138,10 @@ def test_container_without_a_network_of_its_own_has_the_exposed_ports(mode: str)
 
 
 @pytest.mark.parametrize("status", ["created", "restarting", "exited", "dead", "removing"])
-def test_container_that_has_not_begun_or_has_ended_is_stopped(status: str) -> None:
+def test_container_that_does_not_run_is_stopped(status: str) -> None:
     document = make_document(State={"Status": status})
 
-    assert parse_inspected(document).state == State.STOPPED
+    assert State.STOPPED == parse_inspected(document).state
 
 
 def test_missing_and_null_keys_are_no_error() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import re
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -207,7 +208,7 @@ def test_link_is_not_called_as_a_container_of_another_source() -> None:
     [{"health_check": "check inter 1s"}, {"extra_route_settings": "send-proxy"}, {"is_backup": True}],
     ids=["health-check", "route-settings", "backup"],
 )
-def test_settings_show_in_the_name_where_no_id_tells_them(settings: Mapping[str, object]) -> None:
+def test_settings_show_in_the_name_where_no_id_tells_them(settings: Mapping[str, Any]) -> None:
     """They cannot be changed while HAProxy runs: a server of other settings is another one."""
     for source in ("file", "links"):
         plain, special = server_name(spec_of(source=source), 80), server_name(spec_of(source=source, **settings), 80)

@@ -14,7 +14,7 @@ from types import FrameType
 import pytest
 
 from proxy.adapters.files.status_file import Status
-from proxy.adapters.haproxy.state_files import StateLayout
+from proxy.adapters.haproxy.state_layout import StateLayout
 from tests.command_line import CommandLine
 
 Signals = Callable[[Callable[[], None]], None]

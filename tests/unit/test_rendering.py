@@ -9,7 +9,15 @@ from pathlib import Path
 import pytest
 
 from proxy.core.haproxy.rendering import Paths, Renderer
-from tests.builders import TEMPLATES, make_container, make_environment, make_model, make_renderer, make_settings
+from tests.builders import (
+    TEMPLATES,
+    make_container,
+    make_environment,
+    make_model,
+    make_renderer,
+    make_settings,
+    read_certificates,
+)
 
 
 def test_changed_template_of_backends_is_read_again(tmp_path: Path) -> None:
@@ -46,8 +54,9 @@ def test_haproxy_logs_where_the_settings_say(tmp_path: Path, variables: dict[str
 
 
 def test_certificate_of_an_authority_in_a_variable_becomes_a_file(tmp_path: Path) -> None:
-    renderer = make_renderer(make_settings(CA_CERT="-----BEGIN CERTIFICATE-----\\nAAAA"), tmp_path)
+    settings = make_settings(CA_CERT="-----BEGIN CERTIFICATE-----\\nAAAA")
+    model = make_model(settings=settings, certificates=read_certificates(settings))
 
-    files = renderer.render(make_model()).files
+    files = make_renderer(settings, tmp_path).render(model).files
 
     assert ["-----BEGIN CERTIFICATE-----\nAAAA\n"] == [text for name, text in files.items() if "/ca/" in name]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+from dataclasses import replace
 
 import pytest
 
@@ -31,7 +32,8 @@ class Reports:
 
     def add(self, outcome: Outcome, *reasons: str, is_forced: bool = False) -> None:
         self.reporter.begin()
-        self.reporter.report(outcome, reasons or ("start",), duration_ms=7, is_forced=is_forced)
+        forced = replace(outcome, forced=int(is_forced))
+        self.reporter.report(forced, reasons or ("start",), duration_ms=7)
 
 
 def test_problem_is_told_when_it_comes_and_when_it_goes(caplog: pytest.LogCaptureFixture) -> None:

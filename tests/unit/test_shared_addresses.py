@@ -9,6 +9,7 @@ from pathlib import Path
 from proxy.core.containers.containers import Container
 from proxy.core.haproxy.loaded import load_sections
 from proxy.core.haproxy.rendering import CONFIG_FILE
+from proxy.core.haproxy.runtime_commands import Command
 from proxy.core.haproxy.runtime_plan import make_step
 from proxy.core.labels.simple_routing import parse_container
 from proxy.core.model.certificate_set import ProxyCertificates
@@ -141,7 +142,8 @@ def test_server_that_follows_the_health_of_a_new_one_waits_for_a_reload_and_the_
     step = make_step(index.update(groups_of(old, new)), loaded, leaving=frozenset(), leaving_backends={})
 
     assert step.now
-    added = [text.split()[2] for text in (command.text for command in step.now.commands) if text.startswith("add server")]
+    texts = [command.text for command in step.now.commands if isinstance(command, Command)]
+    added = [text.split()[2] for text in texts if text.startswith("add server")]
     assert [True] == [name.startswith(backend_of(index.model(), "shop:web:80").name) for name in added]
     assert [True] == ["follows the health of another" in reason for reason in step.reload_reasons]
 

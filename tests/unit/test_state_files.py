@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from proxy.adapters.haproxy.state_files import StateFiles, StateLayout
+from proxy.adapters.haproxy.state_files import StateFiles
+from proxy.adapters.haproxy.state_layout import StateLayout
 from proxy.core.haproxy.loaded import add_digest, read_digest
 from proxy.core.haproxy.rendering import CONFIG_FILE
 from proxy.errors import StateError

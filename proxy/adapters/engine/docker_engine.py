@@ -1,8 +1,8 @@
-"""One engine, spoken to through docker-py's low-level client; its errors become `SourceError` with advice.
+"""One engine, asked through docker-py's low-level client; its errors become `SourceError` with advice.
 
 In: `DOCKER_HOST`, `DOCKER_TLS_VERIFY`, `DOCKER_CERT_PATH`. Out: Docker's documents as they come. Nothing is sent before
-the first question, and after an error the connection and the API version are negotiated anew, since the engine may
-have been replaced by another version.
+the first question. After an error, a new connection is made and the API version is asked for again, since another version of
+the engine may have replaced it.
 """
 
 from __future__ import annotations
@@ -60,17 +60,17 @@ _EVENT_FILTERS = {
 
 
 class EventStream:
-    """An open stream of events. It is read by one thread; `close` may be called from another and ends the reading."""
+    """An open stream of events. One thread reads it. Another may call `close`, which ends the reading."""
 
     def __init__(self, address: str, response: requests.Response) -> None:
         self._address = address
         self._response = response
-        # Kept from the start: the reading thread lets go of the connection when the stream ends.
+        # Kept from the start, since the reading thread drops the connection when the stream ends.
         connection = response.raw.connection
         self._socket: socket.socket | None = connection.sock if connection is not None else None
 
     def __iter__(self) -> Iterator[Mapping[str, Any]]:
-        """Yield each event as it comes until the engine ends the stream; raise `SourceError` when it breaks off."""
+        """Yield each event as it comes until the engine ends the stream; raise `SourceError` when the connection breaks."""
         try:
             for line in self._response.iter_lines(chunk_size=cast(int, None)):  # None: each chunk as soon as it comes
                 if line:
@@ -101,8 +101,8 @@ class DockerEngine:
     def list_containers(self) -> Iterator[Mapping[str, Any]]:
         """Yield the entries of `GET /containers/json`, each parsed only when it is asked for.
 
-        As a whole they take ten times the memory of their text, which Python would keep for ever. `SourceError` is raised
-        when the engine cannot be asked.
+        All of them parsed take ten times the memory of their text, and Python would never give it back. `SourceError` is
+        raised when the engine cannot be asked.
         """
         with self.question() as client:
             response = client.get(f"{client.base_url}/v{client.api_version}/containers/json", timeout=TIMEOUT_SECONDS)
@@ -164,7 +164,7 @@ class DockerEngine:
         is_ssh = self.address.startswith("ssh://")
         client = docker.APIClient(version="auto", timeout=TIMEOUT_SECONDS, use_ssh_client=is_ssh, **arguments)
         if self.address.startswith("unix://"):
-            # No proxy of the environment leads to a socket, and looking for one takes a fifth of a call.
+            # The proxies that the environment names do not apply to a socket, and to look for them takes a fifth of a call.
             client.trust_env = False
         elif not is_ssh:
             _keep_alive(client)
@@ -182,7 +182,7 @@ def _keep_alive(client: docker.APIClient) -> None:
 
 
 def parse_list(text: str) -> Iterator[Mapping[str, Any]]:
-    """Yield the objects of a JSON list, one at a time; raise ValueError where it is none."""
+    """Yield the objects of a JSON list, one at a time; raise ValueError where the text is not a list of objects."""
     decoder, position = json.JSONDecoder(), 1
     while match := _ENTRY.match(text, position):
         entry, position = decoder.raw_decode(text, match.end())

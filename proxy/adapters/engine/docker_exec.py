@@ -1,7 +1,7 @@
 """Runs a command inside a container through the engine: the probe `aliyun.probe.cmd`.
 
-In: a container's id and a shell command. Out: whether it ended with 0 in time. The engine cannot end a command that it
-has started, so the shell tells its process id first; it leads a process group of its own, which a second command ends.
+In: a container's id and a shell command. Out: whether the command ended with 0 in time. The engine cannot end a command
+that it has started. So the shell first prints its process id. It leads a process group, which a second command ends.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from proxy.errors import SourceError
 logger = logging.getLogger(__name__)
 
 _SCRIPT = 'echo $$; exec /bin/sh -c "$0" > /dev/null 2>&1'
-"""What the command itself prints is nobody's business, and could fill the connection."""
+"""What the command itself prints is dropped, since nobody reads it and it could fill the connection."""
 _HEADER_LENGTH = 8
 """Each piece of a stream without a terminal begins with its channel and length (Engine API, `ContainerAttach`)."""
 _LONGEST_PROCESS_ID = 12
@@ -39,8 +39,8 @@ class ContainerCommand:
     def __call__(self) -> bool | None:
         """Run the command; return whether it ended with 0 in time, None when the container cannot run it now.
 
-        A command that outlives its timeout is killed and counts as failed; while it lives on nevertheless, so does every
-        further call. Raises SourceError when the engine cannot be asked.
+        A command that runs longer than its timeout is killed and counts as failed. If it still runs after that, each
+        further call counts as failed, too. Raises SourceError when the engine cannot be asked.
         """
         with self._engine.question() as client:
             try:
@@ -50,7 +50,7 @@ class ContainerCommand:
                 return self._run(client)
             except APIError as error:
                 if error.response is not None and error.response.status_code in (404, 409):
-                    return None  # it has gone, or is paused: an event tells more
+                    return None  # the container is gone or paused, and an event says so
                 if error.response is not None and error.response.status_code == 403:
                     raise SourceError(
                         f"the engine at {self._engine.address} refuses to run aliyun.probe.cmd (403); a proxy before it "

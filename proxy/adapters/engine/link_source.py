@@ -14,7 +14,7 @@ from proxy.core.trigger import Trigger
 
 
 class LinkSource:
-    """The containers that `environment` says the proxy is linked to."""
+    """The containers that the proxy is linked to, as `environment` says."""
 
     name = SOURCE_NAME
 
@@ -30,7 +30,7 @@ class LinkSource:
         return self.read()
 
     def invalidate(self) -> None:
-        """Nothing to forget: variables do not change while a process runs."""
+        """Do nothing: variables do not change while a process runs."""
 
     def watch(self, put: Callable[[Trigger], None]) -> None:
         """Return at once: the environment of a running process does not change."""

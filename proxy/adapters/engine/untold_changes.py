@@ -2,7 +2,8 @@
 
 In: the containers before and after a full look, and the ids that events name. Out: the changes that no event has told. A
 stream can be silent for ever while its connection looks open: a NAT or a firewall has forgotten it, or the engine's machine
-was suspended. An engine may also change something without an event; so the stream is opened again after growing pauses only.
+was suspended. An engine may also change something without an event. So each time, the stream is opened again only after a
+longer pause.
 """
 
 from __future__ import annotations
@@ -27,7 +28,10 @@ def find_changes(before: Mapping[str, Container], after: Mapping[str, Container]
     """Return in words, by id, which containers differ, of those whose events are passed on."""
     changes: dict[str, str] = {}
     for container_id in before.keys() | after.keys():
-        old, new = _as_told(before.get(container_id)), _as_told(after.get(container_id))
+        was, now = before.get(container_id), after.get(container_id)
+        if was == now:
+            continue
+        old, new = _as_told(was), _as_told(now)
         if old != new and (known := new or old):
             what = "runs" if old is None else "is gone" if new is None else "has changed"
             changes[container_id] = f"container {known.name} {what}"

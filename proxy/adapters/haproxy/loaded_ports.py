@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from proxy.adapters.haproxy.runtime_api import RuntimeApi
 from proxy.adapters.haproxy.runtime_socket import RuntimeSocket
-from proxy.adapters.haproxy.state_files import StateLayout, find_generation
+from proxy.adapters.haproxy.state_files import find_generation
+from proxy.adapters.haproxy.state_layout import StateLayout
 from proxy.core.haproxy.loaded import listening_ports
 from proxy.errors import RuntimeApiError
 

@@ -11,8 +11,9 @@ LOOPBACK = "127.0.0.1"
 def choose_address(container: Container, proxy: ProxyContainer | None, preferred_network: str = "") -> str:
     """Return the address at which the proxy reaches `container`.
 
-    A network that both share; among several `preferred_network`, else the first by name. A proxy on the host itself
-    reaches every local network. Raises ValueError with both sides' networks when there is no such address.
+    It is the address in a network that both share: among several, in `preferred_network`, else in the first by name. A
+    proxy on the host itself reaches every local network. Raises ValueError with both sides' networks when there is no such
+    address.
     """
     if container.address:
         return container.address

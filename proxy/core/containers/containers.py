@@ -1,6 +1,6 @@
-"""What a source knows of a container, as frozen values. Sources build them; everything after reads nothing else.
+"""What a source knows of a container, as frozen values. Sources build them, and all later stages read only them.
 
-In: nothing (types). Out: `Snapshot`, the whole world as the proxy sees it in one pass.
+In: nothing (types). Out: `Snapshot`, all containers as the proxy sees them in one pass.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ class Health(StrEnum):
 
 
 class State(StrEnum):
-    """The engine's word for a container's state; `STOPPING` is ours, after a stop signal and before the death."""
+    """A container's state, in the engine's words. Only `STOPPING` is ours: after a stop signal and before the end."""
 
     RUNNING = "running"
     STOPPING = "stopping"
@@ -32,7 +32,7 @@ class State(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attachment:
-    """A container's place in one network. `address` is empty where the engine has not given one (yet)."""
+    """A container's addresses in one network. `address` is empty as long as the engine has not given one."""
 
     network: str
     address: str = ""

@@ -3,9 +3,9 @@
 In: documents of `GET /containers/json`, `GET /containers/{id}/json` and `GET /events`. Out: `Container`,
 `ProxyContainer`, `EngineEvent`. Engines differ in what they leave out or send as null, so every key may be missing.
 
-Only labels that can be ours are kept. A container parsed from the list equals the same one parsed from its inspection,
-but for two things the list does not say: the environment, and the ports of a container that has no network of its own
-(`has_foreign_network`).
+Only labels that can be ours are kept. A container parsed from the list equals the same container parsed from its
+inspection. Only two things are not in the list: the environment, and the ports of a container that uses the network of
+another (`has_foreign_network`).
 """
 
 from __future__ import annotations
@@ -103,10 +103,10 @@ def parse_proxy(document: Mapping[str, Any]) -> ProxyContainer:
 
 
 def parse_links(document: Mapping[str, Any]) -> Mapping[str, str]:
-    """Return, for each container that the inspected one links to (by name or id), the alias it gave it.
+    """Return the alias of each container that the inspected one links to, by that container's name or id.
 
     Links of the default bridge read "/webapp:/proxy/webapp"; those of other networks "shop-web-1:web". Compose writes
-    several of the latter for one container (its name, "web-1", "web"): the shortest counts, then the first by name.
+    several of the second kind for one container (its name, "web-1", "web"): the shortest counts, then the first by name.
     """
     links = list((document.get("HostConfig") or {}).get("Links") or ())
     for endpoint in _networks_of(document).values():
@@ -119,7 +119,7 @@ def parse_links(document: Mapping[str, Any]) -> Mapping[str, str]:
 
 
 def parse_event(document: Mapping[str, Any]) -> EngineEvent | None:
-    """Return the event of one document of `GET /events`; None where it is not about a container."""
+    """Return the event that one document of `GET /events` tells; None where it is not about a container."""
     actor = document.get("Actor") or {}
     attributes = actor.get("Attributes") or {}
     action, _, detail = str(document.get("Action") or "").partition(":")

@@ -1,8 +1,8 @@
-"""Links as the variables that the engine puts into the linking container: backends without access to the engine.
+"""Links, read from the variables that the engine gives to the linking container: backends without access to the engine.
 
 In: the proxy's environment, in which a link with the alias `webapp` to a container that exposes port 80 shows as
 `WEBAPP_PORT_80_TCP=tcp://172.17.0.5:80`, `WEBAPP_NAME=/proxy/webapp` and `WEBAPP_ENV_<NAME>=<value>` for each of the
-linked container's own variables. Out: one `Container` per linked container. What is malformed is no link.
+linked container's own variables. Out: one `Container` per linked container. A malformed variable is not a link.
 See https://docs.docker.com/engine/network/links/#environment-variables.
 """
 
@@ -24,19 +24,19 @@ _INSTANCE_NUMBER = re.compile(r"[-_]\d+$")
 
 @dataclass(slots=True, kw_only=True)
 class _Link:
-    """What the variables of one prefix say, while they are gathered."""
+    """What the variables of one prefix say, while they are collected."""
 
     alias: str
     endpoints: dict[int, str] = field(default_factory=dict)
 
 
 def service_of_alias(alias: str) -> str:
-    """Return the service an alias names: aliases that differ only in one trailing `-N` or `_N` are one service."""
+    """Return the service that an alias names. Aliases that differ only in one trailing `-N` or `_N` are one service."""
     return _INSTANCE_NUMBER.sub("", alias) or alias
 
 
 def parse_link_variables(environment: Mapping[str, str]) -> tuple[Container, ...]:
-    """Return the linked containers, sorted by alias. Several aliases of one container count as its shortest one."""
+    """Return the linked containers, sorted by alias. Of several aliases of one container, the shortest counts."""
     links: dict[str, _Link] = {}
     for name, value in environment.items():
         variable, endpoint = _PORT_VARIABLE.fullmatch(name), _parse_endpoint(value)
@@ -66,13 +66,13 @@ def _parse_endpoint(value: str) -> tuple[str, int] | None:
 
 
 def _alias_of(prefix: str, environment: Mapping[str, str]) -> str:
-    """Return the alias as the user wrote it ("/proxy/web-1"), which the variables' own names have lost."""
+    """Return the alias as the user wrote it ("/proxy/web-1"); the names of the variables do not show it exactly."""
     alias = environment.get(f"{prefix}_NAME", "").strip().rpartition("/")[2]
     return (alias or prefix).lower()
 
 
 def _is_variable_of_another(prefix: str, links: Mapping[str, _Link]) -> bool:
-    """Say whether the variable only repeats one of a linked container, which may itself have links."""
+    """Say whether the variable is one of a linked container, which may have links, too."""
     return any(prefix.startswith(f"{other}_ENV_") for other in links if other != prefix)
 
 

@@ -1,8 +1,8 @@
 """The services file: backends written down in Compose's own vocabulary, for machines without an engine.
 
-In: the document a YAML parser made of the file. Out: `ServicesFile`. Where a service is comes from `external`
-(`host`, `ports`), or from `networks.<name>.ipv4_address` with `expose` or `ports`; how it is routed, from its `labels`.
-Keys that only an orchestrator needs are passed over. A faulty service becomes a problem and costs only itself.
+In: the document that a YAML parser made of the file. Out: `ServicesFile`. The addresses of a service come from `external`
+(`host`, `ports`), or from `networks.<name>.ipv4_address` with `expose` or `ports`. Its `labels` say how it is routed.
+Keys that only an orchestrator needs are ignored. A faulty service becomes a problem and affects only itself.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _HOST_NAME = re.compile(rf"(?=.{{1,253}}$){_HOST_LABEL}(\.{_HOST_LABEL})*\.?")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FileService:
-    """One service of the file. `hosts` are addresses or names that are still to be resolved; never empty."""
+    """One service of the file. `hosts` are addresses, and names that are still to be resolved; there is at least one."""
 
     name: str
     hosts: tuple[str, ...]
@@ -33,7 +33,7 @@ class FileService:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServicesFile:
-    """What a services file says: its project (`name`), its sound services by name, and what is wrong with the rest."""
+    """What a services file says: its project (`name`), its valid services by name, and the others' problems."""
 
     project: str = ""
     services: tuple[FileService, ...] = ()
@@ -49,9 +49,9 @@ class _Fault(Exception):
 
 
 def parse_services_file(document: object) -> ServicesFile:
-    """Return what `document` says; raise `ValueError` where it is no mapping of services at all.
+    """Return what `document` says; raise `ValueError` where it is not a mapping of services.
 
-    A document without `services` is in the first Compose format: its top level is the services.
+    A document without `services` is in the first Compose format: its top level holds the services.
     """
     if document is None:
         return ServicesFile()
@@ -118,7 +118,7 @@ def _split_label(label: object) -> tuple[str, str]:
 
 
 def _parse_label_value(name: str, value: object) -> str:
-    """Return a label's text; YAML's unquoted true, 80 or nothing at all are text to Compose as well."""
+    """Return a label's text. Compose also takes YAML's unquoted `true`, `80` and an empty value as text."""
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, str | int | float):
@@ -134,14 +134,14 @@ def _as_list(setting: str, value: object) -> list[object]:
     if isinstance(value, list):
         return value
     if isinstance(value, Mapping):
-        raise _Fault(setting, dict(value), "is a mapping where a value or a list of values belongs")
+        raise _Fault(setting, dict(value), "is a mapping; write a value or a list of values")
     return [value]
 
 
 def _parse_host(host: object) -> str:
     text = str(host).strip()
     if not _is_address(text) and not _HOST_NAME.fullmatch(text):
-        raise _Fault("external.host", host, "is neither an IP address nor a host name; ports go beneath external.ports")
+        raise _Fault("external.host", host, "is neither an IP address nor a host name; write ports beneath external.ports")
     return text
 
 
@@ -164,7 +164,7 @@ def _parse_network_addresses(networks: object) -> Iterator[str]:
 
 
 def _parse_ports(setting: str, entries: object) -> Iterator[int]:
-    """Yield the TCP ports of the service itself, whichever of Compose's ways they are written in."""
+    """Yield the TCP ports of the service itself, written in any way that Compose allows."""
     for entry in entries if isinstance(entries, list) else _as_list(setting, entries):
         if isinstance(entry, Mapping):
             text, protocol = str(entry.get("target")), str(entry.get("protocol") or "tcp")

@@ -20,7 +20,7 @@ from proxy.core.model.service_part import ServicePart, make_part, report
 from proxy.core.model.service_table import Specs, label_specs
 from proxy.core.model.services import Service
 from proxy.core.model.shared_addresses import make_table
-from proxy.core.model.tcp_listeners import build_listener
+from proxy.core.model.tcp_listeners import build_listener, taken_port
 from proxy.errors import Problem
 from proxy.grammar.syntax import BackendName, service_of_backend
 from proxy.settings import ProxyMode, Settings
@@ -160,12 +160,12 @@ class ModelIndex:
     def _without_port(self) -> Iterable[Problem]:
         """Tell of ports that other processes listen on: of whose services they are, or of the proxy's own use."""
         if self._settings.haproxy.stats_port in self._taken_ports:
-            reason = f"{_taken(self._settings.haproxy.stats_port)}; there is no statistics page until it is free"
+            reason = f"{taken_port(self._settings.haproxy.stats_port)}; there is no statistics page until it is free"
             yield Problem(service="the proxy", setting="STATS_PORT", reason=reason)
         for port in sorted(self._taken_ports & {*self._frontend_ports()}):
             labels = self._ports[port].labels()
             for label in labels if len(labels) <= MOST_LABELS else ["all services of this port"]:
-                yield Problem(service=label, setting="VIRTUAL_HOST", reason=_taken(port))
+                yield Problem(service=label, setting="VIRTUAL_HOST", reason=taken_port(port))
 
     def _crowded_out(self, routes: PortRoutes) -> Iterable[Problem]:
         """With MODE=tcp hosts cannot be told apart: a port has one service, the others go without."""
@@ -293,9 +293,5 @@ class ModelIndex:
         if port == self._settings.routing.monitor_port:
             return f"port {port} is taken by the health probe of the proxy (MONITOR_PORT)"
         if port in self._taken_ports:
-            return _taken(port)
+            return taken_port(port)
         return f"port {port} is used by a virtual host" if port in self._http_ports() else ""
-
-
-def _taken(port: int) -> str:
-    return f"another process listens on port {port}; stop it, or use another port"

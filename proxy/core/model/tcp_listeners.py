@@ -55,3 +55,8 @@ def _fault_of(member: ContainerSpec, port: int, context: BuildContext, *, is_tls
 
 def _is_tls(member: ContainerSpec, port: int) -> bool:
     return any(tcp_port.number == port and tcp_port.tls for tcp_port in member.tcp_ports)
+
+
+def taken_port(port: int) -> str:
+    """Say that another program has a port."""
+    return f"another process listens on port {port}; stop it, or use another port"

@@ -1,4 +1,4 @@
-"""The whole program, started while the engine's socket does not exist: what it has served before goes on being served."""
+"""The whole program with an engine that is not there, or that says nothing more: it serves what it knows, and finds back."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from tests.eventually import eventually
 from tests.haproxy.backend_server import BackendServer
 from tests.haproxy.client import HOST, ask
 from tests.haproxy.product import Product
+from tests.silent_relay import silent_relay
 from tests.stub_engine import StubContainer, StubEngine, run_stub_engine
 
 pytestmark = pytest.mark.haproxy
@@ -44,18 +45,17 @@ class Site:
         """An engine that runs these backends as one service; its socket goes with it."""
         with run_stub_engine(self._folder) as stub:
             for backend in backends:
-                labels = {"aliyun.proxy.VIRTUAL_HOST": HOST}
-                stub.start(StubContainer(name=backend.name, service="web", labels=labels, port=backend.port))
+                stub.start(make_stub_container(backend))
             yield stub
         self.socket.unlink()
 
     @contextmanager
-    def proxy(self) -> Iterator[subprocess.Popen[str]]:
+    def proxy(self, **variables: str) -> Iterator[subprocess.Popen[str]]:
         """The program, until the block ends."""
-        command = [sys.executable, "-m", "proxy", "run"]
+        command, environment = [sys.executable, "-m", "proxy", "run"], {**self._environment, **variables}
         with (
             self.log.open("w") as log,
-            subprocess.Popen(command, env=self._environment, cwd=ROOT, stdout=log, stderr=log, text=True) as process,
+            subprocess.Popen(command, env=environment, cwd=ROOT, stdout=log, stderr=log, text=True) as process,
         ):
             try:
                 yield process
@@ -64,6 +64,11 @@ class Site:
 
     def is_served_by(self, name: str) -> bool:
         return ask(self.port).server == name
+
+
+def make_stub_container(backend: BackendServer) -> StubContainer:
+    labels = {"aliyun.proxy.VIRTUAL_HOST": HOST}
+    return StubContainer(name=backend.name, service="web", labels=labels, port=backend.port)
 
 
 @pytest.fixture
@@ -94,3 +99,26 @@ def test_first_start_without_any_source_ends_with_what_to_do(site: Site) -> None
 
     assert 2 == exit_code
     assert NO_SOURCE in site.log.read_text()
+
+
+def test_stream_that_falls_silent_is_found_by_a_full_look_and_opened_again(site: Site, product: Product) -> None:
+    """The connection on which the list is asked for is silent, too, so the first question takes its 10 s to fail."""
+    first, second, third = product.backend("first"), product.backend("second"), product.backend("third")
+    with (
+        site.engine(first) as engine,
+        silent_relay(site.socket) as relay,
+        site.proxy(DOCKER_HOST=relay.host, PROXY_RESYNC_SECONDS="1"),
+    ):
+        eventually(lambda: site.is_served_by("first"))
+        relay.fall_silent()
+        engine.stop(make_stub_container(first))
+        engine.start(make_stub_container(second))
+        eventually(lambda: site.is_served_by("second"), timeout=20)
+        eventually(lambda: "which no event has told" in site.log.read_text())
+        streams = len(engine.streams)
+        eventually(lambda: len(engine.streams) > streams)
+
+        engine.start(make_stub_container(third))
+
+        eventually(lambda: site.is_served_by("third"))
+        eventually(lambda: "container third: start" in site.log.read_text())

@@ -1,0 +1,88 @@
+"""Where things are in the state folder, and who holds it. Imports are few: the supervisor lives as long as the proxy does."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from dataclasses import dataclass
+from io import FileIO
+from pathlib import Path
+
+from proxy.errors import StateError
+
+CONFIG_FILE = "haproxy.cfg"
+CA_FILE = "certs/ca/client-ca.pem"
+"""Also named in `core/haproxy/rendering`, whose import would cost the supervisor the memory of a template engine."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StateLayout:
+    """Where things are in the state folder. It is absolute, since HAProxy changes its working directory."""
+
+    folder: Path
+
+    def __post_init__(self) -> None:
+        if not self.folder.is_absolute():
+            raise StateError(f"the state folder must be an absolute path, not {str(self.folder)!r}")
+
+    @property
+    def current(self) -> Path:
+        """The set of files in force; does not exist before the first."""
+        return self.folder / "current"
+
+    @property
+    def config(self) -> Path:
+        """The configuration HAProxy is started with and reloads."""
+        return self.current / CONFIG_FILE
+
+    @property
+    def generations(self) -> Path:
+        """Every set of files that is kept, or is being written."""
+        return self.folder / "generations"
+
+    @property
+    def checks(self) -> Path:
+        """Sets of files that are only checked, one at a time."""
+        return self.folder / "checks"
+
+    @property
+    def master_socket(self) -> Path:
+        """The master CLI."""
+        return self.folder / "master.sock"
+
+    @property
+    def runtime_socket(self) -> Path:
+        """The worker's runtime API."""
+        return self.folder / "haproxy.sock"
+
+    @property
+    def start_mark(self) -> Path:
+        """Exists from just before HAProxy is started until it has ended."""
+        return self.folder / "haproxy.started"
+
+    @property
+    def server_state(self) -> Path:
+        """Health and weights of servers, saved before a reload."""
+        return self.folder / "server-state"
+
+
+class StateLock:
+    """A lock file that one process holds until it releases it or ends. Raises StateError when another one has it."""
+
+    def __init__(self, layout: StateLayout, name: str) -> None:
+        try:
+            layout.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._file = FileIO(os.open(layout.folder / name, os.O_RDWR | os.O_CREAT, 0o600))
+        except OSError as error:
+            raise StateError(f"state folder {layout.folder} cannot be used: {error.strerror}") from error
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            self._file.close()
+            raise StateError(
+                f"another proxy runs with state folder {layout.folder}; stop it, or give this one another folder"
+            ) from error
+
+    def release(self) -> None:
+        """Let others have it."""
+        self._file.close()

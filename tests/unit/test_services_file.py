@@ -45,9 +45,7 @@ def test_labels_are_texts_however_they_are_written(labels: object, expected: dic
         pytest.param({**PLACE, "labels": [{"a": "x"}]}, "labels", "not of the form name=value", id="label-as-mapping"),
         pytest.param({**PLACE, "labels": {"a": ["x"]}}, "labels.a", "put it in quotes", id="label-as-list"),
         pytest.param({"external": "10.0.0.5"}, "external", "write host and ports beneath it", id="external-as-text"),
-        pytest.param(
-            {"external": {"host": {"a": "b"}}}, "external.host", "is a mapping; write a value", id="host-as-mapping"
-        ),
+        pytest.param({"external": {"host": {"a": "b"}}}, "external.host", "write a value", id="host-as-mapping"),
         pytest.param({"external": {"host": "10.0.0.5:80"}}, "external.host", "write ports beneath", id="host-with-port"),
         pytest.param({"external": {"host": "a", "ports": "x"}}, "external.ports", "is not a port", id="no-port"),
         pytest.param({"external": {"host": "a", "ports": 0}}, "external.ports", "is outside", id="port-zero"),

@@ -1,4 +1,4 @@
-"""Where things are in the state folder, and who holds it. Imports are few: the supervisor lives as long as the proxy does."""
+"""Where things are in the state folder, and who holds it. Imports are few: the supervisor lives as long as the proxy."""
 
 from __future__ import annotations
 

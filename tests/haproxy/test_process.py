@@ -171,12 +171,13 @@ def test_files_keep_their_relative_names_on_the_runtime_socket(
     assert "certs/shop.pem" in site.runtime("show ssl cert")
 
 
-def test_weight_survives_a_reload(site: SmallSite, running: HaproxyControl) -> None:
+def test_weight_set_by_hand_ends_with_a_reload(site: SmallSite, running: HaproxyControl) -> None:
+    """The model alone says which weight a server has: a resync brings it back, too. `proxy weight` is the way to set one."""
     site.runtime("set server weighted/first weight 25%")
 
     running.reload()
 
-    assert "25 (initial 100)" == eventually(lambda: site.runtime("get weight weighted/first"))
+    assert "100 (initial 100)" == eventually(lambda: site.runtime("get weight weighted/first"))
 
 
 def test_administrative_state_survives_a_reload(site: SmallSite, running: HaproxyControl) -> None:

@@ -23,7 +23,7 @@ class ScheduleSettings:
     longest_holdoff_seconds: float = 0.05
     """Bound of that pause. A burst is over when nothing has come for twice as long."""
     urgent_holdoff_seconds: float = 0.01
-    """Bound of that pause before a pass that is `URGENT`."""
+    """Bound of that pause before a pass that is `URGENT`, or about an HAProxy that was started."""
     resync_seconds: float = 60.0
     """How long after the last full look everything is looked at again, which repairs what a hint missed."""
     resync_share: float = 0.0008
@@ -43,6 +43,8 @@ class DuePass:
     forced_by: str = ""
     is_resync: bool = False
     is_about_files: bool = False
+    is_about_haproxy: bool = False
+    """HAProxy was started since the last pass: what it has is to be compared with the model."""
 
 
 MAX_REASONS = 8
@@ -67,6 +69,7 @@ class Schedule:
         self._failures = 0
         self._taken: DuePass | None = None
         self._is_about_files = False
+        self._is_about_haproxy = False
         self._is_urgent = False
         self._again_at: float | None = None
 
@@ -77,7 +80,8 @@ class Schedule:
         if trigger.kind is TriggerKind.RELOAD:
             self._forced_by = self._forced_by or trigger.reason
         self._is_about_files |= trigger.kind is TriggerKind.FILES
-        self._is_urgent |= trigger.kind is TriggerKind.URGENT
+        self._is_about_haproxy |= trigger.kind is TriggerKind.HAPROXY
+        self._is_urgent |= trigger.kind in (TriggerKind.URGENT, TriggerKind.HAPROXY)
         self._keep_reason(trigger.reason)
 
     def due_time(self) -> float:
@@ -103,13 +107,14 @@ class Schedule:
             forced_by=self._forced_by,
             is_resync=is_resync or bool(self._forced_by),
             is_about_files=self._is_about_files,
+            is_about_haproxy=self._is_about_haproxy,
         )
         self._taken_at = now
         self._is_triggered = self._pending_since is not None
         if self._is_triggered and self._is_new_burst():
             self._holdoff_seconds = 0.0
         self._pending_since, self._reasons, self._dropped_reasons, self._forced_by = None, {}, 0, ""
-        self._is_about_files, self._is_urgent, self._again_at = False, False, None
+        self._is_about_files, self._is_about_haproxy, self._is_urgent, self._again_at = False, False, False, None
         return self._taken
 
     def record_success(self, now: float, again_in: float | None = None) -> None:
@@ -125,10 +130,11 @@ class Schedule:
         self._last_end, self._failures, self._taken = now, 0, None
 
     def record_failure(self, now: float) -> None:
-        """The pass that was taken last has not; a reload that it was asked for is still wanted."""
+        """The pass that was taken last has not; what it was asked for is still wanted."""
         if self._taken:
             self._forced_by = self._forced_by or self._taken.forced_by
             self._is_about_files |= self._taken.is_about_files
+            self._is_about_haproxy |= self._taken.is_about_haproxy
         self._last_end, self._taken = now, None
         self._failures += 1
 

@@ -15,6 +15,8 @@ class TriggerKind(StrEnum):
     """Look almost at once: a server that was waited for accepts connections, or one that has them is about to end."""
     FILES = "files"
     """A file besides the sources' own may have changed: look at files, too."""
+    HAPROXY = "haproxy"
+    """HAProxy was started: compare what it has with the model."""
     RELOAD = "reload"
     """The user asked for a reload, whether or not anything changed."""
     STOP = "stop"

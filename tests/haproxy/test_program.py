@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -104,6 +105,18 @@ def test_services_of_the_file_are_served_and_followed(program: Program, product:
         eventually(lambda: ask(80 + program.offset).server == "second")
 
     assert "first" == before
+
+
+def test_controller_takes_the_news_of_a_started_haproxy(program: Program, product: Product) -> None:
+    program.write_services(web=(product.backend(), {"VIRTUAL_HOST": HOST}))
+
+    with program.running(DEBUG="true"):
+        eventually(lambda: ask(80 + program.offset).server)
+        mark = program.folder / "state" / "haproxy.started"
+        haproxy = int(eventually(mark.read_text).split()[0])
+        os.kill(haproxy, signal.SIGKILL)
+        eventually(lambda: ask(80 + program.offset).server)
+        eventually(lambda: "HAProxy was started" in program.log.read_text())
 
 
 def test_state_is_for_its_owner_only(program: Program, product: Product) -> None:

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from proxy.adapters.haproxy.haproxy_process import HaproxyProgram
-from proxy.adapters.haproxy.master_identity import answers_as, find_masters, read_identity, write_mark
+from proxy.adapters.haproxy.master_identity import find_masters, is_reachable, read_identity, write_mark
 from proxy.adapters.haproxy.state_files import StateLayout
 from proxy.supervision.adopted_haproxy import AdoptedHaproxy
 from proxy.supervision.process_keeper import Process
@@ -59,9 +59,9 @@ class HaproxyStarts:
         self.mark(running)
         return self._run()
 
-    def answers(self, process: Process) -> bool:
-        """Return whether it is this master that answers on the master socket, and its worker answers, too."""
-        return answers_as(process.pid, self._layout.master_socket)
+    def is_reachable(self, process: Process) -> bool:
+        """Return whether the sockets lead to this HAProxy, and it answers."""
+        return is_reachable(process.pid, self._layout)
 
     def mark(self, process: Process) -> None:
         """Name the process in the mark."""

@@ -36,9 +36,14 @@ class Replacement:
         self._endings: list[Ending] = []
 
     def ask(self) -> None:
-        """Replace the HAProxy that runs, as soon as there are files to start another one from."""
-        if self._keeper.process and self._successor is None and not self._is_wanted:
-            logger.warning("the controller cannot reach HAProxy: its sockets are gone; another HAProxy is to take over")
+        """Replace the HAProxy that runs, as soon as there are files to start another one from, unless it answers."""
+        running = self._keeper.process
+        if running is None or self._successor or self._is_wanted:
+            return
+        if self._starts.is_reachable(running):
+            logger.info("HAProxy process %d answers on its sockets, so it is not replaced", running.pid)
+        else:
+            logger.warning("HAProxy process %d runs but does not answer on its sockets: it is replaced", running.pid)
             self._is_wanted = True
 
     def retire(self, process: Process) -> None:
@@ -100,7 +105,7 @@ class Replacement:
         elif running.poll() is not None:
             logger.warning("HAProxy process %d ended before process %d took over", running.pid, successor.pid)
             self._take_over(successor, now)
-        elif self._starts.answers(successor):
+        elif self._starts.is_reachable(successor):
             self._take_over(successor, now)
             self.retire(running)
         elif now > self._deadline:

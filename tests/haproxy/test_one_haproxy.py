@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from proxy.adapters.haproxy.haproxy_process import HaproxyProgram
-from proxy.adapters.haproxy.master_identity import MasterIdentity, answers_as, read_identity, read_mark, write_mark
+from proxy.adapters.haproxy.master_identity import MasterIdentity, is_reachable, read_identity, read_mark, write_mark
 from tests.eventually import eventually
 from tests.haproxy.small_site import SmallSite, finish_request, make_site
 from tests.haproxy.supervised import (
@@ -215,7 +215,7 @@ def test_haproxy_that_somebody_else_started_is_adopted_when_it_answers(
     command = program.master_command(site.layout.config, site.layout.master_socket)
     with subprocess.Popen(command, env=program.environment) as master:
         try:
-            eventually(lambda: answers_as(master.pid, site.layout.master_socket))
+            eventually(lambda: is_reachable(master.pid, site.layout))
             supervised = start()
             eventually(lambda: has_adopted(supervised))
             masters = master_pids(site)
@@ -233,7 +233,7 @@ def test_second_haproxy_that_a_killed_supervisor_left_is_ended_softly(
     command = program.master_command(site.layout.config, site.layout.master_socket)
     with subprocess.Popen(command, env=program.environment, start_new_session=True) as other:
         try:
-            eventually(lambda: answers_as(other.pid, site.layout.master_socket))
+            eventually(lambda: is_reachable(other.pid, site.layout))
             second = start()
             eventually(lambda: other.poll() is not None)
         finally:

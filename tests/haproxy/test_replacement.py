@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from proxy.adapters.haproxy.master_identity import read_identity, read_mark
+from proxy.adapters.haproxy.master_identity import is_reachable, read_identity, read_mark
 from proxy.adapters.haproxy.process_signals import HAPROXY_UNREACHABLE
 from tests.eventually import eventually
 from tests.haproxy.small_site import SmallSite, finish_request, make_site
@@ -48,7 +48,7 @@ def running(start: Start) -> Supervised:
     supervised = start()
     eventually(supervised.serves)
     eventually((supervised.notes / "ready").exists)
-    supervised.haproxy_pid()
+    eventually(lambda: is_reachable(supervised.haproxy_pid(), supervised.site.layout))
     return supervised
 
 
@@ -115,6 +115,27 @@ def test_request_that_never_ends_holds_the_old_haproxy_for_the_time_of_a_stop(si
 
     assert eventually(supervised.serves)
     assert old not in master_pids(site)
+
+
+def test_haproxy_that_answers_is_not_replaced(site: SmallSite, running: Supervised) -> None:
+    """The controller may have asked again before it heard that another one has taken over."""
+    old = running.haproxy_pid()
+
+    ask_for_another(running)
+
+    eventually(lambda: running.says("is not replaced"))
+    assert {old} == master_pids(site)
+
+
+@pytest.mark.parametrize("name", ["master.sock", "haproxy.sock"])
+def test_one_socket_that_is_gone_is_enough(site: SmallSite, running: Supervised, name: str) -> None:
+    old = running.haproxy_pid()
+    (site.layout.folder / name).unlink()
+
+    ask_for_another(running)
+
+    eventually(lambda: not is_alive(old))
+    assert eventually(lambda: is_reachable(*master_pids(site), site.layout))
 
 
 def test_state_folder_that_was_removed_is_served_from_again_once_it_has_files(site: SmallSite, running: Supervised) -> None:

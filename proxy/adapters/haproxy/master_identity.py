@@ -16,13 +16,15 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from proxy.adapters.haproxy.runtime_socket import MasterSocket
+from proxy.adapters.haproxy.runtime_socket import MasterSocket, RuntimeSocket
 from proxy.adapters.haproxy.state_files import StateLayout
 from proxy.core.haproxy.replies import parse_processes
 from proxy.errors import RuntimeApiError
 
 _PROC = Path("/proc")
 _ANSWER_SECONDS = 1.0
+_REACH_SECONDS = 0.3
+"""Short, because the supervisor does nothing else meanwhile, and asks again."""
 _EXEC_TRIES = 50
 _EXEC_PAUSE_SECONDS = 0.001
 
@@ -94,14 +96,18 @@ def find_masters(layout: StateLayout) -> tuple[MasterIdentity, ...]:
     return tuple(sorted(found, key=lambda one: (one != marked, one != listening, -one.start_time)))
 
 
-def answers_as(pid: int, master_socket: Path) -> bool:
-    """Return whether the master that answers is this process, and its worker answers, too."""
-    master = MasterSocket(master_socket, timeout_seconds=_ANSWER_SECONDS)
+def is_reachable(pid: int, layout: StateLayout) -> bool:
+    """Return whether this process is the master that answers, and its worker answers on the runtime socket.
+
+    HAProxy 3.4 opens its master socket before its worker is ready [tried].
+    """
     try:
+        master = MasterSocket(layout.master_socket, timeout_seconds=_REACH_SECONDS)
         processes = parse_processes(master.send("show proc"))
-        return processes.master_pid == pid and "Version:" in master.send(f"@!{processes.serving_pid} show info")
+        told = RuntimeSocket(layout.runtime_socket, timeout_seconds=_REACH_SECONDS).send("show info")
     except RuntimeApiError:
         return False
+    return processes.master_pid == pid and f"Pid: {processes.serving_pid}" in told.splitlines()
 
 
 def _scan(master_socket: Path) -> list[MasterIdentity]:

@@ -30,6 +30,7 @@ from proxy.adapters.files.own_files import OwnFileReader
 from proxy.adapters.files.status_file import StatusFile
 from proxy.adapters.files.weight_file import WEIGHT_FILE, WeightFile
 from proxy.adapters.haproxy.haproxy_process import HaproxyControl, HaproxyProgram
+from proxy.adapters.haproxy.process_signals import HAPROXY_STARTED
 from proxy.adapters.haproxy.runtime_api import RuntimeApi
 from proxy.adapters.haproxy.runtime_socket import MasterSocket, RuntimeSocket
 from proxy.adapters.haproxy.state_files import StateFiles
@@ -201,7 +202,7 @@ def run_controller(settings: Settings, environment: Mapping[str, str]) -> None:
     sys.setswitchinterval(SWITCH_SECONDS)
     gc.set_threshold(*COLLECTOR_THRESHOLDS)
     triggers = TriggerQueue()
-    put_signals(triggers)
+    put_signals(triggers, {HAPROXY_STARTED: TriggerKind.HAPROXY})
     overlays = make_overlays(settings, environment, triggers.put)
     parts = make_parts(settings, environment, settings.runtime.state_folder, overlays, triggers.put)
     parts.inspector.check_own_settings()

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import queue
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import FrameType
 
@@ -86,19 +86,27 @@ class Daemon:
             self._schedule.record_failure(self._clock())
 
 
-def put_signals(triggers: TriggerQueue) -> None:
-    """Turn signals into triggers: to look again (SIGUSR2), to reload (SIGUSR1, SIGHUP), to end (SIGTERM, SIGINT)."""
+def put_signals(triggers: TriggerQueue, more: Mapping[signal.Signals, TriggerKind] | None = None) -> None:
+    """Turn signals into triggers: to look again (SIGUSR2), to reload (SIGUSR1, SIGHUP), to end (SIGTERM, SIGINT).
+
+    `more` are the signals of the supervisor. It blocks some until this process can handle them, because a signal without
+    a handler would end it. They are unblocked here, and those that came meanwhile become triggers now.
+    """
     kinds = {
         signal.SIGUSR2: TriggerKind.LOOK,
         signal.SIGUSR1: TriggerKind.RELOAD,
         signal.SIGHUP: TriggerKind.RELOAD,
         signal.SIGTERM: TriggerKind.STOP,
         signal.SIGINT: TriggerKind.STOP,
+        **(more or {}),
     }
 
     def put(number: int, _frame: FrameType | None) -> None:
         name = signal.Signals(number)
-        triggers.put(Trigger(reason=f"signal {name.name}", kind=kinds[name]))
+        kind = kinds[name]
+        reason = "HAProxy was started" if kind is TriggerKind.HAPROXY else f"signal {name.name}"
+        triggers.put(Trigger(reason=reason, kind=kind))
 
     for number in kinds:
         signal.signal(number, put)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, kinds)

@@ -1,7 +1,7 @@
-"""Keeps one process running: starts it, notices its end, starts it again, at once or after a growing delay.
+"""Keeps one process running: starts it, notices its end, and starts it again, at once or after a growing delay.
 
-In: the time, and a function that starts the process. Out: a running process. The supervisor has two of these; each is
-told when to look, and says when it wants to look again.
+In: the time, and a function that starts the process. Out: a running process. The supervisor has two of these. It tells
+each when to look, and each says when it wants to look again.
 """
 
 from __future__ import annotations
@@ -9,14 +9,15 @@ from __future__ import annotations
 import logging
 import math
 import signal
-import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
 logger = logging.getLogger(__name__)
 
-_STABLE_SECONDS = 10.0
+EXIT_UNKNOWN = 256
+"""The exit code of a process that is not our child: nobody tells us how it ended. No program can have this code."""
+
 _FIRST_DELAY_SECONDS = 0.2
 _LONGEST_DELAY_SECONDS = 10.0
 _FIRST_PAUSE_SECONDS = 0.02
@@ -36,15 +37,26 @@ class Process(Protocol):
         """Send a signal; do nothing when the process has ended."""
 
 
+def announces_end(process: Process) -> bool:
+    """Return whether a SIGCHLD comes when the process ends: always for a child, which does not have the attribute."""
+    return getattr(process, "announces_end", True)
+
+
 @dataclass(slots=True)
 class Backoff:
-    """How long to wait before a process that ended is started again: not at all after it had stayed up, then longer."""
+    """How long to wait before a process that ended is started again.
 
+    The first start after an end is at once. Each further end that comes within `good_after_seconds` of its start makes
+    the wait longer.
+    """
+
+    good_after_seconds: float
+    """A process that has run for longer than this was started well; earlier ends do not count any more."""
     _failures: int = 0
 
     def delay_after(self, uptime_seconds: float) -> float:
         """Return the delay, in seconds, after an end that came `uptime_seconds` after the start."""
-        if uptime_seconds > _STABLE_SECONDS:
+        if uptime_seconds > self.good_after_seconds:
             self._failures = 0
         self._failures += 1
         if self._failures == 1:
@@ -57,11 +69,17 @@ class Backoff:
 class ProcessKeeper:
     """One process that is started again whenever it ends. `start` returns None while it cannot be started yet."""
 
-    def __init__(self, name: str, start: Callable[[], Process | None], final_code: int | None = None) -> None:
+    def __init__(
+        self,
+        name: str,
+        start: Callable[[], Process | None],
+        good_after_seconds: float,
+        final_code: int | None = None,
+    ) -> None:
         self._final_code = final_code
         self._name = name
         self._start = start
-        self._backoff = Backoff()
+        self._backoff = Backoff(good_after_seconds)
         self._started_at = 0.0
         self._next_start = 0.0
         self._waiting_since: float | None = None
@@ -69,7 +87,7 @@ class ProcessKeeper:
         self.first_exit_code: int | None = None
 
     def notice_end(self, now: float) -> None:
-        """Notice that the process has ended, if it has, and settle when it is started again."""
+        """Notice that the process has ended, if it has, and decide when it is started again."""
         code = self.process.poll() if self.process else None
         if code is None:
             return
@@ -77,36 +95,43 @@ class ProcessKeeper:
             self.first_exit_code = code
         self.process = None
         if code == self.first_exit_code == self._final_code:
-            logger.error("%s ended: %s; starting it again is no use", self._name, describe_exit(code))
+            logger.error("%s ended: %s; starting it again would not help", self._name, describe_exit(code))
         else:
             self._wait_before_next(now, describe_exit(code))
 
-    def start_if_due(self, now: float) -> None:
-        """Start the process unless it runs, or has to wait."""
+    def start_if_due(self, now: float) -> bool:
+        """Start the process unless it runs or has to wait; return whether it was started."""
         if self.process is not None or now < self._next_start:
-            return
+            return False
         self._started_at = now
         try:
-            self.process = self._start()
+            process = self._start()
         except OSError as error:
             self._wait_before_next(now, error)
-            return
-        if self.process is None:
+            return False
+        if process is None:
             self._next_start = now + self._pause_after(now)
-        else:
-            self._waiting_since = None
-            logger.info("%s runs as process %d", self._name, self.process.pid)
+            return False
+        self.keep(process, now)
+        return True
+
+    def keep(self, process: Process, now: float) -> None:
+        """Keep this process from now on, instead of the one before."""
+        self.process = process
+        self._started_at = now
+        self._waiting_since = None
+        logger.info("%s runs as process %d", self._name, process.pid)
 
     def wake_time(self, now: float) -> float:
         """Return when to look again even if no child ends."""
         if self.process is None:
             return self._next_start
-        return math.inf if isinstance(self.process, subprocess.Popen) else now + _FOREIGN_POLL_SECONDS
+        return math.inf if announces_end(self.process) else now + _FOREIGN_POLL_SECONDS
 
     def _pause_after(self, now: float) -> float:
-        """Return when to look again whether the process can be started: a fiftieth of the wait so far.
+        """Return the pause before the next try to start the process: a fiftieth of the wait so far, at most 1 s.
 
-        So an engine that is away for a day costs no processor time, and one that comes soon is not waited for.
+        So an engine that is unreachable for a day uses no processor time, and one that comes soon is noticed soon.
         """
         if self._waiting_since is None:
             self._waiting_since = now
@@ -120,4 +145,6 @@ class ProcessKeeper:
 
 def describe_exit(code: int) -> str:
     """Return how a process ended, for people; negative codes are signals, as `subprocess` has it."""
+    if code == EXIT_UNKNOWN:
+        return "exit code not known, because an earlier supervisor had started it"
     return f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"

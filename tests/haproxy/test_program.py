@@ -7,6 +7,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -157,6 +158,18 @@ def test_dns_that_does_not_answer_delays_neither_the_start_nor_a_change(program:
             eventually(partial(answers_slowly, number))
 
     assert [503] * 3 == unanswered
+
+
+def test_controller_takes_the_news_of_a_started_haproxy(program: Program, product: Product) -> None:
+    program.write_services(web=(product.backend(), {"VIRTUAL_HOST": HOST}))
+
+    with program.running(DEBUG="true"):
+        eventually(lambda: ask(80 + program.offset).server)
+        mark = program.folder / "state" / "haproxy.started"
+        haproxy = int(eventually(mark.read_text).split()[0])
+        os.kill(haproxy, signal.SIGKILL)
+        eventually(lambda: ask(80 + program.offset).server)
+        eventually(lambda: "HAProxy was started" in program.log.read_text())
 
 
 def test_state_is_for_its_owner_only(program: Program, product: Product) -> None:

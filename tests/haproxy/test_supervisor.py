@@ -1,88 +1,31 @@
-"""HAProxy and the controller, each killed, each stopped: traffic flows as long as it can, and the end is in good order.
-
-The controller is a few lines of Python that say what happened to them in files beside the state.
-"""
+"""HAProxy and the controller, each killed, each stopped: traffic flows as long as it can, and the end is in good order."""
 
 from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from proxy.adapters.haproxy.runtime_socket import MasterSocket
-from proxy.adapters.haproxy.state_files import StateFiles
-from proxy.core.haproxy.replies import parse_processes
-from proxy.errors import RuntimeApiError
 from tests.eventually import eventually
 from tests.haproxy.small_site import SmallSite, finish_request, make_site
+from tests.haproxy.supervised import (
+    STUBBORN_CONTROLLER,
+    WRONG_SETTINGS,
+    Start,
+    constant_requests,
+    is_alive,
+    is_answering,
+    save_files,
+    supervisors,
+    voluntary_switches,
+)
 
 pytestmark = pytest.mark.haproxy
-
-SUPERVISOR = """
-import logging, os, sys
-from pathlib import Path
-from proxy.adapters.haproxy.haproxy_process import HaproxyProgram
-from proxy.adapters.haproxy.state_layout import StateLayout
-from proxy.supervision.supervisor import Supervisor
-logging.basicConfig(level=logging.INFO, stream=sys.stdout, format="%(message)s")
-binary, folder, stop_seconds, *controller = sys.argv[1:]
-program = HaproxyProgram(binary, os.environ)
-layout = StateLayout(folder=Path(folder))
-sys.exit(Supervisor(program, layout, controller, os.environ, float(stop_seconds)).run())
-"""
-CONTROLLER = """
-import os, signal, sys
-from pathlib import Path
-notes = Path(sys.argv[1])
-signal.signal(signal.SIGUSR1, lambda *_: (notes / "reloads").open("a").write("reload "))
-(notes / "draft").write_text(str(os.getpid()))
-(notes / "draft").rename(notes / "pid")
-while True:
-    signal.pause()
-"""
-STUBBORN_CONTROLLER = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN);" + CONTROLLER
-WRONG_SETTINGS = "raise SystemExit(2)"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Supervised:
-    """A supervisor in a process of its own, the site it serves, and what its controller noted."""
-
-    process: subprocess.Popen[bytes]
-    site: SmallSite
-    notes: Path
-    log: Path
-
-    def controller_pid(self) -> int:
-        return int((self.notes / "pid").read_text())
-
-    def haproxy_pid(self) -> int:
-        """The master's process. The master answers a little later than the first worker serves."""
-        master = MasterSocket(self.site.layout.master_socket)
-        return eventually(lambda: master_pid(master))
-
-    def serves(self) -> bool:
-        return self.site.fetch() == "one"
-
-
-def master_pid(master: MasterSocket) -> int:
-    """The process that answers, 0 while none does."""
-    try:
-        return parse_processes(master.send("show proc")).master_pid
-    except RuntimeApiError:
-        return 0
-
-
-Start = Callable[..., Supervised]
 
 
 @pytest.fixture
@@ -93,71 +36,14 @@ def site(tmp_path: Path) -> SmallSite:
 @pytest.fixture
 def saved_site(site: SmallSite) -> SmallSite:
     """A site whose files are on disk from an earlier run."""
-    with StateFiles(site.layout) as store:
-        store.promote(store.write_candidate(site.files()))
+    save_files(site)
     return site
 
 
 @pytest.fixture
 def start(haproxy_binary: str, site: SmallSite, tmp_path: Path) -> Iterator[Start]:
-    """Starts supervisors; whatever still runs at the end of the test is killed."""
-    started: list[Supervised] = []
-
-    def start(controller: str = CONTROLLER, *, stop_seconds: float = 8.0) -> Supervised:
-        notes = tmp_path / f"notes{len(started)}"
-        notes.mkdir()
-        log = notes / "log"
-        arguments = [haproxy_binary, str(site.layout.folder), str(stop_seconds)]
-        command = [sys.executable, "-c", SUPERVISOR, *arguments, sys.executable, "-c", controller, str(notes)]
-        with log.open("wb") as output:
-            process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT)
-        started.append(Supervised(process=process, site=site, notes=notes, log=log))
-        return started[-1]
-
-    yield start
-    for supervised in started:
-        print(supervised.log.read_text())
-        supervised.process.kill()
-        supervised.process.wait()
-    if is_answering(site):
-        os.kill(started[-1].haproxy_pid(), signal.SIGKILL)
-
-
-def is_answering(site: SmallSite) -> bool:
-    try:
-        site.fetch()
-    except OSError:
-        return False
-    return True
-
-
-def is_alive(pid: int) -> bool:
-    """Whether a process runs; one that is dead but that nobody has waited for does not."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
-    except FileNotFoundError:
-        return False
-
-
-@contextmanager
-def constant_requests(site: SmallSite) -> Iterator[list[str]]:
-    """Ask all the time; what was answered, and what went wrong, is in the list."""
-    has_ended, answers = threading.Event(), list[str]()
-
-    def ask() -> None:
-        while not has_ended.is_set():
-            try:
-                answers.append(site.fetch())
-            except OSError as error:
-                answers.append(str(error))
-
-    thread = threading.Thread(target=ask)
-    thread.start()
-    try:
-        yield answers
-    finally:
-        has_ended.set()
-        thread.join()
+    with supervisors(haproxy_binary, site, tmp_path) as start:
+        yield start
 
 
 def test_last_good_files_are_served_while_the_controller_does_nothing(saved_site: SmallSite, start: Start) -> None:
@@ -169,8 +55,7 @@ def test_last_good_files_are_served_while_the_controller_does_nothing(saved_site
 def test_first_files_are_served_as_soon_as_they_are_there(site: SmallSite, start: Start) -> None:
     supervised = start()
     eventually(supervised.controller_pid)
-    with StateFiles(site.layout) as store:
-        store.promote(store.write_candidate(site.files()))
+    save_files(site)
 
     assert eventually(supervised.serves)
 
@@ -277,41 +162,82 @@ def test_request_for_a_reload_reaches_the_controller(site: SmallSite, start: Sta
 
     supervised.process.send_signal(number)
 
-    assert eventually(lambda: (supervised.notes / "reloads").read_text())
+    assert eventually(lambda: supervised.noted("reloads"))
 
 
-def test_haproxy_outlives_a_killed_supervisor_and_the_next_one_adopts_it(saved_site: SmallSite, start: Start) -> None:
-    first = start()
-    eventually(first.serves)
-    controller, haproxy = eventually(first.controller_pid), first.haproxy_pid()
+@pytest.mark.parametrize("haproxy_binary", ["HAPROXY_34"], ids=["3.4"], indirect=True)
+def test_controller_that_is_only_starting_outlives_a_request_for_a_reload_and_gets_it(site: SmallSite, start: Start) -> None:
+    supervised = start(waits=True)
+    controller = eventually(supervised.controller_pid)
 
-    with constant_requests(saved_site) as answers:
-        first.process.kill()
-        eventually(lambda: not is_alive(controller))
-        second = start()
-        eventually(second.controller_pid)
+    supervised.process.send_signal(signal.SIGHUP)
+    eventually(lambda: is_pending(controller, signal.SIGUSR1))
+    (supervised.notes / "wait").unlink()
 
-    assert {"one"} == set(answers)
-    assert haproxy == second.haproxy_pid()
-
-    second.process.send_signal(signal.SIGTERM)
-
-    assert 0 == second.process.wait(timeout=30)
-    assert not is_answering(saved_site)
+    assert eventually(lambda: supervised.noted("reloads"))
+    assert controller == supervised.controller_pid()
 
 
-def test_adopted_haproxy_that_dies_is_started_again(saved_site: SmallSite, start: Start) -> None:
-    first = start()
-    eventually(first.serves)
-    haproxy = first.haproxy_pid()
-    first.process.kill()
-    second = start()
-    eventually(lambda: "goes on" in second.log.read_text())
+def test_controller_is_told_that_haproxy_was_started(saved_site: SmallSite, start: Start) -> None:
+    supervised = start()
+    eventually((supervised.notes / "ready").exists)
+    haproxy = supervised.haproxy_pid()
+    before = supervised.noted("starts")
 
     os.kill(haproxy, signal.SIGKILL)
 
-    eventually(lambda: second.haproxy_pid() != haproxy)
-    assert eventually(second.serves)
+    assert 0 == before, "the first look of a controller that starts after HAProxy needs no hint"
+    assert eventually(lambda: supervised.noted("starts"))
+
+
+def test_controller_is_told_of_the_first_haproxy_when_it_runs_before_it(site: SmallSite, start: Start) -> None:
+    supervised = start()
+    eventually((supervised.notes / "ready").exists)
+
+    save_files(site)
+
+    assert eventually(lambda: supervised.noted("starts"))
+
+
+def test_controller_that_is_only_starting_outlives_the_news_of_a_start_and_gets_it(
+    saved_site: SmallSite, start: Start
+) -> None:
+    supervised = start(waits=True)
+    controller, haproxy = eventually(supervised.controller_pid), supervised.haproxy_pid()
+
+    os.kill(haproxy, signal.SIGKILL)
+    eventually(lambda: is_pending(controller, signal.SIGRTMIN))
+    (supervised.notes / "wait").unlink()
+
+    assert eventually(lambda: supervised.noted("starts"))
+    assert controller == supervised.controller_pid()
+
+
+def is_pending(pid: int, number: int) -> bool:
+    """Whether a signal waits until the process unblocks it (proc(5), ShdPnd)."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    pending = next(line.split()[1] for line in status.splitlines() if line.startswith("ShdPnd"))
+    return bool(int(pending, 16) >> (number - 1) & 1)
+
+
+def has_passed(moment: float) -> bool:
+    return time.monotonic() > moment
+
+
+def is_another(supervised: Supervised, haproxy: int) -> bool:
+    return supervised.haproxy_pid() != haproxy
+
+
+def test_haproxy_that_is_killed_now_and_then_is_started_again_at_once(saved_site: SmallSite, start: Start) -> None:
+    supervised = start()
+    for _ in range(3):
+        haproxy, started = supervised.haproxy_pid(), time.monotonic()
+        eventually(partial(has_passed, started + 1.1))
+        os.kill(haproxy, signal.SIGKILL)
+        eventually(partial(is_another, supervised, haproxy))
+
+    lines = supervised.log.read_text().splitlines()
+    assert ["0.0", "0.0", "0.0"] == [line.split()[-2] for line in lines if "is started again" in line]
 
 
 def test_second_supervisor_on_the_same_folder_is_refused(saved_site: SmallSite, start: Start) -> None:
@@ -358,8 +284,3 @@ def test_quiet_supervisor_uses_next_to_no_processor_time(saved_site: SmallSite, 
     eventually(lambda: time.monotonic() > deadline, interval=0.2)
 
     assert voluntary_switches(supervised.process.pid) - before <= 1
-
-
-def voluntary_switches(pid: int) -> int:
-    status = Path(f"/proc/{pid}/status").read_text()
-    return int(next(line.split()[1] for line in status.splitlines() if line.startswith("voluntary_ctxt_switches")))

@@ -30,9 +30,11 @@ class Clock:
 
 @pytest.fixture
 def restored_signals() -> Iterator[None]:
-    numbers = (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGTERM, signal.SIGINT)
+    numbers = (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGTERM, signal.SIGINT, signal.SIGRTMIN)
     handlers = {number: signal.getsignal(number) for number in numbers}
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, ())
     yield
+    signal.pthread_sigmask(signal.SIG_SETMASK, mask)
     for number, handler in handlers.items():
         signal.signal(number, handler)
 
@@ -162,6 +164,28 @@ def test_signals_become_triggers(number: signal.Signals, kind: TriggerKind, rest
     os.kill(os.getpid(), number)
 
     assert Trigger(reason=f"signal {number.name}", kind=kind) == triggers.get(timeout=5)
+
+
+@pytest.mark.parametrize("number", [signal.SIGRTMIN, signal.SIGUSR1], ids=lambda number: number.name)
+def test_signal_that_was_blocked_until_now_becomes_a_trigger(number: signal.Signals, restored_signals: None) -> None:
+    """The supervisor blocks it in a controller that it starts, because it would end one without a handler."""
+    triggers = TriggerQueue()
+    signal.pthread_sigmask(signal.SIG_BLOCK, {number})
+    signal.pthread_kill(threading.main_thread().ident or 0, number)  # threads of other tests do not block it
+
+    put_signals(triggers, {signal.SIGRTMIN: TriggerKind.HAPROXY})
+
+    kinds = {signal.SIGRTMIN: TriggerKind.HAPROXY, signal.SIGUSR1: TriggerKind.RELOAD}
+    assert kinds[number] == triggers.get(timeout=5).kind
+
+
+def test_start_of_haproxy_is_told_in_words(restored_signals: None) -> None:
+    triggers = TriggerQueue()
+    put_signals(triggers, {signal.SIGRTMIN: TriggerKind.HAPROXY})
+
+    os.kill(os.getpid(), signal.SIGRTMIN)
+
+    assert Trigger(reason="HAProxy was started", kind=TriggerKind.HAPROXY) == triggers.get(timeout=5)
 
 
 @pytest.mark.timeout(60)

@@ -6,7 +6,7 @@ from proxy.supervision.process_keeper import Backoff, ProcessKeeper
 
 
 def test_first_end_is_followed_by_a_start_at_once_and_further_ones_by_growing_delays() -> None:
-    backoff = Backoff()
+    backoff = Backoff(good_after_seconds=1.0)
 
     delays = [backoff.delay_after(0.1) for _ in range(9)]
 
@@ -14,17 +14,17 @@ def test_first_end_is_followed_by_a_start_at_once_and_further_ones_by_growing_de
 
 
 def test_process_that_stayed_up_is_started_again_at_once() -> None:
-    backoff = Backoff()
+    backoff = Backoff(good_after_seconds=1.0)
     for _ in range(5):
         backoff.delay_after(0.1)
 
-    delays = [backoff.delay_after(11), backoff.delay_after(0.1)]
+    delays = [backoff.delay_after(1.1), backoff.delay_after(0.1)]
 
     assert pytest.approx([0, 0.2]) == delays
 
 
 def test_process_that_cannot_start_yet_is_looked_at_often_at_first_and_rarely_after_long() -> None:
-    keeper = ProcessKeeper("HAProxy", lambda: None)
+    keeper = ProcessKeeper("HAProxy", lambda: None, 1.0)
 
     pauses = {}
     for now in (0.0, 10.0, 86400.0):
@@ -38,7 +38,7 @@ def test_program_that_cannot_be_executed_is_tried_again() -> None:
     def fail() -> None:
         raise OSError("text file busy")
 
-    keeper = ProcessKeeper("HAProxy", fail)
+    keeper = ProcessKeeper("HAProxy", fail, 1.0)
 
     keeper.start_if_due(100.0)
     keeper.start_if_due(100.0)

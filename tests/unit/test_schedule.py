@@ -297,3 +297,26 @@ def test_resync_that_a_reload_brings_puts_off_the_next() -> None:
     schedule.record_success(131.0, look_seconds=0.001)
 
     assert pytest.approx(191.0) == schedule.due_time()
+
+
+def test_haproxy_that_was_started_is_urgent_and_the_pass_knows_it() -> None:
+    schedule = make_busy_schedule(passes=5, last_end=100.0)
+
+    schedule.add(Trigger(reason="HAProxy was started", kind=TriggerKind.HAPROXY), 100.001)
+    due_time, due = schedule.due_time(), schedule.take(100.02)
+    schedule.record_success(100.03)
+    schedule.add(look(), 101.0)
+
+    assert pytest.approx(100.02) == due_time
+    assert DuePass(reasons=("HAProxy was started",), is_about_haproxy=True) == due
+    assert not schedule.take(101.0).is_about_haproxy
+
+
+def test_failed_pass_keeps_that_haproxy_was_started() -> None:
+    schedule = make_quiet_schedule(last_end=100.0)
+    schedule.add(Trigger(reason="HAProxy was started", kind=TriggerKind.HAPROXY), 110.0)
+    schedule.take(110.0)
+
+    schedule.record_failure(110.1)
+
+    assert schedule.take(110.6).is_about_haproxy

@@ -30,7 +30,7 @@ from proxy.adapters.files.own_files import OwnFileReader
 from proxy.adapters.files.status_file import StatusFile
 from proxy.adapters.files.weight_file import WEIGHT_FILE, WeightFile
 from proxy.adapters.haproxy.haproxy_process import HaproxyControl, HaproxyProgram
-from proxy.adapters.haproxy.process_signals import HAPROXY_STARTED
+from proxy.adapters.haproxy.process_signals import HAPROXY_STARTED, SUPERVISOR_VARIABLE
 from proxy.adapters.haproxy.runtime_api import RuntimeApi
 from proxy.adapters.haproxy.runtime_socket import MasterSocket, RuntimeSocket
 from proxy.adapters.haproxy.state_files import StateFiles
@@ -159,10 +159,13 @@ def make_parts(
     layout = StateLayout(folder=state_folder)
     program = HaproxyProgram(settings.runtime.haproxy_binary, environment)
     sources = make_sources(settings, environment)
+    supervisor = int(environment.get(SUPERVISOR_VARIABLE, 0))
+    master = MasterSocket(layout.master_socket)
+    control = HaproxyControl(program, master, layout.server_state, layout.start_mark, supervisor)
     store = StateFiles(layout)
     files, checks = (Background("files", put), Background("checks", put)) if put else (AtOnce(), AtOnce())
     ports = Ports(
-        control=HaproxyControl(program, MasterSocket(layout.master_socket), layout.server_state, layout.start_mark),
+        control=control,
         runtime=RuntimeApi(RuntimeSocket(layout.runtime_socket)),
         store=store,
         prober=ConnectProber(put or _ignore),

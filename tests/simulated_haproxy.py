@@ -69,6 +69,7 @@ class SimulatedHaproxy:
     checks: int = 0
     reloads: int = 0
     starts: int = 0
+    replacements_asked: int = 0
     sent: list[str] = field(default_factory=list)
     running: WorkerState | None = None
 
@@ -126,6 +127,9 @@ class SimulatedHaproxy:
             raise ReloadError(self.reload_failure)
         self.reloads += 1
         self.running = self._load(files)
+
+    def ask_replacement(self) -> None:
+        self.replacements_asked += 1
 
     def find_taken_ports(self, ports: Iterable[int]) -> frozenset[int]:
         return self.taken_ports & frozenset(ports)

@@ -76,12 +76,15 @@ class ModelLoads:
         """Note that HAProxy runs, and from files that are there."""
         self._has_written = True
 
-    def prepare_start(self) -> None:
-        """HAProxy does not answer: have the files for its next start written, where they are not of the present model."""
+    def prepare_start(self, *, are_files_in_doubt: bool) -> None:
+        """HAProxy does not answer: have the files for its next start written, where they are not of the present model.
+
+        Files that are in doubt, because somebody may have deleted them, are written in any case.
+        """
         if not self._has_written:
             self._pending.found = (FIRST_CONFIGURATION,)
         else:
-            self._pending.found = (NOT_RUNNING,) if self._pending.change else ()
+            self._pending.found = (NOT_RUNNING,) if self._pending.change or are_files_in_doubt else ()
         self._pending.needed = ()
 
     def begin(self, now: float) -> None:

@@ -61,6 +61,9 @@ class HaproxyControl(Protocol):
     def reload(self) -> None:
         """Have a new worker take over from the current files; raise ReloadError if it did not."""
 
+    def ask_replacement(self) -> None:
+        """Tell the supervisor, where there is one, that the HAProxy that runs cannot be reached."""
+
     def find_taken_ports(self, ports: Iterable[int]) -> frozenset[int]:
         """Return those of `ports` that another program listens on."""
 

@@ -28,6 +28,8 @@ HEARTBEAT_SECONDS = 5.0
 START_POLL_SECONDS = 0.05
 """How soon to ask again an HAProxy that does not answer: it may be starting."""
 LONGEST_START_POLL_SECONDS = 1.0
+UNREACHABLE_SECONDS = 5.0
+"""How long HAProxy may not answer before the supervisor is asked to look at it, and how often it is asked again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,6 +85,7 @@ class Reconciler:
         self._clock = clock
         self._seen_at = clock()
         self._silent_since: float | None = None
+        self._asked_at = 0.0
 
     def run_pass(self, due: DuePass) -> Outcome:
         """Run one pass.
@@ -170,10 +173,7 @@ class Reconciler:
             self._pending.ask_reload(f"HAProxy refuses {error}")
             return False
         except RuntimeApiError as error:
-            if self._silent_since is None:
-                self._silent_since = now
-                logger.debug("HAProxy does not answer: %s", error)
-            self._jobs.loads.prepare_start()
+            self._wait_for_haproxy(error, now)
             return False
         self._silent_since, self._seen_at = None, now
         self._pending.start_from(found.comparison.change, found.reload_reasons)
@@ -184,6 +184,18 @@ class Reconciler:
             level = logging.WARNING if differences else logging.INFO
             logger.log(level, "HAProxy runs as process %d (%s); %s", worker.pid if worker else 0, why, _tell(differences))
         return self._haproxy.is_synchronised
+
+    def _wait_for_haproxy(self, error: RuntimeApiError, now: float) -> None:
+        """See to it that HAProxy can start from the present files, and is replaced if it runs and cannot be reached."""
+        if self._silent_since is None:
+            self._silent_since = self._asked_at = now
+            logger.debug("HAProxy does not answer: %s", error)
+        is_unreachable = now >= self._asked_at + UNREACHABLE_SECONDS
+        self._jobs.loads.prepare_start(are_files_in_doubt=is_unreachable)
+        if is_unreachable:
+            self._asked_at = now
+            logger.warning("HAProxy has not answered for %.0f s: %s", now - self._silent_since, error)
+            self._control.ask_replacement()
 
     def _look_for_drift(self) -> None:
         """Compare what HAProxy has with the model, which it has confirmed: somebody else may have changed it."""

@@ -17,7 +17,7 @@ import time
 from collections.abc import Mapping, Sequence
 
 from proxy.adapters.haproxy.haproxy_process import HaproxyProgram
-from proxy.adapters.haproxy.process_signals import HAPROXY_STARTED, HAPROXY_UNREACHABLE
+from proxy.adapters.haproxy.process_signals import HAPROXY_STARTED, HAPROXY_UNREACHABLE, SUPERVISOR_VARIABLE
 from proxy.adapters.haproxy.state_layout import StateLayout, StateLock
 from proxy.supervision.endings import HARD_STEPS, Ending, end_all, soft_steps
 from proxy.supervision.haproxy_starts import HaproxyStarts
@@ -156,7 +156,7 @@ class Supervisor:
 
         return subprocess.Popen(
             self._controller_command,
-            env={**_CONTROLLER_MEMORY, **self._environment},
+            env={**_CONTROLLER_MEMORY, **self._environment, SUPERVISOR_VARIABLE: str(os.getpid())},
             stdin=subprocess.DEVNULL,
             start_new_session=True,
             preexec_fn=prepare,

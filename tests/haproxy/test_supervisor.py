@@ -17,6 +17,7 @@ from tests.haproxy.supervised import (
     STUBBORN_CONTROLLER,
     WRONG_SETTINGS,
     Start,
+    Supervised,
     constant_requests,
     is_alive,
     is_answering,

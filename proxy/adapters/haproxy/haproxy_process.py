@@ -19,6 +19,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Protocol
 
+from proxy.adapters.haproxy.process_signals import HAPROXY_UNREACHABLE
 from proxy.core.haproxy.replies import (
     HaproxyVersion,
     Processes,
@@ -117,11 +118,15 @@ class HaproxyProgram:
 class HaproxyControl:
     """The HAProxy that runs, seen through its master CLI. Whether it runs is the supervisor's care."""
 
-    def __init__(self, program: HaproxyProgram, master: CommandSocket, server_state: Path, start_mark: Path) -> None:
+    def __init__(
+        self, program: HaproxyProgram, master: CommandSocket, server_state: Path, start_mark: Path, supervisor: int = 0
+    ) -> None:
+        """`supervisor` is the process that keeps HAProxy running, 0 where there is none."""
         self._program = program
         self._master = master
         self._server_state = server_state
         self._start_mark = start_mark
+        self._supervisor = supervisor
 
     def check(self, config: Path, *, is_urgent: bool = True) -> None:
         """Raise ConfigCheckError unless HAProxy would load `config`."""
@@ -138,6 +143,11 @@ class HaproxyControl:
                 return False
             time.sleep(POLL_SECONDS)
         return True
+
+    def ask_replacement(self) -> None:
+        """Tell the supervisor that the HAProxy that runs cannot be reached; nobody else is ever sent the signal."""
+        if self._supervisor and os.getppid() == self._supervisor:
+            os.kill(self._supervisor, HAPROXY_UNREACHABLE)
 
     def find_taken_ports(self, ports: Iterable[int]) -> frozenset[int]:
         """Return those of `ports` that another program listens on: see the function of that name."""

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.haproxy.product import Product
+from tests.haproxy.program import Program
 from tests.haproxy.simple_site import SimpleSite, simple_site
 
 ENVIRONMENT_FILE = Path(__file__).parent.parent.parent / ".cache" / "real.env"
@@ -40,3 +41,16 @@ def site(haproxy_binary: str, tmp_path: Path) -> Iterator[SimpleSite]:
     """The same for simple routing."""
     with simple_site(haproxy_binary, tmp_path) as site:
         yield site
+
+
+@pytest.fixture
+def program(product: Product, haproxy_binary: str, tmp_path: Path) -> Program:
+    environment = {
+        "PATH": os.environ["PATH"],
+        "PROXY_SOURCES": "file",
+        "PROXY_SERVICES_FILE": str(tmp_path / "services.yml"),
+        "PROXY_STATE_FOLDER": str(tmp_path / "state"),
+        "PROXY_HAPROXY": haproxy_binary,
+        "PROXY_PORT_OFFSET": str(product.port_offset),
+    }
+    return Program(folder=tmp_path, environment=environment, offset=product.port_offset)

@@ -3,99 +3,24 @@ command shows a secret."""
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import shutil
 import signal
-import subprocess
 import sys
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
-from pathlib import Path
 
 import pytest
 
 from proxy import __version__
 from tests.builders import TEMPLATES, make_pem, one_line
 from tests.eventually import eventually
-from tests.haproxy.backend_server import BackendServer
 from tests.haproxy.client import HOST, any_tls, ask
 from tests.haproxy.product import Product
+from tests.haproxy.program import Program
 
 pytestmark = pytest.mark.haproxy
-
-ROOT = Path(__file__).parent.parent.parent
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Program:
-    """The program in a folder of its own; the services file is `services.yml` there."""
-
-    folder: Path
-    environment: Mapping[str, str]
-    offset: int
-
-    def write_services(self, **services: tuple[BackendServer, Mapping[str, str]]) -> None:
-        """Write the services file: name -> (where it is, its labels by their short names)."""
-        document = {
-            name: {
-                "labels": {f"aliyun.proxy.{label}": value for label, value in labels.items()},
-                "external": {"host": backend.address, "ports": [backend.port]},
-            }
-            for name, (backend, labels) in services.items()
-        }
-        draft = self.folder / "services.new"
-        draft.write_text(json.dumps({"name": "shop", "services": document}))  # JSON is YAML
-        draft.replace(self.folder / "services.yml")
-
-    def run(self, command: str, **variables: str) -> subprocess.CompletedProcess[str]:
-        """Run a command that ends by itself."""
-        environment = {**self.environment, **variables}
-        return subprocess.run(
-            self._command(command), env=environment, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
-        )
-
-    @contextmanager
-    def running(self, **variables: str) -> Iterator[subprocess.Popen[str]]:
-        """`proxy run`, until the block ends; what it says goes to `log`."""
-        with (
-            self.log.open("w") as log,
-            subprocess.Popen(
-                self._command("run"), env={**self.environment, **variables}, cwd=ROOT, stdout=log, stderr=log, text=True
-            ) as process,
-        ):
-            try:
-                yield process
-            finally:
-                process.terminate()
-
-    @property
-    def log(self) -> Path:
-        return self.folder / "log"
-
-    @property
-    def current(self) -> Path:
-        return self.folder / "state" / "current"
-
-    @staticmethod
-    def _command(command: str) -> list[str]:
-        return [sys.executable, "-m", "proxy", command]
-
-
-@pytest.fixture
-def program(product: Product, haproxy_binary: str, tmp_path: Path) -> Program:
-    environment = {
-        "PATH": os.environ["PATH"],
-        "PROXY_SOURCES": "file",
-        "PROXY_SERVICES_FILE": str(tmp_path / "services.yml"),
-        "PROXY_STATE_FOLDER": str(tmp_path / "state"),
-        "PROXY_HAPROXY": haproxy_binary,
-        "PROXY_PORT_OFFSET": str(product.port_offset),
-    }
-    return Program(folder=tmp_path, environment=environment, offset=product.port_offset)
 
 
 def test_services_of_the_file_are_served_and_followed(program: Program, product: Product) -> None:

@@ -7,7 +7,7 @@ import signal
 HAPROXY_STARTED = signal.SIGRTMIN
 """Supervisor to controller: an HAProxy was started or taken over. What it has is to be compared with the model."""
 
-SUPERVISOR_VARIABLE = "PROXY_SUPERVISOR"
+SUPERVISOR_VARIABLE = "SUPERVISOR_PID"
 """The environment variable in which a supervisor tells its controller its process number."""
 
 HAPROXY_UNREACHABLE = signal.SIGUSR2

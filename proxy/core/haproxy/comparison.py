@@ -17,7 +17,7 @@ from proxy.core.haproxy.rendering import CERTIFICATE_FOLDER, MAP_KINDS, map_file
 from proxy.core.haproxy.reported import Reported, ReportedServer
 from proxy.core.model.matching import UNORDERED_KINDS, RouteTables, Row
 from proxy.core.model.model import Backend, Frontend, Profile, RoutingModel, Server, StoredCertificate
-from proxy.core.model.model_change import ModelChange
+from proxy.core.model.model_change import ModelChange, shape_of
 from proxy.core.model.port_routes import RowChange, RowChanges
 from proxy.grammar.certificates import Certificate
 from proxy.grammar.syntax import BackendName, ServerName
@@ -68,6 +68,8 @@ def compare(reported: Reported, model: RoutingModel, known: Known) -> Comparison
             if rows.rows or rows.ordered:
                 change.rows[frontend.port] = rows
     change.certificates = _compare_certificates(reported, model)
+    shapes = tuple(shape_of(frontend) for frontend in model.frontends)
+    change.shapes = shapes, shapes  # which ports HAProxy listens on follows from what it has loaded
     return Comparison(change=change, differences=tuple(_describe(change)))
 
 

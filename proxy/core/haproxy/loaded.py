@@ -33,6 +33,11 @@ class Loaded:
     has_runtime_backends: bool = False
 
     @property
+    def ports(self) -> frozenset[int]:
+        """The ports that have maps."""
+        return frozenset(int(match[1]) for header in self.sections if (match := _PORT.match(header)))
+
+    @property
     def profiles(self) -> frozenset[str]:
         """The names of the profiles that new backends can be made from."""
         return frozenset(match[1] for header in self.sections if (match := _PROFILE.match(header)))

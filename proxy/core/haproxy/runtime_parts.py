@@ -47,7 +47,7 @@ def divide(change: ModelChange, loaded: Loaded, leaving_backends: Mapping[str, B
         why = _backend_reason(name, pair, loaded, leaving_backends)
         reasons += [why] if why else []
         (rest if why or _follows(pair[1], rest.backends) else now).backends[name] = pair
-    now.rows, rest.rows = _divide_rows(change, _missing(rest.backends))
+    now.rows, rest.rows = _divide_rows(change, _missing(rest.backends), loaded.ports)
     _keep_what_rows_lead_to(now, rest, change)
     return Parts(now=now, rest=rest, reasons=tuple(reasons))
 
@@ -139,11 +139,15 @@ def _missing(backends: Mapping[BackendName, BackendPair]) -> frozenset[str]:
     return frozenset(name for name, (before, _) in backends.items() if before is None)
 
 
-def _divide_rows(change: ModelChange, missing: frozenset[str]) -> tuple[dict[int, RowChanges], dict[int, RowChanges]]:
-    """Divide the rows of each port by host: those of a host that leads to a `missing` backend wait, all together."""
+def _divide_rows(
+    change: ModelChange, missing: frozenset[str], ports: frozenset[int]
+) -> tuple[dict[int, RowChanges], dict[int, RowChanges]]:
+    """Divide the rows of each port by host: those of a host that leads to a `missing` backend wait, all together.
+
+    Rows of ports that HAProxy has not loaded, those but `ports`, wait as well.
+    """
     now: dict[int, RowChanges] = {}
     rest: dict[int, RowChanges] = {}
-    ports = {shape.port for shape in change.shapes[0]} & {shape.port for shape in change.shapes[1]}
     wanted = {shape.port for shape in change.shapes[1]}
     for port, changes in change.rows.items():
         if port not in wanted:

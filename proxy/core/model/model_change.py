@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from proxy.core.model.model import Backend, StoredCertificate, TcpListener
+from proxy.core.model.model import Backend, Frontend, StoredCertificate, TcpListener
 from proxy.core.model.port_routes import RowChanges
 from proxy.grammar.syntax import BackendName
 from proxy.secret import Secret
@@ -28,6 +28,12 @@ class FrontendShape:
     is_tls: bool
     only_backend: BackendName | None = None
     """With MODE=tcp: the one backend of the port."""
+
+
+def shape_of(frontend: Frontend) -> FrontendShape:
+    """Return what of a frontend stands in the configuration."""
+    only = frontend.default_backend if frontend.mode is ProxyMode.TCP else None
+    return FrontendShape(port=frontend.port, mode=frontend.mode, is_tls=frontend.is_tls, only_backend=only)
 
 
 @dataclass(slots=True, kw_only=True)

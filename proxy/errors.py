@@ -8,6 +8,7 @@ ProxyError
 ├── CheckNotRunError    a check could not be run or did not end; this says nothing about the configuration
 ├── TemplateError       a template of haproxy.cfg cannot be printed; the files stay as they are
 ├── ReloadError         HAProxy did not take over a checked configuration; the old worker still serves
+│   └── MasterUnreachableError   the master cannot be told to reload
 └── RuntimeApiError     HAProxy's command socket gave no answer that is understood
     ├── CommandRefusedError   HAProxy answered, and refuses a command
     └── WorkerReplacedError   another process answers than the one that was planned for; nothing was sent to it
@@ -57,6 +58,10 @@ class TemplateError(ProxyError):
 
 class ReloadError(ProxyError):
     """HAProxy did not take over a configuration that had passed the check; the old worker still serves."""
+
+
+class MasterUnreachableError(ReloadError):
+    """The master of HAProxy cannot be told to reload. The files that it was to load are good."""
 
 
 class RuntimeApiError(ProxyError):

@@ -161,7 +161,7 @@ def make_parts(
     sources = make_sources(settings, environment)
     supervisor = int(environment.get(SUPERVISOR_VARIABLE, 0))
     master = MasterSocket(layout.master_socket)
-    control = HaproxyControl(program, master, layout.server_state, layout.start_mark, supervisor)
+    control = HaproxyControl(program, master, layout.server_state, supervisor)
     store = StateFiles(layout)
     files, checks = (Background("files", put), Background("checks", put)) if put else (AtOnce(), AtOnce())
     ports = Ports(

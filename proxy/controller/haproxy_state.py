@@ -21,7 +21,7 @@ from proxy.core.haproxy.runtime_commands import publish_backend
 from proxy.core.haproxy.runtime_plan import make_step
 from proxy.core.model.model import RoutingModel
 from proxy.core.model.model_change import ModelChange
-from proxy.errors import RuntimeApiError
+from proxy.errors import RuntimeApiError, TemplateError
 
 logger = logging.getLogger(__name__)
 
@@ -74,11 +74,11 @@ class HaproxyState:
         """Ask who answers, and doubt everything where that is another one than before."""
         try:
             found = self._runtime.identify()
-        except RuntimeApiError as error:
-            self.doubt(str(error))
+        except RuntimeApiError:
+            self.doubt("it did not answer")
             return
         if found != self._worker:
-            self.doubt(f"process {found.pid} answers")
+            self.doubt("it has been started anew" if self._worker else "it has been started")
 
     def synchronise(self, model: RoutingModel) -> Found:
         """Ask HAProxy for everything, and return how it differs from `model`.
@@ -93,7 +93,10 @@ class HaproxyState:
         if worker != self._worker:
             self._removals.clear()
         loaded = load_sections(files[CONFIG_FILE], has_runtime_backends=worker.has_runtime_backends)
-        wanted = self._renderer.render_fixed(model)
+        try:
+            wanted = self._renderer.render_fixed(model)
+        except TemplateError:
+            wanted = files[CONFIG_FILE]  # until somebody mends the template, HAProxy keeps what it has loaded
         reasons = [*reload_reasons(loaded, wanted)]
         if files.get(CA_FILE, "") != (model.client_ca.reveal() if model.client_ca else ""):
             reasons.append("the CA of client certificates has changed")

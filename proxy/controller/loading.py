@@ -15,7 +15,7 @@ from proxy.controller.ports import HaproxyControl, Runtime, StateStore
 from proxy.core.haproxy.rendering import CONFIG_FILE, DesiredState, Renderer
 from proxy.core.haproxy.reported import Worker
 from proxy.core.model.model import RoutingModel
-from proxy.errors import ConfigCheckError, ReloadError
+from proxy.errors import ConfigCheckError, MasterUnreachableError, ReloadError, RuntimeApiError
 
 BuildModel = Callable[[], RoutingModel]
 
@@ -48,13 +48,14 @@ class Loader:
         folder, messages = self._write(state, is_urgent=True)
         if folder is None:
             return Load(state=state, messages=messages)
-        # Asked before there is anything new to start from: a master that starts now may read the new files by itself.
-        was_running = is_reload and self._haproxy.is_running()
         self._store.promote(folder)
-        if not was_running:
+        if not is_reload or not self._answers():
             return Load(state=state)
         try:
             self._haproxy.reload()
+        except MasterUnreachableError:
+            self._haproxy.ask_replacement()
+            raise
         except ReloadError as error:
             self._go_back()
             return Load(state=state, messages=tuple(str(error).split("\n")), is_refused_at_reload=True)
@@ -82,6 +83,14 @@ class Loader:
             self._store.discard(folder)
             raise
         return folder, ()
+
+    def _answers(self) -> bool:
+        """Whether a HAProxy runs. One that is only starting tells later from which files it has started."""
+        try:
+            self._runtime.identify()
+        except RuntimeApiError:
+            return False
+        return True
 
     def _go_back(self) -> None:
         """Load the files from before the failed reload: until one succeeds, 3.4's runtime socket is dead [tried]."""

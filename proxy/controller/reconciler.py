@@ -157,7 +157,9 @@ class Reconciler:
             pending.ask_reload(f"HAProxy refuses {error}")
             return Unchanged()
         except RuntimeApiError as error:
-            logger.warning("%s; HAProxy is asked for what it has", error)
+            # While a reload is under way, the new worker may answer before it is known that it does.
+            level = logging.DEBUG if pending.is_loading else logging.WARNING
+            logger.log(level, "%s; HAProxy is asked for what it has", error)
             return Unchanged()
         pending.confirm(step.rest, step.reload_reasons)
         self._seen_at = now
@@ -190,6 +192,7 @@ class Reconciler:
         if self._silent_since is None:
             self._silent_since = self._asked_at = now
             logger.debug("HAProxy does not answer: %s", error)
+            self._haproxy.doubt("it did not answer")
         is_unreachable = now >= self._asked_at + UNREACHABLE_SECONDS
         self._jobs.loads.prepare_start(are_files_in_doubt=is_unreachable)
         if is_unreachable:

@@ -54,7 +54,7 @@ class Reconciled:
         self._layout = layout = StateLayout(folder=folder)
         program = HaproxyProgram(binary, ENVIRONMENT)
         master = MasterSocket(layout.master_socket)
-        haproxy = HaproxyControl(program, master, layout.server_state, layout.start_mark)
+        haproxy = HaproxyControl(program, master, layout.server_state)
         self.takes_backends_at_runtime = program.version().has_runtime_backends
         self._command = program.master_command(layout.config, layout.master_socket)
         self.socket = RuntimeSocket(layout.runtime_socket)

@@ -44,7 +44,7 @@ def store(site: SmallSite) -> Iterator[StateFiles]:
 @pytest.fixture
 def control(site: SmallSite, program: HaproxyProgram) -> HaproxyControl:
     master = MasterSocket(site.layout.master_socket)
-    return HaproxyControl(program, master, site.layout.server_state, site.layout.start_mark)
+    return HaproxyControl(program, master, site.layout.server_state)
 
 
 @pytest.fixture
@@ -120,32 +120,6 @@ def test_no_master_means_not_running_and_a_reload_says_so(control: HaproxyContro
     assert not control.is_running()
     with pytest.raises(ReloadError, match="cannot be told to reload"):
         control.reload()
-
-
-def test_master_that_is_being_started_is_waited_for(
-    site: SmallSite, store: StateFiles, control: HaproxyControl, program: HaproxyProgram
-) -> None:
-    store.promote(store.write_candidate(site.files()))
-    site.layout.start_mark.touch()
-    command = program.master_command(site.layout.config, site.layout.master_socket)
-
-    with subprocess.Popen(command, env=program.environment) as master:
-        is_running = control.is_running()
-        master.kill()
-
-    assert is_running
-
-
-def test_start_that_came_to_nothing_is_not_waited_for(site: SmallSite, control: HaproxyControl) -> None:
-    site.layout.folder.mkdir(exist_ok=True)
-    site.layout.start_mark.touch()
-    thread = threading.Thread(target=site.layout.start_mark.unlink)
-    thread.start()
-
-    is_running = control.is_running()
-    thread.join()
-
-    assert not is_running
 
 
 def test_reload_takes_maps_and_certificates_of_the_new_generation(

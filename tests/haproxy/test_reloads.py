@@ -52,7 +52,7 @@ def run_master(
     program = HaproxyProgram(binary, {"PATH": os.defpath})
     layout = StateLayout(folder=folder)
     master_socket = MasterSocket(layout.master_socket)
-    control = HaproxyControl(program, master_socket, layout.server_state, layout.start_mark)
+    control = HaproxyControl(program, master_socket, layout.server_state)
     files = make_renderer(settings, folder).render(make_model(*containers, settings=settings)).files
     with StateFiles(layout) as store:
         store.promote(store.write_candidate(files))

@@ -30,7 +30,14 @@ from proxy.core.haproxy.replies import (
     parse_version,
     select_alerts,
 )
-from proxy.errors import CheckNotRunError, ConfigCheckError, ReloadError, RuntimeApiError, SettingsError
+from proxy.errors import (
+    CheckNotRunError,
+    ConfigCheckError,
+    MasterUnreachableError,
+    ReloadError,
+    RuntimeApiError,
+    SettingsError,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -118,14 +125,11 @@ class HaproxyProgram:
 class HaproxyControl:
     """The HAProxy that runs, seen through its master CLI. Whether it runs is the supervisor's care."""
 
-    def __init__(
-        self, program: HaproxyProgram, master: CommandSocket, server_state: Path, start_mark: Path, supervisor: int = 0
-    ) -> None:
+    def __init__(self, program: HaproxyProgram, master: CommandSocket, server_state: Path, supervisor: int = 0) -> None:
         """`supervisor` is the process that keeps HAProxy running, 0 where there is none."""
         self._program = program
         self._master = master
         self._server_state = server_state
-        self._start_mark = start_mark
         self._supervisor = supervisor
 
     def check(self, config: Path, *, is_urgent: bool = True) -> None:
@@ -133,16 +137,8 @@ class HaproxyControl:
         self._program.check(config, is_urgent=is_urgent)
 
     def is_running(self) -> bool:
-        """Whether a master and its worker answer; those being started (the file `start_mark` exists) are waited for.
-
-        Without waiting, files promoted while a master reads those before them would never be loaded.
-        """
-        deadline = time.monotonic() + START_TIMEOUT_SECONDS
-        while not self._serves():
-            if not self._start_mark.exists() or time.monotonic() > deadline:
-                return False
-            time.sleep(POLL_SECONDS)
-        return True
+        """Whether a master and its worker answer."""
+        return self._serves()
 
     def ask_replacement(self) -> None:
         """Tell the supervisor that the HAProxy that runs cannot be reached; nobody else is ever sent the signal."""
@@ -169,7 +165,7 @@ class HaproxyControl:
             self._save_server_state(before)
             reply = parse_reload_reply(self._master.send("reload", timeout_seconds=RELOAD_TIMEOUT_SECONDS))
         except RuntimeApiError as error:
-            raise ReloadError(f"HAProxy cannot be told to reload: {error}") from error
+            raise MasterUnreachableError(f"HAProxy cannot be told to reload: {error}") from error
         if reply is None:
             self._wait_for_new_worker(before)
         elif not reply.is_success:

@@ -109,11 +109,22 @@ def supervisors(binary: str, site: SmallSite, folder: Path) -> Iterator[Start]:
     finally:
         for supervised in started:
             print(supervised.log.read_text())
-            supervised.process.kill()
-            supervised.process.wait()
+            kill_with_children(supervised.process)
         for pid in haproxy_pids(site):
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
+
+
+def kill_with_children(process: subprocess.Popen[bytes]) -> None:
+    """Kill a supervisor and what it has started, a child included that is only about to become HAProxy."""
+    if process.poll() is None:
+        process.send_signal(signal.SIGSTOP)
+        children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+        process.kill()
+        for child in children:
+            with suppress(ProcessLookupError):
+                os.kill(int(child), signal.SIGKILL)
+    process.wait()
 
 
 def save_files(site: SmallSite, **changes: str) -> None:

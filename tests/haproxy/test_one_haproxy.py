@@ -178,10 +178,13 @@ def test_mark_names_the_master_also_after_a_reload(site: SmallSite, start: Start
     haproxy = supervised.haproxy_pid()
     identity = read_identity(haproxy)
 
-    os.kill(haproxy, signal.SIGUSR2)
     save_files(site, answer="two")
-    os.kill(haproxy, signal.SIGUSR2)
-    eventually(lambda: site.fetch() == "two")
+
+    def has_reloaded() -> bool:
+        os.kill(haproxy, signal.SIGUSR2)  # Again each time: a master that is just starting loses it.
+        return site.fetch() == "two"
+
+    eventually(has_reloaded, interval=0.5)
 
     assert identity == read_identity(haproxy)
     assert identity == read_mark(site.layout.start_mark)

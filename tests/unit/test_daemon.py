@@ -171,7 +171,7 @@ def test_signal_that_was_blocked_until_now_becomes_a_trigger(number: signal.Sign
     """The supervisor blocks it in a controller that it starts, because it would end one without a handler."""
     triggers = TriggerQueue()
     signal.pthread_sigmask(signal.SIG_BLOCK, {number})
-    signal.pthread_kill(threading.main_thread().ident or 0, number)  # threads of other tests do not block it
+    signal.raise_signal(number)  # To this thread: those that other tests have left do not block it.
 
     put_signals(triggers, {signal.SIGRTMIN: TriggerKind.HAPROXY})
 

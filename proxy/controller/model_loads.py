@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from proxy.controller.check_jobs import tell
@@ -158,7 +158,7 @@ class ModelLoads:
 
     def _note_failure(self, failure: str, forced: int) -> None:
         self._retry.fail(self._clock())
-        self._ended = Ended(failure=failure, forced=self._ended.forced + forced)
+        self._ended = replace(self._ended, failure=failure, forced=self._ended.forced + forced)
 
     def _take_write(self, load: Load) -> None:
         if load.messages:

@@ -34,10 +34,9 @@ class Pending:
 
     @property
     def reload_reasons(self) -> tuple[str, ...]:
-        """Why a load is due; those that one under way was begun for are left out."""
-        return tuple(
-            reason for reason in dict.fromkeys((*self._asked, *self.found, *self.needed)) if reason not in self._loading
-        )
+        """Why a load is due. What one under way was begun for is left out, unless somebody has asked again."""
+        derived = (reason for reason in (*self.found, *self.needed) if reason not in self._loading)
+        return tuple(dict.fromkeys((*self._asked, *derived)))
 
     @property
     def is_loading(self) -> bool:
@@ -64,7 +63,6 @@ class Pending:
         """Ask for a reload, which begins after this moment."""
         self.forced += is_forced
         self._asked[reason] = None
-        self._loading = tuple(other for other in self._loading if other != reason)
 
     def confirm(self, rest: ModelChange, needed: Iterable[str]) -> None:
         """HAProxy has confirmed the change, except `rest`, which takes a reload for what is `needed`."""

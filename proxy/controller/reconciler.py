@@ -227,8 +227,10 @@ class Reconciler:
         ended = self._jobs.loads.take_ended()
         if ended.reasons:
             plan = Reload(ended.reasons)
+        done = "" if ended.failure and isinstance(plan, Unchanged) else describe(plan)
+        failed = f"failed, what ran before goes on: {ended.failure}" if ended.failure else ""
         return Outcome(
-            sentence=f"failed, what ran before goes on: {ended.failure}" if ended.failure else describe(plan),
+            sentence="; ".join(filter(None, (done, failed))),
             is_success=not ended.failure,
             plan=plan,
             services=self._desired.count_services(),

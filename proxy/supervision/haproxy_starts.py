@@ -15,7 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from proxy.adapters.haproxy.haproxy_process import HaproxyProgram
-from proxy.adapters.haproxy.master_identity import find_masters, is_reachable, read_identity, write_mark
+from proxy.adapters.haproxy.master_identity import find_masters, is_reachable, is_starting, read_identity, write_mark
 from proxy.adapters.haproxy.state_layout import StateLayout
 from proxy.supervision.adopted_haproxy import AdoptedHaproxy
 from proxy.supervision.process_keeper import Process
@@ -62,6 +62,10 @@ class HaproxyStarts:
     def is_reachable(self, process: Process) -> bool:
         """Return whether the sockets lead to this HAProxy, and it answers."""
         return is_reachable(process.pid, self._layout)
+
+    def is_starting(self, process: Process) -> bool:
+        """Return whether the master of this HAProxy answers, and its worker does not yet."""
+        return is_starting(process.pid, self._layout)
 
     def mark(self, process: Process) -> None:
         """Name the process in the mark."""

@@ -122,6 +122,10 @@ class ProcessKeeper:
         self._waiting_since = None
         logger.info("%s runs as process %d", self._name, process.pid)
 
+    def uptime(self, now: float) -> float:
+        """Return how long ago, in seconds, the process was started or taken over."""
+        return now - self._started_at
+
     def wake_time(self, now: float) -> float:
         """Return when to look again even if no child ends."""
         if self.process is None:

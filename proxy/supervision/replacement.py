@@ -35,13 +35,18 @@ class Replacement:
         self._successor: Process | None = None
         self._endings: list[Ending] = []
 
-    def ask(self) -> None:
-        """Replace the HAProxy that runs, as soon as there are files to start another one from, unless it answers."""
+    def ask(self, now: float) -> None:
+        """Replace the HAProxy that runs, as soon as there are files to start another one from, unless it answers.
+
+        One that is still reading its configuration is left alone. Its master answers before its worker does.
+        """
         running = self._keeper.process
         if running is None or self._successor or self._is_wanted:
             return
         if self._starts.is_reachable(running):
             logger.info("HAProxy process %d answers on its sockets, so it is not replaced", running.pid)
+        elif self._keeper.uptime(now) < START_TIMEOUT_SECONDS and self._starts.is_starting(running):
+            logger.debug("HAProxy process %d is still starting", running.pid)
         else:
             logger.warning("HAProxy process %d runs but does not answer on its sockets: it is replaced", running.pid)
             self._is_wanted = True

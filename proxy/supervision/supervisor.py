@@ -95,7 +95,7 @@ class Supervisor:
             if received in RELOADS and self._controller.process:
                 self._controller.process.send_signal(signal.SIGUSR1)
             if received == HAPROXY_UNREACHABLE:
-                self._replacement.ask()
+                self._replacement.ask(time.monotonic())
 
     def _notice(self, now: float) -> bool:
         """Notice what has ended; return whether another HAProxy has taken over."""

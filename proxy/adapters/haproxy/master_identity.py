@@ -110,6 +110,16 @@ def is_reachable(pid: int, layout: StateLayout) -> bool:
     return processes.master_pid == pid and f"Pid: {processes.serving_pid}" in told.splitlines()
 
 
+def is_starting(pid: int, layout: StateLayout) -> bool:
+    """Return whether this process is the master that answers, and its worker does not: it reads its configuration."""
+    master = MasterSocket(layout.master_socket, timeout_seconds=_REACH_SECONDS)
+    try:
+        processes = parse_processes(master.send("show proc"))
+        return processes.master_pid == pid and "Version:" not in master.send(f"@!{processes.serving_pid} show info")
+    except RuntimeApiError:
+        return False
+
+
 def _scan(master_socket: Path) -> list[MasterIdentity]:
     """Look for masters among all processes. A worker has its master's command line, but it does not lead a session."""
     found = []

@@ -47,8 +47,10 @@ def divide(change: ModelChange, loaded: Loaded, leaving_backends: Mapping[str, B
         why = _backend_reason(name, pair, loaded, leaving_backends)
         reasons += [why] if why else []
         (rest if why or _follows(pair[1], rest.backends) else now).backends[name] = pair
-    now.rows, rest.rows = _divide_rows(change, _missing(rest.backends), loaded.ports)
-    _keep_what_rows_lead_to(now, rest, change)
+    is_settled = False
+    while not is_settled:
+        now.rows, rest.rows = _divide_rows(change, _unfit(rest.backends), loaded.ports)
+        is_settled = not _keep_what_rows_lead_to(now, rest, change)
     return Parts(now=now, rest=rest, reasons=tuple(reasons))
 
 
@@ -135,14 +137,20 @@ def _follows(backend: Backend | None, waiting: Mapping[BackendName, BackendPair]
     return bool(tracked_backends(backend) & waiting.keys())
 
 
-def _missing(backends: Mapping[BackendName, BackendPair]) -> frozenset[str]:
-    return frozenset(name for name, (before, _) in backends.items() if before is None)
+def _unfit(backends: Mapping[BackendName, BackendPair]) -> frozenset[str]:
+    """Return those of the backends that wait to which no more rows may lead: they are not there, or others' for now."""
+    return frozenset(name for name, pair in backends.items() if pair[0] is None or _changes_hands(*pair))
+
+
+def _changes_hands(before: Backend | None, after: Backend | None) -> bool:
+    """Whether a backend is to serve other services than before: whoever is led to it must not meet another's servers."""
+    return before is not None and (after is None or before.services != after.services)
 
 
 def _divide_rows(
-    change: ModelChange, missing: frozenset[str], ports: frozenset[int]
+    change: ModelChange, unfit: frozenset[str], ports: frozenset[int]
 ) -> tuple[dict[int, RowChanges], dict[int, RowChanges]]:
-    """Divide the rows of each port by host: those of a host that leads to a `missing` backend wait, all together.
+    """Divide the rows of each port by host: those of a host that leads to an `unfit` backend wait, all together.
 
     Rows of ports that HAProxy has not loaded, those but `ports`, wait as well.
     """
@@ -156,12 +164,9 @@ def _divide_rows(
             rest[port] = changes
             continue
         waiting = {
-            _host_of(kind, key)
-            for kind, rows in changes.rows.items()
-            for key, (_, after) in rows.items()
-            if after in missing
+            _host_of(kind, key) for kind, rows in changes.rows.items() for key, (_, after) in rows.items() if after in unfit
         }
-        if changes.ordered and (waiting or any(_leads_to(rows, missing) for rows in changes.ordered.values())):
+        if changes.ordered and (waiting or any(_leads_to(rows, unfit) for rows in changes.ordered.values())):
             rest[port] = changes  # the lists hold patterns of all hosts
             continue
         now[port] = RowChanges(rows=_select(changes, waiting, is_waiting=False), ordered=changes.ordered)
@@ -189,11 +194,16 @@ def _host_of(kind: str, key: str) -> str:
     return key if kind == "hosts" else key[1:].partition("/")[0]
 
 
-def _keep_what_rows_lead_to(now: ModelChange, rest: ModelChange, change: ModelChange) -> None:
-    """Leave backends in place as long as a row that has to wait, or a port, leads to them."""
+def _keep_what_rows_lead_to(now: ModelChange, rest: ModelChange, change: ModelChange) -> bool:
+    """Leave backends as they are while a row that has to wait, or a port, leads to them; return whether any was left.
+
+    What a list that has to wait leads to is not known. Servers of a backend that stays with its services change at once.
+    """
     has_lists = any(changes.ordered for changes in rest.rows.values())
     kept = {before for changes in rest.rows.values() for rows in changes.rows.values() for before, _ in rows.values()}
     if rest.shapes[0] != rest.shapes[1]:
         kept |= {shape.only_backend for shape in change.shapes[0]}
-    for name in [name for name, (_, after) in now.backends.items() if after is None and (has_lists or name in kept)]:
+    left = [name for name, pair in now.backends.items() if _changes_hands(*pair) and (has_lists or name in kept)]
+    for name in left:
         rest.backends[name] = now.backends.pop(name)
+    return bool(left)

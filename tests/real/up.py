@@ -16,9 +16,11 @@ PARTS = {
     "haproxy26": ("haproxy 2.6",),
     "haproxy34": ("haproxy 3.4",),
     "engine": ("engine", "compose"),
+    "load": ("load generator",),
     "images": tuple(f"image {image.name}" for image in IMAGES),
 }
-_PACKAGES = {"haproxy 2.6": "haproxy", "haproxy 3.4": "patchelf", "base tree": "debootstrap"}
+_PACKAGES = {"haproxy 2.6": "haproxy", "haproxy 3.4": "patchelf", "base tree": "debootstrap", "load generator": "wrk"}
+"""The programs that tests start, by the step that needs them; `taskset` and `mount` are on every Debian."""
 
 
 class Up:
@@ -50,6 +52,7 @@ class Up:
             Step("haproxy 2.6", self._provide_haproxy_26, needs=("packages",)),
             Step("haproxy 3.4", self._provide_haproxy_34, needs=("packages",)),
             Step("base tree", self._provide_base_tree, needs=("packages",)),
+            Step("load generator", lambda: "wrk", needs=("packages",)),
         ]
 
     def _engine_steps(self) -> list[Step]:

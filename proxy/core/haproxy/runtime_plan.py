@@ -11,6 +11,7 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 
 from proxy.core.haproxy import runtime_commands as runtime
+from proxy.core.haproxy.default_checks import added_check
 from proxy.core.haproxy.plans import Plan, Reload, RuntimeUpdate, Unchanged
 from proxy.core.haproxy.rendering import CERTIFICATE_FOLDER, CERTIFICATE_LIST, map_file
 from proxy.core.haproxy.runtime_commands import Action, ReplaceMap
@@ -36,6 +37,7 @@ class _Draft:
     loaded: Loaded
     leaving: AbstractSet[tuple[str, str]]
     leaving_backends: Mapping[str, Backend]
+    default_check: str
     reasons: list[str] = field(default_factory=list)
     changes: list[str] = field(default_factory=list)
     prepare: list[Action] = field(default_factory=list)
@@ -59,7 +61,8 @@ def make_runtime_plan(
         return Unchanged()
     if change.is_everything:
         return Reload(("TLS termination begins or ends",))
-    draft = _Draft(loaded=loaded, leaving=leaving, leaving_backends=leaving_backends)
+    default_check = added_check(change.default_checks)
+    draft = _Draft(loaded=loaded, leaving=leaving, leaving_backends=leaving_backends, default_check=default_check)
     draft.reasons += _shape_reasons(change)
     for port, (before, after) in sorted(change.listeners.items()):
         _plan_listener(draft, port, before, after)
@@ -194,7 +197,7 @@ def _plan_servers(draft: _Draft, before: Backend, after: Backend) -> None:
 
 def _add_server(draft: _Draft, backend: str, server: Server) -> None:
     if (backend, server.name) not in draft.leaving:
-        draft.prepare += runtime.add_server(backend, server)
+        draft.prepare += runtime.add_server(backend, server, draft.default_check)
         return
     draft.servers_returning.append((backend, server.name))
     draft.servers_reweighed.append((backend, server.name))
@@ -244,4 +247,4 @@ def _settings(backend: Backend) -> tuple[object, ...]:
 
 def _fixed(server: Server) -> tuple[object, ...]:
     """What of a server no command can change."""
-    return server.cookie, server.options, server.is_backup
+    return server.cookie, server.has_default_check, server.options, server.is_backup

@@ -33,7 +33,8 @@ class FrontendShape:
 class ModelChange:
     """What differs after a change: each as (before, after), None where it is not there.
 
-    `is_everything` when too much depends on what changed to tell single differences.
+    `is_everything` when too much depends on what changed to tell single differences. `default_checks` tells how many servers
+    have the default health check afterwards.
     """
 
     backends: dict[BackendName, tuple[Backend | None, Backend | None]] = field(default_factory=dict)
@@ -42,6 +43,7 @@ class ModelChange:
     shapes: tuple[tuple[FrontendShape, ...], tuple[FrontendShape, ...]] = ((), ())
     certificates: tuple[tuple[StoredCertificate, ...], tuple[StoredCertificate, ...]] = ((), ())
     is_everything: bool = False
+    default_checks: int = 0
 
     def note_backend(self, before: Backend | None, after: Backend | None) -> None:
         """Note what a service's backend was and is; of another name, one goes and another comes."""
@@ -68,6 +70,7 @@ class ModelChange:
             shapes=(self.shapes[0], later.shapes[1]),
             certificates=(self.certificates[0], later.certificates[1]),
             is_everything=self.is_everything or later.is_everything,
+            default_checks=later.default_checks,
         )
 
     def __bool__(self) -> bool:

@@ -46,6 +46,7 @@ class ModelIndex:
         self._listener_problems: dict[int, tuple[Problem, ...]] = {}
         self._certificates: tuple[StoredCertificate, ...] = ()
         self._shapes: tuple[FrontendShape, ...] = ()
+        self._default_checks = 0
         self._context = self._make_context()
 
     def update(self, changes: Mapping[str, Specs]) -> ModelChange:
@@ -66,7 +67,11 @@ class ModelIndex:
         return len(self._parts)
 
     def _nothing(self) -> ModelChange:
-        return ModelChange(shapes=(self._shapes, self._shapes), certificates=(self._certificates, self._certificates))
+        return ModelChange(
+            shapes=(self._shapes, self._shapes),
+            certificates=(self._certificates, self._certificates),
+            default_checks=self._default_checks,
+        )
 
     def groups(self) -> Mapping[str, Specs]:
         """Return the specs of every service label."""
@@ -86,7 +91,7 @@ class ModelIndex:
         for name, part in old.items():
             change.note_backend(part.backend if part else None, self._backend(name))
         self._settle(change, {port.number for service in (*removed, *added) for port in service.tcp_ports}, http_ports)
-        change.shapes = old_shapes, self._shapes
+        change.shapes, change.default_checks = (old_shapes, self._shapes), self._default_checks
         return change
 
     def model(self, *, is_for_print: bool = False) -> RoutingModel:
@@ -153,11 +158,11 @@ class ModelIndex:
         """Build everything anew: whether TLS is terminated at all decides on every route and backend."""
         self._context = self._make_context()
         self._parts, self._part_problems, self._defaults, self._ports = {}, {}, set(), {}
-        self._tcp_services, self._listeners, self._listener_problems = {}, {}, {}
+        self._tcp_services, self._listeners, self._listener_problems, self._default_checks = {}, {}, {}, 0
         for service in self._table.services():
             self._link(service)
         self._settle(ModelChange(), set(self._tcp_services), set())
-        return ModelChange(is_everything=True)
+        return ModelChange(is_everything=True, default_checks=self._default_checks)
 
     def _backend(self, name: BackendName) -> Backend | None:
         part = self._parts.get(name)
@@ -166,6 +171,7 @@ class ModelIndex:
     def _link(self, service: Service) -> None:
         part = make_part(service, self._context, self._settings)
         self._parts[service.name] = part
+        self._default_checks += part.backend.count_default_checks() if part.backend else 0
         if part.problems:
             self._part_problems[service.name] = part.problems
         if part.backend and service.may_be_default and not service.virtual_hosts:
@@ -178,6 +184,7 @@ class ModelIndex:
 
     def _unlink(self, service: Service) -> ServicePart:
         part = self._parts.pop(service.name)
+        self._default_checks -= part.backend.count_default_checks() if part.backend else 0
         self._part_problems.pop(service.name, None)
         self._defaults.discard(service.name)
         for claim in part.claims:
@@ -196,6 +203,7 @@ class ModelIndex:
             before, after = self._listeners.pop(port, None), self._build_listener(port)
             if after:
                 self._listeners[port] = after
+            self._default_checks += _count_checks(after) - _count_checks(before)
             if before != after:
                 change.listeners[port] = before, after
         ports = self._frontend_ports()
@@ -254,3 +262,7 @@ class ModelIndex:
         if port == self._settings.routing.monitor_port:
             return f"port {port} is taken by the health probe of the proxy (MONITOR_PORT)"
         return f"port {port} is used by a virtual host" if port in self._http_ports() else ""
+
+
+def _count_checks(listener: TcpListener | None) -> int:
+    return listener.backend.count_default_checks() if listener else 0

@@ -69,8 +69,8 @@ class SimpleSettings:
 class RoutingSettings:
     """What decides which containers are routed and how services are set up when their labels are silent.
 
-    `monitor_port` is set if and only if `monitor_uri` is. Ports are those users name, before `port_offset`. No `health_check`
-    stands for the default one, whose interval depends on how many servers there are; an empty one for none.
+    `monitor_port` is set if and only if `monitor_uri` is. Ports are those users name, before `port_offset`. Without a
+    `health_check` servers have the default one, whose interval depends on how many there are; the empty one is no check.
     """
 
     routing_mode: RoutingMode

@@ -32,8 +32,8 @@ WAITING = "does not accept connections yet"
 class Server:
     """One port of one container, at the address where the proxy reaches it. `name` is the key of the diff.
 
-    `options` is what follows on the server line: health check and free-form settings. With `has_default_check` nobody has set
-    a health check, and the one that stands before the options depends on how many such servers there are when it is printed.
+    `options` is what follows on the server line: health check and free-form settings. With `has_default_check` nobody has
+    set a health check; the one that stands before the options depends on how many such servers there are when it is printed.
     `reason` tells why the server is not ready, for people.
     """
 

@@ -7,6 +7,7 @@ import sys
 
 from bench.changes import measure_few, measure_late, measure_many, measure_mixed_changes
 from bench.cost import measure_cost, measure_resync
+from bench.instructions import measure_instructions
 from bench.packages import install
 from bench.peers import measure_throughput
 from bench.real import measure_real
@@ -24,6 +25,7 @@ MEASUREMENTS = {
     "many": measure_many,
     "mixed": measure_mixed_changes,
     "throughput": measure_throughput,
+    "instructions": measure_instructions,
 }
 
 

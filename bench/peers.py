@@ -154,8 +154,15 @@ def _measure(peer: Peer, wired: float) -> tuple[float, float, float]:
         return 0.0, wired, 0.0
 
 
+NGINX = f"nginx, {HOSTS:,} server blocks"
 HARD_WIRED = "one hard-wired backend (HAProxy)"
 HARD_WIRED_ALIKE = "one hard-wired backend with this proxy's lines for a service (HAProxy)"
+
+
+def all_peers() -> Iterable[Peer]:
+    """Every other way to route the hosts."""
+    yield from _wired_peers()
+    yield from _peers()
 
 
 def _wired_peers() -> Iterable[Peer]:
@@ -166,7 +173,7 @@ def _wired_peers() -> Iterable[Peer]:
 def _peers() -> Iterable[Peer]:
     yield Peer(name=f"HAProxy written by hand, {HOSTS:,} backends and a map", write=_write_map)
     yield Peer(name=f"HAProxy as the parents wrote it, {HOSTS:,} ACL lines", write=_write_acls)
-    yield Peer(name=f"nginx, {HOSTS:,} server blocks", write=_write_nginx, packages=("nginx-light",))
+    yield Peer(name=NGINX, write=_write_nginx, packages=("nginx-light",))
     yield Peer(name=f"Caddy, {HOSTS:,} sites", write=_write_caddy, packages=("caddy",))
     if shutil.which("traefik"):
         yield Peer(name=f"Traefik, {HOSTS:,} routers from a file", write=_write_traefik)

@@ -1,12 +1,14 @@
 """The cases of tests/golden: variables and labelled containers above a rule line, what is made of them beneath.
 
 The upper half is YAML: `show` names the sections of haproxy.cfg (by the beginning of their first line, or `everything`)
-and the maps that the case is about; `pem:NAME` as a value stands for a certificate of that name.
+and the maps that the case is about; `pem:NAME` as a value stands for a certificate of that name. A container `NAME-1` with
+`replicas` stands for as many of its kind.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -52,7 +54,7 @@ class Case:
         """The case's containers as the product sees them."""
         containers = [
             make_container(name, ports=tuple(given.get("ports", [80])), labels=with_labels(**_with_pems(given["labels"])))
-            for name, given in self._parsed["containers"].items()
+            for name, given in _replicated(self._parsed["containers"])
         ]
         return make_model(*containers, settings=settings, certificates=read_certificates(settings))
 
@@ -76,6 +78,14 @@ def read_cases() -> list[Case]:
         given, _, expected = path.read_text().partition(f"{RULE}\n")
         cases.append(Case(path=path, given=given, expected=expected))
     return cases
+
+
+def _replicated(containers: dict[str, dict[str, Any]]) -> Iterator[tuple[str, dict[str, Any]]]:
+    for name, given in containers.items():
+        for number in range(given.get("replicas", 0)):
+            yield f"{name.removesuffix('-1')}-{number + 1}", given
+        if "replicas" not in given:
+            yield name, given
 
 
 def _with_pems(values: dict[str, object]) -> dict[str, str]:

@@ -69,14 +69,15 @@ class SimpleSettings:
 class RoutingSettings:
     """What decides which containers are routed and how services are set up when their labels are silent.
 
-    `monitor_port` is set if and only if `monitor_uri` is. Ports are those users name, before `port_offset`.
+    `monitor_port` is set if and only if `monitor_uri` is. Ports are those users name, before `port_offset`. Without a
+    `health_check` servers have the default one, whose interval depends on how many there are; the empty one is no check.
     """
 
     routing_mode: RoutingMode
     mode: ProxyMode
     scope: Scope
     balance: str
-    health_check: str
+    health_check: str | None
     extra_route_settings: str
     force_default_backend: bool
     skip_forwarded_proto: bool

@@ -72,7 +72,7 @@ def _parse_routing(reader: SettingsReader) -> RoutingSettings:
         mode=reader.parse("MODE", values.choice(ProxyMode), ProxyMode.HTTP),
         scope=Scope(everything=None in services, services=frozenset(pair for pair in services if pair)),
         balance=reader.parse("BALANCE", parse_balance, ""),
-        health_check=reader.parse("HEALTH_CHECK", values.parse_text, ""),
+        health_check=reader.parse("HEALTH_CHECK", values.parse_text, "") if reader.is_set("HEALTH_CHECK") else None,
         extra_route_settings=reader.parse("EXTRA_ROUTE_SETTINGS", values.parse_text, ""),
         force_default_backend=reader.parse("FORCE_DEFAULT_BACKEND", values.is_not_false, True),
         skip_forwarded_proto=reader.is_set("SKIP_FORWARDED_PROTO"),

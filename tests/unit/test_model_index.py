@@ -58,9 +58,11 @@ def test_index_comes_to_what_is_built_anew(seed: int, variables: dict[str, str])
     for _ in range(CHANGES):
         changed = {f"shop:{name}": draw_specs(rng, name) for name in rng.sample(SERVICES, rng.randrange(1, 4))}
         specs |= changed
-        index.update(changed)
+        change = index.update(changed)
 
-        assert build_anew(specs, **variables) == index.model()
+        anew = build_anew(specs, **variables)
+        assert anew == index.model()
+        assert anew.count_default_checks() == change.default_checks
 
 
 @pytest.mark.parametrize("seed", range(8), ids=lambda seed: f"seed-{seed}")

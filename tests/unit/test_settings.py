@@ -34,7 +34,7 @@ def test_defaults_are_those_of_the_table() -> None:
     settings = parse()
 
     assert "roundrobin" == settings.routing.balance
-    assert "check inter 2000 rise 2 fall 3" == settings.routing.health_check
+    assert settings.routing.health_check is None
     assert settings.routing.force_default_backend
     assert settings.routing.allow_extra_settings
     assert ("redispatch", "httplog", "dontlognull", "forwardfor") == settings.haproxy.options

@@ -49,7 +49,7 @@ class Comparison:
 
 def compare(reported: Reported, model: RoutingModel, known: Known) -> Comparison:
     """Return how HAProxy differs from `model`; nothing when it has exactly what the model says."""
-    change = ModelChange()
+    change = ModelChange(default_checks=model.count_default_checks())
     for backend in model.backends:
         servers = reported.servers.get(backend.name)
         before = None if servers is None else _as_reported(backend, servers, known)

@@ -9,11 +9,13 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from jinja2 import Environment, TemplateSyntaxError
 from jinja2 import TemplateError as JinjaError
 
+from proxy.core.haproxy.default_checks import loaded_check
 from proxy.core.haproxy.loaded import add_digest
 from proxy.core.model.backends import PEERS, USERLIST
 from proxy.core.model.matching import Row
@@ -46,6 +48,9 @@ costs a sixth of the throughput (docs/benchmarks.md)."""
 
 MAX_RELOADS_OF_A_WORKER = 50
 """How many reloads an old worker may outlive: bounds their number where `hard-stop-after` bounds their time."""
+
+_CHECK_PLACE = "\0"
+"""Stands for the default health check in the text of a backend that is kept; no setting can hold it (`grammar.syntax`)."""
 
 _HTTP_ONLY_OPTIONS = ("accept-invalid-http", "checkcache", "forwardfor", "h1-", "http", "originalto", "persist")
 
@@ -121,6 +126,7 @@ class Renderer:
         backend_template = self._environment.get_template("backend.cfg.j2")
         if backend_template is not self._backend:
             self._backend, self._backend_texts = backend_template, {}
+        check = loaded_check(model.count_default_checks())
         head = self._environment.get_template("haproxy.cfg.j2").render(
             settings=self._settings,
             paths=self._paths,
@@ -140,14 +146,16 @@ class Renderer:
             map_file=map_file,
             quote=quote,
             secret=lambda secret: _show(secret, show_secrets=show_secrets),
-            server_line=server_line,
+            server_line=partial(server_line, default_check=check),
         )
-        return head + "".join(self._backend_text(backend) for backend in model.backends)
+        backends = "".join(self._backend_text(backend) for backend in model.backends)
+        return head + backends.replace(_CHECK_PLACE, check)
 
     def _backend_text(self, backend: Backend) -> str:
+        """Return a backend's section; where the default health check goes, its place is marked."""
         known, text = self._backend_texts.get(backend.name, (None, ""))
         if known != backend:
-            text = self._backend.render(backend=backend, server_line=server_line)
+            text = self._backend.render(backend=backend, server_line=partial(server_line, default_check=_CHECK_PLACE))
             self._backend_texts[backend.name] = (backend, text)
         return text
 
@@ -195,13 +203,13 @@ def render_maps(frontend: Frontend) -> dict[str, str]:
     return {map_file(frontend.port, kind): _rows(getattr(frontend.tables, kind)) for kind in MAP_KINDS}
 
 
-def server_line(server: Server) -> str:
-    """Return the `server` line of the configuration."""
+def server_line(server: Server, default_check: str) -> str:
+    """Return the `server` line of the configuration; `default_check` where nobody has set a health check."""
     disabled = " disabled" if server.state is ServerState.MAINT else ""
-    return f"server {server.name} {' '.join(server_words(server))}{disabled}"
+    return f"server {server.name} {' '.join(server_words(server, default_check))}{disabled}"
 
 
-def server_words(server: Server) -> list[str]:
+def server_words(server: Server, default_check: str) -> list[str]:
     """Return what follows a server's name, in the configuration and in `add server` of the runtime API alike."""
     words = [_address(server)]
     if server.cookie:
@@ -210,6 +218,8 @@ def server_words(server: Server) -> list[str]:
         words += ["weight", str(server.weight)]
     if server.is_backup:
         words.append("backup")
+    if server.has_default_check:
+        words.append(default_check)
     return [*words, *server.options.split()]
 
 

@@ -72,11 +72,11 @@ def delete_backend(name: str) -> tuple[Command, ...]:
     return command, command
 
 
-def add_server(backend: str, server: Server) -> list[Command]:
+def add_server(backend: str, server: Server, default_check: str) -> list[Command]:
     """A new server in the state that it is to have; HAProxy adds it in maintenance, with its checks off."""
-    words = " ".join(server_words(server))
+    words = " ".join(server_words(server, default_check))
     commands = [Command(text=f"add server {backend}/{server.name} {words}", accepted=("New server registered",))]
-    if "check" in server.options.split():
+    if server.has_default_check or "check" in server.options.split():
         commands.append(Command(text=f"enable health {backend}/{server.name}"))
     if server.state is not ServerState.MAINT:
         commands.append(set_server_state(backend, server))

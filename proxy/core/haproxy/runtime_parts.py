@@ -115,7 +115,7 @@ def settings_of(backend: Backend) -> tuple[object, ...]:
 
 def _fixed(server: Server) -> tuple[object, ...]:
     """What of a server no command can change."""
-    return server.cookie, server.options, server.is_backup
+    return server.cookie, server.has_default_check, server.options, server.is_backup
 
 
 def _followers_last(item: tuple[BackendName, BackendPair]) -> tuple[bool, str]:

@@ -11,6 +11,7 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 
 from proxy.core.haproxy import runtime_commands as runtime
+from proxy.core.haproxy.default_checks import added_check
 from proxy.core.haproxy.loaded import Loaded
 from proxy.core.haproxy.plans import RuntimeUpdate, Step
 from proxy.core.haproxy.rendering import CERTIFICATE_FOLDER, CERTIFICATE_LIST, map_file
@@ -29,6 +30,7 @@ class _Draft:
 
     leaving: AbstractSet[tuple[str, str]]
     leaving_backends: Mapping[str, Backend]
+    default_check: str
     changes: list[str] = field(default_factory=list)
     prepare: list[Action] = field(default_factory=list)
     switch: list[Action] = field(default_factory=list)
@@ -63,7 +65,8 @@ def make_step(
     if not change:
         return Step()
     parts = divide(change, loaded, leaving_backends)
-    draft = _Draft(leaving=leaving, leaving_backends=leaving_backends)
+    default_check = added_check(change.default_checks)
+    draft = _Draft(leaving=leaving, leaving_backends=leaving_backends, default_check=default_check)
     for before, after in (listener for _, listener in sorted(parts.now.listeners.items())):
         if before and after:
             _plan_servers(draft, before.backend, after.backend)
@@ -145,7 +148,7 @@ def _plan_servers(draft: _Draft, before: Backend, after: Backend) -> None:
 
 def _add_server(draft: _Draft, backend: str, server: Server) -> None:
     if (backend, server.name) not in draft.leaving:
-        draft.prepare += runtime.add_server(backend, server)
+        draft.prepare += runtime.add_server(backend, server, draft.default_check)
         return
     draft.servers_returning.append((backend, server.name))
     draft.prepare += [

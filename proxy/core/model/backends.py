@@ -200,6 +200,7 @@ def _server(member: ContainerSpec, address: str, port: int, context: BuildContex
         port=port,
         cookie=cookie_value(member, port) if has_cookie else "",
         options=" ".join(filter(None, (health_check, extra))),
+        has_default_check=health_check is None,
         is_backup=member.settings.is_backup,
         state=state,
         reason=reason,

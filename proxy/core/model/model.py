@@ -33,8 +33,9 @@ WAITING = "does not accept connections yet"
 class Server:
     """One port of one container, at the address where the proxy reaches it. `name` is the key of the diff.
 
-    `options` is what follows on the server line: health check and free-form settings. `reason` tells why the server is
-    not ready, for people.
+    `options` is what follows on the server line: health check and free-form settings. With `has_default_check` nobody has
+    set a health check; the one that stands before the options depends on how many such servers there are when it is printed.
+    `reason` tells why the server is not ready, for people.
     """
 
     name: ServerName
@@ -45,6 +46,7 @@ class Server:
     service_weight: int | None = field(default=None, compare=False)
     """The weight of its service as the user set it, for people; `weight` is what HAProxy is told."""
     options: str = ""
+    has_default_check: bool = False
     is_backup: bool = False
     state: ServerState = ServerState.READY
     reason: str = ""
@@ -72,6 +74,10 @@ class Backend:
     lines: tuple[str, ...] = ()
     servers: tuple[Server, ...] = ()
     services: tuple[str, ...] = ()
+
+    def count_default_checks(self) -> int:
+        """Return how many servers have the default health check."""
+        return sum(server.has_default_check for server in self.servers)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,3 +129,8 @@ class RoutingModel:
     """Ports that are left out because other processes listen on them, the statistics page's among them."""
     problems: tuple[Problem, ...] = ()
     notes: tuple[Problem, ...] = ()
+
+    def count_default_checks(self) -> int:
+        """Return how many servers of all backends and listeners have the default health check."""
+        backends = (*self.backends, *(listener.backend for listener in self.listeners))
+        return sum(backend.count_default_checks() for backend in backends)

@@ -40,7 +40,8 @@ def shape_of(frontend: Frontend) -> FrontendShape:
 class ModelChange:
     """What differs after a change: each as (before, after), None where it is not there.
 
-    `is_everything` when too much depends on what changed to tell single differences.
+    `is_everything` when too much depends on what changed to tell single differences. `default_checks` tells how many servers
+    have the default health check afterwards.
     """
 
     backends: dict[BackendName, tuple[Backend | None, Backend | None]] = field(default_factory=dict)
@@ -50,6 +51,7 @@ class ModelChange:
     certificates: tuple[tuple[StoredCertificate, ...], tuple[StoredCertificate, ...]] = ((), ())
     client_ca: tuple[Secret | None, Secret | None] = (None, None)
     is_everything: bool = False
+    default_checks: int = 0
 
     def note_backend(self, before: Backend | None, after: Backend | None) -> None:
         """Note what a service's backend was and is; of another name, one goes and another comes."""
@@ -77,6 +79,7 @@ class ModelChange:
             certificates=_compose_pair(self.certificates, later.certificates),
             client_ca=_compose_pair(self.client_ca, later.client_ca),
             is_everything=self.is_everything or later.is_everything,
+            default_checks=later.default_checks,
         )
 
     def __bool__(self) -> bool:

@@ -8,27 +8,26 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from proxy.core.containers.containers import ProxyContainer
 from proxy.core.model.backends import BuildContext, plain_profile
 from proxy.core.model.certificate_set import ProxyCertificates, brings_certificates, collect_certificates
 from proxy.core.model.model import Backend, Frontend, RoutingModel, StoredCertificate, TcpListener
 from proxy.core.model.model_change import FrontendShape, ModelChange
+from proxy.core.model.port_problems import crowded_out, without_port
 from proxy.core.model.port_routes import PortRoutes
-from proxy.core.model.service_part import ServicePart, make_part, report
+from proxy.core.model.service_part import ServicePart, make_part
 from proxy.core.model.service_table import Specs, label_specs
 from proxy.core.model.services import Service
 from proxy.core.model.shared_addresses import make_table
 from proxy.core.model.tcp_listeners import build_listener, taken_port
 from proxy.errors import Problem
-from proxy.grammar.syntax import BackendName, service_of_backend
+from proxy.grammar.syntax import BackendName
 from proxy.settings import ProxyMode, Settings
 
 HTTP_PORT = 80
 HTTPS_PORT = 443
-MOST_LABELS = 5
-"""Of more services on a port that is taken, one problem tells."""
 
 
 class ModelIndex:
@@ -55,6 +54,7 @@ class ModelIndex:
         self._listener_problems: dict[int, tuple[Problem, ...]] = {}
         self._certificates: tuple[StoredCertificate, ...] = ()
         self._shapes: tuple[FrontendShape, ...] = ()
+        self._default_checks = 0
         self._context = self._make_context()
 
     def update(self, changes: Mapping[str, Specs]) -> ModelChange:
@@ -88,7 +88,11 @@ class ModelIndex:
         return len(self._parts)
 
     def _nothing(self) -> ModelChange:
-        return ModelChange(shapes=(self._shapes, self._shapes), certificates=(self._certificates, self._certificates))
+        return ModelChange(
+            shapes=(self._shapes, self._shapes),
+            certificates=(self._certificates, self._certificates),
+            default_checks=self._default_checks,
+        )
 
     def specs_of(self, label: str) -> Specs:
         """Return the specs with which a service takes part, none if it does not."""
@@ -112,7 +116,7 @@ class ModelIndex:
         for name, part in old.items():
             change.note_backend(part.backend if part else None, self._backend(name))
         self._settle(change, {port.number for service in (*removed, *added) for port in service.tcp_ports}, http_ports)
-        change.shapes = old_shapes, self._shapes
+        change.shapes, change.default_checks = (old_shapes, self._shapes), self._default_checks
         return change
 
     def model(self, *, is_for_print: bool = False) -> RoutingModel:
@@ -151,32 +155,12 @@ class ModelIndex:
         for routes in self._ports.values():
             for problems in routes.problems.values():
                 found.update(problems)
-            found.update(self._crowded_out(routes))
+            if self._settings.routing.mode is ProxyMode.TCP:
+                found.update(crowded_out(routes, self._parts))
         for problems in self._listener_problems.values():
             found.update(problems)
-        found.update(self._without_port())
+        found.update(without_port(self._taken_ports, self._ports, self._settings.haproxy.stats_port))
         return tuple(sorted(found))
-
-    def _without_port(self) -> Iterable[Problem]:
-        """Tell of ports that other processes listen on: of whose services they are, or of the proxy's own use."""
-        if self._settings.haproxy.stats_port in self._taken_ports:
-            reason = f"{taken_port(self._settings.haproxy.stats_port)}; there is no statistics page until it is free"
-            yield Problem(service="the proxy", setting="STATS_PORT", reason=reason)
-        for port in sorted(self._taken_ports & {*self._frontend_ports()}):
-            labels = self._ports[port].labels()
-            for label in labels if len(labels) <= MOST_LABELS else ["all services of this port"]:
-                yield Problem(service=label, setting="VIRTUAL_HOST", reason=taken_port(port))
-
-    def _crowded_out(self, routes: PortRoutes) -> Iterable[Problem]:
-        """With MODE=tcp hosts cannot be told apart: a port has one service, the others go without."""
-        if self._settings.routing.mode is not ProxyMode.TCP or not routes.has_claims:
-            return
-        first, *others = routes.routes()
-        for route in others:
-            if route.backend != first.backend:
-                winner, loser = service_of_backend(first.backend), service_of_backend(route.backend)
-                reason = f"{route.entry}: with MODE=tcp a port has one service, and {routes.port} belongs to {winner}"
-                yield report(self._parts[loser].service, "VIRTUAL_HOST", reason)
 
     def _make_context(self) -> BuildContext:
         offset = self._settings.haproxy.port_offset
@@ -192,11 +176,11 @@ class ModelIndex:
         """Build everything anew: whether TLS is terminated at all decides on every route and backend."""
         self._context = self._make_context()
         self._parts, self._part_problems, self._defaults, self._ports = {}, {}, set(), {}
-        self._tcp_services, self._listeners, self._listener_problems = {}, {}, {}
+        self._tcp_services, self._listeners, self._listener_problems, self._default_checks = {}, {}, {}, 0
         for service in self._table.services():
             self._link(service)
         self._settle(ModelChange(), set(self._tcp_services), set())
-        return ModelChange(is_everything=True)
+        return ModelChange(is_everything=True, default_checks=self._default_checks)
 
     def _backend(self, name: BackendName) -> Backend | None:
         part = self._parts.get(name)
@@ -205,6 +189,7 @@ class ModelIndex:
     def _link(self, service: Service) -> None:
         part = make_part(service, self._context, self._settings)
         self._parts[service.name] = part
+        self._default_checks += part.backend.count_default_checks() if part.backend else 0
         if part.problems:
             self._part_problems[service.name] = part.problems
         if part.backend and service.may_be_default and not service.virtual_hosts:
@@ -217,6 +202,7 @@ class ModelIndex:
 
     def _unlink(self, service: Service) -> ServicePart:
         part = self._parts.pop(service.name)
+        self._default_checks -= part.backend.count_default_checks() if part.backend else 0
         self._part_problems.pop(service.name, None)
         self._defaults.discard(service.name)
         for claim in part.claims:
@@ -235,6 +221,7 @@ class ModelIndex:
             before, after = self._listeners.pop(port, None), self._build_listener(port)
             if after:
                 self._listeners[port] = after
+            self._default_checks += _count_checks(after) - _count_checks(before)
             if before != after:
                 change.listeners[port] = before, after
         ports = self._frontend_ports()
@@ -295,3 +282,7 @@ class ModelIndex:
         if port in self._taken_ports:
             return taken_port(port)
         return f"port {port} is used by a virtual host" if port in self._http_ports() else ""
+
+
+def _count_checks(listener: TcpListener | None) -> int:
+    return listener.backend.count_default_checks() if listener else 0

@@ -33,8 +33,10 @@ ROUTING_VARIABLES: tuple[Variable, ...] = (
     Variable(
         name="HEALTH_CHECK",
         default="check inter 2000 rise 2 fall 3",
-        help="health check of each server line; a service's own wins",
-        help_zh="每个后端服务器行的健康检查；服务自己的设置优先",
+        help="health check of each server line; a service's label overrides this value. Where neither is set, the interval "
+        "grows with the number of servers, so that checks stay below 500 a second (`docs/benchmarks.md`)",
+        help_zh="每个后端服务器行的健康检查；服务的标签优先。两者都未设置时，检查间隔随服务器数量增长，"
+        "使检查总数保持在每秒 500 次以下（`docs/benchmarks.md`）",
     ),
     Variable(
         name="HTTP_BASIC_AUTH",

@@ -9,7 +9,7 @@ import json
 import tempfile
 import time
 import tracemalloc
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,14 +18,15 @@ from bench.table import Row
 from proxy.adapters.engine.docker_engine import parse_list
 from proxy.adapters.engine.docker_source import DockerSource
 from proxy.adapters.engine.docker_view import EventStream
-from proxy.adapters.haproxy.state_files import StateFiles
-from proxy.adapters.haproxy.state_layout import StateLayout
 from proxy.controller.ports import ContainerSource
 from proxy.controller.schedule import Schedule, ScheduleSettings
 from proxy.core.containers.containers import Container
+from proxy.core.haproxy.reported import Worker
+from proxy.core.haproxy.runtime_commands import Action, Command
 from tests.builders import make_container
 from tests.controller import Controller
 from tests.fakes import FakeSource
+from tests.simulated_haproxy import SimulatedHaproxy
 from tests.stub_engine import StubContainer
 
 FEW, MANY = 100, 10_000
@@ -48,9 +49,9 @@ def measure_resync() -> list[Row]:
         schedule = Schedule(ScheduleSettings())
         started = time.process_time()
         schedule.take(started)
-        outcome = controller.look(is_resync=True)
+        controller.look(is_resync=True)
         ended = time.process_time()
-        schedule.record_success(ended, look_seconds=outcome.look_seconds)
+        schedule.record_success(ended, look_seconds=ended - started)
     seconds, pause = ended - started, schedule.due_time() - ended
     return [
         Row(
@@ -158,7 +159,19 @@ def _container(number: int) -> Container:
 def _make_controller(folder: Path, source: ContainerSource) -> Controller:
     """Return a controller that has taken in what `source` knows. Its clock stands still: files are brought up to date beside
     an event, once a second at most, and are none of its cost."""
-    disk = StateFiles(StateLayout(folder=folder))
-    controller = Controller(folder, source=source, disk=disk, ROUTE_LINGER="0")
+    controller = Controller(folder, source=source, haproxy=_AcceptingHaproxy, ROUTE_LINGER="0")
     controller.look(is_resync=True)
+    controller.haproxy.start()
+    controller.look(is_about_haproxy=True)
     return controller
+
+
+class _AcceptingHaproxy(SimulatedHaproxy):
+    """Does nothing of what it is told, which is none of the controller's cost."""
+
+    def execute(self, stages: Iterable[Sequence[Action]], worker: Worker) -> None:
+        """Accept every command."""
+
+    def attempt(self, commands: Sequence[Command], worker: Worker) -> Sequence[bool]:
+        """Say that everything is done."""
+        return [True] * len(commands)

@@ -30,12 +30,13 @@ class Controller:
         source: ContainerSource | None = None,
         disk: StateStore | None = None,
         has_backends: bool = True,
+        haproxy: type[SimulatedHaproxy] = SimulatedHaproxy,
         own_files: Callable[[], OwnFiles] = OwnFiles,
         **variables: str,
     ) -> None:
         self.now = 0.0
         self.fake_source, self.fake_disk, self.prober = FakeSource(), FakeStore(folder), FakeProber()
-        self.haproxy = SimulatedHaproxy(files=lambda: self.fake_disk.current, has_backends=has_backends)
+        self.haproxy = haproxy(files=lambda: self.fake_disk.current, has_backends=has_backends)
         settings = make_settings(ADDITIONAL_SERVICES="*", **variables)
         ports = Ports(
             control=self.haproxy,

@@ -36,7 +36,8 @@ UNREACHABLE_SECONDS = 5.0
 class Outcome:
     """What a pass did: one sentence for the log, and what it leaves behind.
 
-    `again_in` and `look_seconds` (how long reading the sources took) are in seconds. `forced` counts the reloads that users
+    `again_in` is in seconds, and so is `look_seconds`: how long reading the sources took, and HAProxy at a resync.
+    `forced` counts the reloads that users
     had asked for and that have ended.
     """
 
@@ -86,6 +87,7 @@ class Reconciler:
         self._seen_at = clock()
         self._silent_since: float | None = None
         self._asked_at = 0.0
+        self._look_seconds = 0.0
 
     def run_pass(self, due: DuePass) -> Outcome:
         """Run one pass.
@@ -101,12 +103,12 @@ class Reconciler:
         self._jobs.own_files.begin(is_due=due.is_resync or due.is_about_files)
         self._jobs.deliver()
         self._desired.observe(self._pending, is_resync=due.is_resync)
-        look_seconds = self._clock() - started
+        self._look_seconds = self._clock() - started
         plan = self._bring_up_to_date(is_resync=due.is_resync)
         while self._jobs.deliver():  # where jobs do not run in another thread, their results are here at once
             more = self._bring_up_to_date(is_resync=False)
             plan = more if isinstance(plan, Unchanged) else plan
-        return self._outcome(plan, look_seconds)
+        return self._outcome(plan)
 
     def _bring_up_to_date(self, *, is_resync: bool) -> Plan:
         self._update_model()
@@ -202,16 +204,19 @@ class Reconciler:
 
     def _look_for_drift(self) -> None:
         """Compare what HAProxy has with the model, which it has confirmed: somebody else may have changed it."""
+        started = self._clock()
         try:
             comparison = self._haproxy.compare(self._desired.printed_model())
         except RuntimeApiError as error:
-            self._haproxy.doubt(str(error))
+            self._haproxy.doubt("it did not answer")
+            logger.warning("%s", error)
             return
+        self._look_seconds += self._clock() - started
         if comparison.differences:
             logger.warning("HAProxy had something else than the model: %s", _tell(comparison.differences))
             self._pending.start_from(comparison.change)
 
-    def _outcome(self, plan: Plan, look_seconds: float) -> Outcome:
+    def _outcome(self, plan: Plan) -> Outcome:
         now = self._clock()
         expiry = self._desired.next_expiry()
         waits = [
@@ -236,7 +241,7 @@ class Reconciler:
             services=self._desired.count_services(),
             problems=self._desired.problems(),
             again_in=min(wait for wait in waits if wait is not None),
-            look_seconds=look_seconds,
+            look_seconds=self._look_seconds,
             forced=ended.forced,
         )
 

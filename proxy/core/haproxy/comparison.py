@@ -75,10 +75,19 @@ def compare(reported: Reported, model: RoutingModel, known: Known) -> Comparison
 
 def _as_reported(backend: Backend, servers: Mapping[str, ReportedServer], known: Known) -> Backend:
     """Return the backend as HAProxy has it. What it does not tell is taken from the model."""
+    if len(servers) == len(backend.servers) and all(_is_reported(server, servers) for server in backend.servers):
+        return backend
     ours = {server.name: server for server in backend.servers}
     found = [_server_as_reported(ours.get(ServerName(name)), name, reported) for name, reported in servers.items()]
     kept = [server for server in found if server.name in ours or (backend.name, server.name) not in known.leaving]
     return dataclasses.replace(backend, servers=tuple(sorted(kept, key=lambda server: server.name)))
+
+
+def _is_reported(server: Server, servers: Mapping[str, ReportedServer]) -> bool:
+    """Whether HAProxy has a server exactly so; nearly always it does, and then nothing is built for it."""
+    reported = servers.get(server.name)
+    weight = 1 if server.weight is None else server.weight
+    return reported == (server.address, server.port, weight, server.state)
 
 
 def _server_as_reported(server: Server | None, name: str, reported: ReportedServer) -> Server:

@@ -27,25 +27,27 @@ _TCP_PORT = re.compile(r"listen tcp_(\d+) ")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Loaded:
-    """What the running HAProxy has loaded, and can do. `sections` are (header -> lines), without servers."""
+    """What the running HAProxy has loaded, and can do.
+
+    `sections` are (header -> lines), without servers and services. New backends can be made from `profiles`;
+    `ports` have maps.
+    """
 
     sections: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    profiles: frozenset[str] = frozenset()
+    ports: frozenset[int] = frozenset()
     has_runtime_backends: bool = False
-
-    @property
-    def ports(self) -> frozenset[int]:
-        """The ports that have maps."""
-        return frozenset(int(match[1]) for header in self.sections if (match := _PORT.match(header)))
-
-    @property
-    def profiles(self) -> frozenset[str]:
-        """The names of the profiles that new backends can be made from."""
-        return frozenset(match[1] for header in self.sections if (match := _PROFILE.match(header)))
 
 
 def load_sections(config: str, *, has_runtime_backends: bool) -> Loaded:
     """Return what an HAProxy has that was started from `config`."""
-    return Loaded(sections=dict(_sections(config)), has_runtime_backends=has_runtime_backends)
+    sections = {header: lines for header, lines in _sections(config) if not _is_service(header, lines)}
+    return Loaded(
+        sections=sections,
+        profiles=frozenset(match[1] for header in sections if (match := _PROFILE.match(header))),
+        ports=frozenset(int(match[1]) for header in sections if (match := _PORT.match(header))),
+        has_runtime_backends=has_runtime_backends,
+    )
 
 
 def add_digest(config: str) -> str:
@@ -70,8 +72,8 @@ def reload_reasons(loaded: Loaded, wanted: str) -> Iterator[str]:
         if loaded.sections.get(header) == lines or _is_service(header, lines):
             continue
         yield _describe(header, is_known=header in loaded.sections)
-    for header, lines in loaded.sections.items():
-        if header not in sections and not _PROFILE.match(header) and not _is_service(header, lines):
+    for header in loaded.sections:
+        if header not in sections and not _PROFILE.match(header):
             yield _describe_gone(header)
 
 

@@ -7,8 +7,9 @@ a form that is not understood raises `RuntimeApiError`, which names the command.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 
 from proxy.errors import RuntimeApiError
 
@@ -179,18 +180,21 @@ def _state_lines(reply: str) -> tuple[list[str], list[str]]:
     return lines, lines[1].lstrip("# ").split()
 
 
-def state_rows(reply: str) -> Iterator[Mapping[str, str]]:
-    """Yield the servers of `show servers state`, each as (column -> value)."""
+def select_states(reply: str, wanted: Sequence[str]) -> Iterator[tuple[str, ...]]:
+    """Yield some columns of each server of `show servers state`; raise RuntimeApiError where one is missing."""
     lines, columns = _state_lines(reply)
-    for line in lines[2:]:
-        yield dict(zip(columns, line.split(), strict=False))
+    try:
+        select = itemgetter(*(columns.index(column) for column in wanted))
+        yield from (select(line.split()) for line in lines[2:])
+    except (ValueError, IndexError):
+        raise RuntimeApiError(f"`show servers state` lacks a column: {' '.join(columns)[:200]!r}") from None
 
 
 def parse_server_states(reply: str) -> Mapping[tuple[str, str], str]:
     """Read `show servers state`: (backend, server) -> what people call its state (management guide, section 9.3)."""
     states: dict[tuple[str, str], str] = {}
-    for row in state_rows(reply):
-        states[row["be_name"], row["srv_name"]] = _describe_state(int(row["srv_op_state"]), int(row["srv_admin_state"]))
+    for backend, name, state, bits in select_states(reply, ("be_name", "srv_name", "srv_op_state", "srv_admin_state")):
+        states[backend, name] = _describe_state(int(state), int(bits))
     return states
 
 

@@ -9,15 +9,17 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from proxy.core.haproxy.rendering import CERTIFICATE_FOLDER, MAP_FOLDER
-from proxy.core.haproxy.replies import parse_version, state_rows
+from proxy.core.haproxy.replies import parse_version, select_states
 from proxy.core.model.matching import Row
 from proxy.core.model.model import ServerState
 from proxy.errors import RuntimeApiError
 
 _MAP = re.compile(rf"^\S+ \(({re.escape(MAP_FOLDER)}/[^)]+)\)", re.MULTILINE)
 _FINGERPRINT = re.compile(r"^SHA1 FingerPrint: ([0-9A-F]+)$", re.MULTILINE)
+_COLUMNS = ("be_name", "srv_name", "srv_addr", "srv_port", "srv_uweight", "srv_admin_state")
 _FORCED_MAINTENANCE, _FORCED_DRAIN = 0x01, 0x08
 """Bits of `srv_admin_state` for what a command or the configuration asked for (management guide, `show servers state`)."""
 
@@ -33,8 +35,7 @@ class Worker:
     """Which configuration it was started from (see `loaded`); empty where that is not told."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReportedServer:
+class ReportedServer(NamedTuple):
     """Where a server is and what it was told to do."""
 
     address: str
@@ -77,13 +78,8 @@ def parse_servers(backends: str, states: str) -> Mapping[str, Mapping[str, Repor
     found: dict[str, dict[str, ReportedServer]] = {
         name: {} for line in backends.splitlines() if (name := line.strip()) and not name.startswith("#")
     }
-    for row in state_rows(states):
-        found.setdefault(row["be_name"], {})[row["srv_name"]] = ReportedServer(
-            address=row["srv_addr"],
-            port=int(row["srv_port"]),
-            weight=int(row["srv_uweight"]),
-            state=_state(int(row["srv_admin_state"])),
-        )
+    for backend, name, address, port, weight, bits in select_states(states, _COLUMNS):
+        found.setdefault(backend, {})[name] = ReportedServer(address, int(port), int(weight), _state(int(bits)))
     return found
 
 

@@ -25,9 +25,10 @@ class ServiceTable:
         self._group = group
         self._join_keys = join_keys
         self._specs: dict[str, Specs] = {}
-        self._keys: dict[str, frozenset[Hashable]] = {}
-        self._labels: dict[Hashable, set[str]] = {}
-        self._services: dict[str, dict[str, Service]] = {}
+        # Tuples, because a set or a dict for each of ten thousand labels takes megabytes.
+        self._keys: dict[str, tuple[Hashable, ...]] = {}
+        self._labels: dict[Hashable, tuple[str, ...]] = {}
+        self._services: dict[str, tuple[Service, ...]] = {}
 
     def specs_of(self, label: str) -> Specs:
         """The specs of one label, none where it has none."""
@@ -39,7 +40,7 @@ class ServiceTable:
 
     def services(self) -> tuple[Service, ...]:
         """All services, by name."""
-        every = {name: service for services in self._services.values() for name, service in services.items()}
+        every = {service.name: service for services in self._services.values() for service in services}
         return tuple(every[name] for name in sorted(every))
 
     def apply(self, changes: Mapping[str, Specs]) -> tuple[list[Service], list[Service]]:
@@ -50,11 +51,11 @@ class ServiceTable:
         component |= self._reach(component)
         removed: dict[str, Service] = {}
         for label in component:
-            removed |= self._services.pop(label, {})
+            removed |= {service.name: service for service in self._services.pop(label, ())}
         added = self._group(spec for label in sorted(component) for spec in self._specs.get(label, ()))
         for service in added:
             for label in service.labels:
-                self._services.setdefault(label, {})[service.name] = service
+                self._services[label] = (*self._services.get(label, ()), service)
         unchanged = {service.name for service in added if removed.get(service.name) == service}
         return (
             [service for name, service in removed.items() if name not in unchanged],
@@ -62,16 +63,16 @@ class ServiceTable:
         )
 
     def _set(self, label: str, specs: Specs) -> None:
-        for key in self._keys.pop(label, frozenset()):
-            self._labels[key].discard(label)
-            if not self._labels[key]:
-                del self._labels[key]
+        for key in self._keys.pop(label, ()):
+            others = tuple(other for other in self._labels.pop(key) if other != label)
+            if others:
+                self._labels[key] = others
         self._specs.pop(label, None)
         if specs:
             self._specs[label] = specs
-            self._keys[label] = self._join_keys(specs)
+            self._keys[label] = tuple(self._join_keys(specs))
             for key in self._keys[label]:
-                self._labels.setdefault(key, set()).add(label)
+                self._labels[key] = (*self._labels.get(key, ()), label)
 
     def _reach(self, labels: Iterable[str]) -> set[str]:
         """Return `labels` and all that they are joined to, directly or through others."""
@@ -79,8 +80,8 @@ class ServiceTable:
         waiting = list(reached)
         while waiting:
             for key in self._keys.get(waiting.pop(), ()):
-                new = self._labels[key] - reached
-                reached |= new
+                new = [label for label in self._labels[key] if label not in reached]
+                reached.update(new)
                 waiting += new
         return reached
 

@@ -17,7 +17,7 @@ from proxy.core.haproxy.rendering import CERTIFICATE_FOLDER, MAP_KINDS, map_file
 from proxy.core.haproxy.reported import Reported, ReportedServer
 from proxy.core.model.matching import UNORDERED_KINDS, RouteTables, Row
 from proxy.core.model.model import Backend, Frontend, Profile, RoutingModel, Server, StoredCertificate
-from proxy.core.model.model_change import ModelChange
+from proxy.core.model.model_change import FrontendShape, ModelChange
 from proxy.core.model.port_routes import RowChange, RowChanges
 from proxy.grammar.certificates import Certificate
 from proxy.grammar.syntax import BackendName, ServerName
@@ -37,6 +37,8 @@ class Known:
     leaving: AbstractSet[tuple[str, str]] = frozenset()
     leaving_backends: AbstractSet[str] = frozenset()
     fixed_backends: AbstractSet[str] = frozenset()
+    shows_certificates: bool = True
+    """Whether a port uses the list of certificates; without one HAProxy has none of them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,7 +69,9 @@ def compare(reported: Reported, model: RoutingModel, known: Known) -> Comparison
             rows = _compare_rows(frontend, reported.maps)
             if rows.rows or rows.ordered:
                 change.rows[frontend.port] = rows
-    change.certificates = _compare_certificates(reported, model)
+    change.shapes = _compare_shapes(reported, model, change)
+    if known.shows_certificates:
+        change.certificates = _compare_certificates(reported, model)
     return Comparison(change=change, differences=tuple(_describe(change)))
 
 
@@ -123,6 +127,23 @@ def _compare_rows(frontend: Frontend, maps: Mapping[str, tuple[Row, ...]]) -> Ro
         elif before != after:
             changes.rows[kind] = dict(_row_changes(before, after))
     return changes
+
+
+def _compare_shapes(
+    reported: Reported, model: RoutingModel, change: ModelChange
+) -> tuple[tuple[FrontendShape, ...], tuple[FrontendShape, ...]]:
+    """Return (the frontends whose maps are there, all frontends): rows of a port without any have to wait for it."""
+    shapes = tuple(
+        FrontendShape(
+            port=frontend.port,
+            mode=frontend.mode,
+            is_tls=frontend.is_tls,
+            only_backend=frontend.default_backend if frontend.mode is ProxyMode.TCP else None,
+        )
+        for frontend in model.frontends
+    )
+    missing = {port for port in change.rows if not any(map_file(port, kind) in reported.maps for kind in MAP_KINDS)}
+    return tuple(shape for shape in shapes if shape.port not in missing), shapes
 
 
 def rows_of(tables: RouteTables, kind: str) -> tuple[Row, ...]:

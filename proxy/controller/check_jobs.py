@@ -49,10 +49,11 @@ class ServiceCheckJobs:
 
     def begin(self, now: float) -> None:
         """Begin a check, where somebody waits for one."""
-        if self._background.is_busy(SERVICE_CHECK) or not self._retry.is_due(now):
-            return
         waiting = self._checks.waiting()
-        if waiting:
+        if not waiting:
+            self._checks.note_failure("")
+            self._retry.succeed()
+        elif self._retry.is_due(now) and not self._background.is_busy(SERVICE_CHECK):
             self._background.submit(
                 SERVICE_CHECK,
                 partial(self._check.find_culprits, waiting, self._desired.builder()),
@@ -61,8 +62,8 @@ class ServiceCheckJobs:
             )
 
     def wait(self, now: float) -> float | None:
-        """Return in how many seconds there is something to begin."""
-        return self._retry.wait(now)
+        """Return in how many seconds there is something to begin; None where nothing is, or a job's end will tell."""
+        return None if self._background.is_busy(SERVICE_CHECK) else self._retry.wait(now)
 
     def _take_result(self, waiting: Mapping[str, Specs], culprits: Culprits) -> None:
         self._retry.succeed()

@@ -44,15 +44,16 @@ class ServiceChecks:
         """
         self._count(label, specs)
         self._waiting.pop(label, None)
+        accepted = tuple(spec for spec in specs if is_checked_as_a_whole or spec.settings in self._accepted)
         known = self._refused.get(label)
-        if known and identity(known.specs) == identity(specs):
+        if known and identity(known.specs) in (identity(specs), identity(accepted)):
+            return ()
+        if accepted != specs:
+            self._waiting[label] = specs
+        if known and not accepted and identity(known.specs) == identity(present):
             return ()
         self._refused.pop(label, None)
-        if is_checked_as_a_whole or all(spec.settings in self._accepted for spec in specs):
-            return specs
-        self._waiting[label] = specs
-        accepted = tuple(spec for spec in specs if spec.settings in self._accepted)
-        return accepted or tuple(map(_without_servers, present))
+        return accepted or tuple(map(_without_servers, present if specs else ()))
 
     def waiting(self) -> Mapping[str, Specs]:
         """Return the services whose settings are still to be checked."""

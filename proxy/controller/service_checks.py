@@ -50,7 +50,7 @@ class ServiceChecks:
             return ()
         if accepted != specs:
             self._waiting[label] = specs
-        if known and not accepted and identity(known.specs) == identity(present):
+        if known and specs and not accepted and identity(known.specs) == identity(present):
             return ()
         self._refused.pop(label, None)
         return accepted or tuple(map(_without_servers, present if specs else ()))

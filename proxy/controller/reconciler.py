@@ -179,6 +179,7 @@ class Reconciler:
         self._pending.start_from(found.comparison.change, found.reload_reasons)
         if self._haproxy.is_synchronised:
             self._jobs.loads.note_confirmed()
+            self._jobs.loads.note_change(now)  # whether the files in force are of the present model, nobody knows
             worker = self._haproxy.worker
             differences = found.comparison.differences
             level = logging.WARNING if differences else logging.INFO

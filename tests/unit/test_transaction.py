@@ -547,7 +547,7 @@ def run(examples: int, steps: int) -> None:
 
 
 def test_haproxy_has_the_model_whatever_happened() -> None:
-    run(100, 40)
+    run(300, 50)
 
 
 @pytest.mark.soak

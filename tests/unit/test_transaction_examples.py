@@ -135,6 +135,16 @@ def test_stopped_service_with_refused_settings_holds_up_no_other(tmp_path: Path)
     assert ["shop:bad"] == [problem.service for problem in world.controller.desired.problems()]
 
 
+def test_files_follow_though_the_controller_was_killed_before_it_wrote_them(world: Controlled) -> None:
+    bring(world, FIRST, SECOND, passes=1)
+    assert "second.example" not in str(world.disk.current)
+
+    world.start_controller()
+    bring(world, FIRST, SECOND)
+
+    assert "second.example" in str(world.disk.current)
+
+
 def test_certificates_wait_for_a_port_that_shows_them(tmp_path: Path) -> None:
     """HAProxy does not know the list of certificates while another program holds the one port that uses it."""
     world = Controlled(tmp_path)

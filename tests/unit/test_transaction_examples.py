@@ -15,6 +15,7 @@ from proxy.errors import CheckNotRunError, StateError
 from proxy.grammar.certificates import parse_certificate
 from tests.builders import make_container, make_pem, with_labels
 from tests.controlled import Controlled
+from tests.simulated_haproxy import SimulatedServer
 
 FIRST = make_container("first-1", virtual_host="first.example")
 SECOND = make_container("second-1", virtual_host="second.example")
@@ -136,13 +137,24 @@ def test_stopped_service_with_refused_settings_holds_up_no_other(tmp_path: Path)
 
 
 def test_files_follow_though_the_controller_was_killed_before_it_wrote_them(world: Controlled) -> None:
-    bring(world, FIRST, SECOND, passes=1)
+    bring(world, FIRST, SECOND, passes=3, seconds=0.1)
     assert "second.example" not in str(world.disk.current)
 
     world.start_controller()
     bring(world, FIRST, SECOND)
 
     assert "second.example" in str(world.disk.current)
+
+
+def test_server_that_somebody_added_does_not_keep_a_backend_that_leaves(world: Controlled) -> None:
+    bring(world, FIRST, SECOND)
+    assert world.haproxy.running
+    world.haproxy.running.servers["shop:second"]["by-hand"] = SimulatedServer("127.9.9.9", 80)
+    bring(world, FIRST, seconds=20)
+
+    bring(world, FIRST, seconds=70)
+
+    assert "shop:second" not in world.haproxy.running.servers
 
 
 def test_certificates_wait_for_a_port_that_shows_them(tmp_path: Path) -> None:

@@ -58,8 +58,10 @@ def compare(reported: Reported, model: RoutingModel, known: Known) -> Comparison
         if before != backend:
             change.backends[backend.name] = before, backend
     wanted = {backend.name for backend in model.backends} | {entry.backend.name for entry in model.listeners}
-    for name in sorted(reported.servers.keys() - wanted - known.leaving_backends - known.fixed_backends):
-        change.backends[BackendName(name)] = _unknown_backend(name, reported.servers[name], known), None
+    for name in sorted(reported.servers.keys() - wanted - known.fixed_backends):
+        unknown = _unknown_backend(name, reported.servers[name], known)
+        if unknown.servers or name not in known.leaving_backends:  # one that leaves may have been given a server
+            change.backends[BackendName(name)] = unknown, None
     for listener in model.listeners:
         before = _as_reported(listener.backend, reported.servers.get(listener.backend.name, {}), known)
         if before != listener.backend:

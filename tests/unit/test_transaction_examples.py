@@ -157,6 +157,28 @@ def test_server_that_somebody_added_does_not_keep_a_backend_that_leaves(world: C
     assert "shop:second" not in world.haproxy.running.servers
 
 
+def test_full_look_that_meets_a_change_looks_for_drift_at_the_next_pass(world: Controlled) -> None:
+    assert world.haproxy.running
+    world.haproxy.running.maps["maps/80-hosts.map"].clear()
+    world.now += 100.0
+
+    bring(world, FIRST, SECOND)
+
+    assert ["first.example", "second.example"] == rows(world)
+
+
+def test_own_files_that_cannot_be_read_are_read_again_after_a_pause(tmp_path: Path) -> None:
+    """The end of each reading causes a pass: with no pause, each pass would begin the next one."""
+    world = Controlled(tmp_path, is_later=True)
+    bring(world, FIRST)
+    world.fail("own files", OSError("unreadable"), is_lasting=True)
+    world.put(TriggerKind.FILES)
+
+    bring(world, FIRST, passes=10, seconds=0.01)
+
+    assert 1 == len(world.raised)
+
+
 def test_certificates_wait_for_a_port_that_shows_them(tmp_path: Path) -> None:
     """HAProxy does not know the list of certificates while another program holds the one port that uses it."""
     world = Controlled(tmp_path)

@@ -179,6 +179,19 @@ def test_own_files_that_cannot_be_read_are_read_again_after_a_pause(tmp_path: Pa
     assert 1 == len(world.raised)
 
 
+def test_container_that_changes_its_settings_keeps_its_server_until_they_are_checked(tmp_path: Path) -> None:
+    """As one of the services file does, whose name stays; the check may be killed again and again."""
+    world = Controlled(tmp_path)
+    of_file = dataclasses.replace(FIRST, id="shop/first-1")
+    bring(world, of_file)
+    world.fail("scratch", CheckNotRunError("killed"), is_lasting=True)
+    labels = with_labels(VIRTUAL_HOST="first.example", BALANCE="leastconn")
+
+    bring(world, dataclasses.replace(of_file, labels=labels))
+
+    assert ["ready"] == [server.state for backend in world.model().backends for server in backend.servers]
+
+
 def test_certificates_wait_for_a_port_that_shows_them(tmp_path: Path) -> None:
     """HAProxy does not know the list of certificates while another program holds the one port that uses it."""
     world = Controlled(tmp_path)

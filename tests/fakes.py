@@ -7,10 +7,11 @@ import tempfile
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
-from proxy.core.containers.containers import Container, Snapshot
+from proxy.core.containers.containers import Container, ProxyContainer, Snapshot
 from proxy.core.haproxy.loaded import read_digest
 from proxy.core.haproxy.rendering import CONFIG_FILE
 from proxy.core.model.readiness import Target
+from proxy.core.model.spec_index import Key
 from proxy.core.trigger import Trigger
 
 
@@ -20,6 +21,7 @@ class FakeSource:
     name = "docker"
 
     def __init__(self) -> None:
+        self.fault: Callable[[str], None] = lambda place: None
         self._containers: dict[str, Container] = {}
         self._told: dict[str, Container] | None = None
         self._single: Snapshot | None = None
@@ -33,7 +35,12 @@ class FakeSource:
         self._single = Snapshot(containers=changed, gone=gone, is_complete=False)
 
     def read_changes(self) -> Snapshot:
+        self.fault("read")
         single, self._single = self._single, None
+        if single and self._told is not None:
+            self._told |= {container.id: container for container in single.containers}
+            for container_id in single.gone:
+                self._told.pop(container_id, None)
         if single:
             return single
         told, self._told = self._told, dict(self._containers)
@@ -54,18 +61,40 @@ class FakeSource:
         """Nothing runs."""
 
 
+class FakeOverlay:
+    """Lays nothing over; `news` are containers that it has something new of. `fault` is called before each use."""
+
+    def __init__(self) -> None:
+        self.fault: Callable[[str], None] = lambda place: None
+        self.news: set[Key] = set()
+
+    def changed(self) -> set[Key]:
+        self.fault("overlay")
+        news, self.news = self.news, set()
+        return news
+
+    def lay_over(
+        self, containers: Mapping[Key, Container | None], proxy: ProxyContainer | None, new_sources: frozenset[str]
+    ) -> Mapping[Key, Container | None]:
+        self.fault("lay over")
+        return containers
+
+
 class FakeProber:
-    """Servers answer as soon as they are waited for, or only when a test says so."""
+    """Servers answer as soon as they are waited for, or only when a test says so. `fault` is called before each use."""
 
     def __init__(self, *, answers_at_once: bool = True) -> None:
         self.waited_for: frozenset[Target] = frozenset()
         self.answers_at_once = answers_at_once
+        self.fault: Callable[[str], None] = lambda place: None
         self._answers: set[Target] = set()
 
     def ask_at_once(self, targets: frozenset[Target]) -> set[Target]:
+        self.fault("ask_at_once")
         return set()
 
     def wait_for(self, targets: frozenset[Target]) -> None:
+        self.fault("wait_for")
         self.waited_for = targets
         if self.answers_at_once:
             self._answers |= targets
@@ -75,12 +104,13 @@ class FakeProber:
         self._answers |= self.waited_for
 
     def take_answers(self) -> set[Target]:
+        self.fault("take_answers")
         answers, self._answers = self._answers, set()
         return answers
 
 
 class FakeStore:
-    """Files in memory; a folder on disk holds only what HAProxy is to check. `fault` is called before each write."""
+    """Files in memory; a folder on disk holds only what HAProxy is to check. `fault` is called before each use."""
 
     def __init__(self, folder: Path) -> None:
         self.current: Mapping[str, str] | None = None
@@ -114,6 +144,7 @@ class FakeStore:
         self._promoted = [*self._promoted[-1:], self.current]
 
     def rollback(self) -> None:
+        self.fault("rollback")
         self.current = self._before
 
     def discard(self, candidate: Path) -> None:
@@ -121,6 +152,7 @@ class FakeStore:
         shutil.rmtree(candidate)
 
     def pin(self, digest: str) -> Mapping[str, str] | None:
+        self.fault("pin")
         known = [*self._promoted, *([self._pinned] if self._pinned else [])]
         found = next((files for files in known if read_digest(files[CONFIG_FILE]) == digest), None)
         self._pinned = found or self._pinned

@@ -15,7 +15,7 @@ from pathlib import Path
 from cryptography import x509
 from cryptography.hazmat.primitives.hashes import SHA1
 
-from proxy.core.haproxy.loaded import load_sections, read_digest
+from proxy.core.haproxy.loaded import Loaded, load_sections, read_digest
 from proxy.core.haproxy.rendering import CERTIFICATE_LIST, CONFIG_FILE
 from proxy.core.haproxy.reported import Reported, ReportedServer, Worker
 from proxy.core.haproxy.runtime_commands import Action, Command, ReplaceMap
@@ -25,7 +25,7 @@ from proxy.errors import CommandRefusedError, ConfigCheckError, ReloadError, Run
 
 Files = Mapping[str, str]
 _SERVER = re.compile(r"    server (\S+) (\S+):(\d+)(.*)")
-_SECTION = re.compile(r"(backend|listen) (\S+)")
+_SECTION = re.compile(r"(backend|listen) (\S+)(?: from (\S+))?")
 
 
 @dataclass(slots=True)
@@ -42,7 +42,12 @@ class WorkerState:
     """What one worker has."""
 
     worker: Worker
-    profiles: frozenset[str]
+    loaded: Loaded
+    profiles: dict[str, str] = field(default_factory=dict)
+    """The profile of each backend."""
+    is_dead: bool = False
+    has_list: bool = False
+    """Whether a port shows certificates; the list of them is unknown otherwise."""
     servers: dict[str, dict[str, SimulatedServer]] = field(default_factory=dict)
     published: set[str] = field(default_factory=set)
     maps: dict[str, list[Row]] = field(default_factory=dict)
@@ -57,15 +62,19 @@ class SimulatedHaproxy:
 
     files: Callable[[], Files | None]
     has_backends: bool = True
-    refuses: str = ""
-    """A word that no configuration may hold."""
+    refuses: Sequence[str] = ()
+    """Words that no configuration may hold."""
     refused_command: str = ""
     """What a command begins with that is refused."""
     attached: str = ""
     """What a command begins with that does not succeed yet, because connections are attached."""
     reload_failure: str = ""
+    loses_replies: bool = False
+    """Whether the connection ends after each command, which is carried out all the same."""
     taken_ports: frozenset[int] = frozenset()
     fault: Callable[[str], None] = lambda place: None
+    clock: Callable[[], float] | None = None
+    """Seconds since the epoch; without it, a worker's start time is its number."""
     checks: int = 0
     reloads: int = 0
     starts: int = 0
@@ -78,18 +87,24 @@ class SimulatedHaproxy:
         files = self.files()
         if files is not None and not self.taken_ports & _ports(files[CONFIG_FILE]):
             self.starts += 1
-            self.running = self._load(files)
+            self.running = self.load_current()
 
     def kill(self) -> None:
         """End without a word, and forget everything."""
+        if self.running:
+            self.running.is_dead = True
         self.running = None
 
-    def _load(self, files: Files) -> WorkerState:
+    def load_current(self) -> WorkerState:
+        """Return what a worker has that starts now."""
+        files = self.files()
+        assert files is not None
         pid = 1000 + self.starts + self.reloads
         digest = read_digest(files[CONFIG_FILE])
-        worker = Worker(pid=pid, started_at=pid, has_runtime_backends=self.has_backends, config_digest=digest)
+        started_at = int(self.clock()) if self.clock else pid
+        worker = Worker(pid=pid, started_at=started_at, has_runtime_backends=self.has_backends, config_digest=digest)
         loaded = load_sections(files[CONFIG_FILE], has_runtime_backends=self.has_backends)
-        state = WorkerState(worker=worker, profiles=loaded.profiles)
+        state = WorkerState(worker=worker, loaded=loaded)
         section = ""
         for line in files[CONFIG_FILE].splitlines():
             if line[:1].isalpha():
@@ -98,6 +113,7 @@ class SimulatedHaproxy:
                 if section:
                     state.servers[section] = {}
                     state.published.add(section)
+                    state.profiles[section] = (match and match[3]) or ""
             elif section and (match := _SERVER.match(line)):
                 state.servers[section][match[1]] = _make_server(match[2], match[3], match[4])
         state.maps = {
@@ -105,17 +121,21 @@ class SimulatedHaproxy:
             for name, text in files.items()
             if name.endswith(".map")
         }
-        state.listed = files.get(CERTIFICATE_LIST, "").splitlines()
+        state.has_list = f"crt-list {CERTIFICATE_LIST}" in files[CONFIG_FILE]
+        state.listed = files[CERTIFICATE_LIST].splitlines() if state.has_list else []
         state.certificates = {name: files[name] for name in state.listed}
         return state
 
     def check(self, config: Path, *, is_urgent: bool = True) -> None:
         self.fault("check")
         self.checks += 1
-        if self.refuses and self.refuses in config.read_text():
-            raise ConfigCheckError([f"{config}:1 : {self.refuses!r} is refused"])
+        lines = config.read_text().split("\n")
+        bad = [(number, word) for number, line in enumerate(lines, 1) for word in self.refuses if word in line]
+        if bad:
+            raise ConfigCheckError([f"[{config}:{number}] : '{word}' is refused" for number, word in bad])
 
     def is_running(self) -> bool:
+        self.fault("is_running")
         return self.running is not None
 
     def reload(self) -> None:
@@ -123,15 +143,17 @@ class SimulatedHaproxy:
         files = self.files()
         if self.running is None or files is None:
             raise ReloadError("HAProxy cannot be told to reload: nothing answers")
-        if self.reload_failure:
-            raise ReloadError(self.reload_failure)
+        taken = sorted(self.taken_ports & _ports(files[CONFIG_FILE]))
+        if self.reload_failure or taken:
+            raise ReloadError(self.reload_failure or f"Starting proxy: cannot bind socket [0.0.0.0:{taken[0]}]")
         self.reloads += 1
-        self.running = self._load(files)
+        self.running = self.load_current()
 
     def ask_replacement(self) -> None:
         self.replacements_asked += 1
 
     def find_taken_ports(self, ports: Iterable[int]) -> frozenset[int]:
+        self.fault("find_taken_ports")
         return self.taken_ports & frozenset(ports)
 
     def identify(self) -> Worker:
@@ -155,19 +177,33 @@ class SimulatedHaproxy:
         )
 
     def execute(self, stages: Iterable[Sequence[Action]], worker: Worker) -> None:
+        """A stage is sent as a whole: what stands behind a refused command may have been carried out."""
         state = self._expect(worker)
-        for action in (action for stage in stages for action in stage):
-            self.fault("execute")
-            text = f"replace map {action.file}" if isinstance(action, ReplaceMap) else action.text
-            if self.refused_command and text.startswith(self.refused_command):
-                raise CommandRefusedError(f"`{text}`: refused")
-            self.sent.append(text)
-            if isinstance(action, ReplaceMap):
-                state.maps[action.file] = list(action.rows)
-                continue
+        for stage in stages:
+            refusals = [refusal for action in stage if (refusal := self._execute(state, action))]
+            if refusals:
+                raise CommandRefusedError(refusals[0])
+
+    def _execute(self, state: WorkerState, action: Action) -> str:
+        """Carry one command out; return how it is refused, empty where it is not."""
+        self.fault("execute")
+        if state.is_dead:
+            raise RuntimeApiError("the connection has ended")
+        text = f"replace map {action.file}" if isinstance(action, ReplaceMap) else action.text
+        if self.refused_command and text.startswith(self.refused_command):
+            return f"`{text}`: refused"
+        self.sent.append(text)
+        if isinstance(action, ReplaceMap):
+            if action.file not in state.maps:
+                return f"`{text}`: Unknown map identifier."
+            state.maps[action.file] = list(action.rows)
+            reply = ""
+        else:
             reply = _carry_out(state, action)
-            if not action.is_accepted(reply):
-                raise CommandRefusedError(f"`{text}`: {reply or 'no reply'}")
+        if self.loses_replies:
+            raise RuntimeApiError("the connection has ended before the reply")
+        is_accepted = isinstance(action, ReplaceMap) or action.is_accepted(reply)
+        return "" if is_accepted else f"`{text}`: {reply or 'no reply'}"
 
     def attempt(self, commands: Sequence[Command], worker: Worker) -> Sequence[bool]:
         self.fault("attempt")
@@ -248,9 +284,10 @@ def _add_server(state: WorkerState, place: str, address: str, options: list[str]
 def _change_backend(state: WorkerState, words: list[str]) -> str:
     verb, name = words[0], words[2]
     if verb == "add":
-        if name in state.servers or words[4] not in state.profiles:
+        if name in state.servers or words[4] not in state.loaded.profiles:
             return "refused"
         state.servers[name] = {}
+        state.profiles[name] = words[4]
         return "New backend registered."
     if name not in state.servers:
         return "No such backend"
@@ -262,7 +299,7 @@ def _change_backend(state: WorkerState, words: list[str]) -> str:
         return "Backend unpublished."
     if state.servers[name] or name in state.published:
         return "Backend still has servers"
-    del state.servers[name]
+    del state.servers[name], state.profiles[name]
     return "No such backend"
 
 
@@ -320,6 +357,8 @@ def _change_certificate(state: WorkerState, words: list[str], payload: str) -> s
         case ["commit", _, "cert", name]:
             state.certificates[name] = state.uncommitted.pop(name)
             return "Success!"
+        case [_, _, "crt-list", *_] if not state.has_list:
+            return "no such crt-list"
         case ["add", _, "crt-list", _, name]:
             state.listed.append(name)
             return "Success!"

@@ -61,7 +61,9 @@ def assemble(settings: Settings, observation: Observation, ports: Ports) -> Cont
     haproxy = HaproxyState(renderer=renderer, store=ports.store, runtime=ports.runtime, wall_clock=ports.wall_clock)
     loader = Loader(renderer=ports.make_renderer(), store=ports.store, haproxy=ports.control, runtime=ports.runtime)
     jobs = Jobs(
-        own_files=OwnFilesJobs(read=ports.read_own_files, desired=desired, background=ports.checks, pending=pending),
+        own_files=OwnFilesJobs(
+            read=ports.read_own_files, desired=desired, background=ports.checks, pending=pending, clock=ports.clock
+        ),
         services=ServiceCheckJobs(
             checks=checks, check=check, desired=desired, background=ports.checks, pending=pending, clock=ports.clock
         ),

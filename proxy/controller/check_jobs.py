@@ -49,10 +49,11 @@ class ServiceCheckJobs:
 
     def begin(self, now: float) -> None:
         """Begin a check, where somebody waits for one."""
-        if self._background.is_busy(SERVICE_CHECK) or not self._retry.is_due(now):
-            return
         waiting = self._checks.waiting()
-        if waiting:
+        if not waiting:
+            self._checks.note_failure("")
+            self._retry.succeed()
+        elif self._retry.is_due(now) and not self._background.is_busy(SERVICE_CHECK):
             self._background.submit(
                 SERVICE_CHECK,
                 partial(self._check.find_culprits, waiting, self._desired.builder()),
@@ -61,8 +62,8 @@ class ServiceCheckJobs:
             )
 
     def wait(self, now: float) -> float | None:
-        """Return in how many seconds there is something to begin."""
-        return self._retry.wait(now)
+        """Return in how many seconds there is something to begin; None where nothing is, or a job's end will tell."""
+        return None if self._background.is_busy(SERVICE_CHECK) else self._retry.wait(now)
 
     def _take_result(self, waiting: Mapping[str, Specs], culprits: Culprits) -> None:
         self._retry.succeed()
@@ -78,26 +79,39 @@ class OwnFilesJobs:
     """Has the proxy's own files read: at the first look at once, later in the background."""
 
     def __init__(
-        self, *, read: Callable[[], OwnFiles], desired: DesiredModel, background: Background, pending: Pending
+        self,
+        *,
+        read: Callable[[], OwnFiles],
+        desired: DesiredModel,
+        background: Background,
+        pending: Pending,
+        clock: Callable[[], float],
     ) -> None:
         self._read = read
         self._desired = desired
         self._background = background
         self._pending = pending
+        self._clock = clock
+        self._retry = Retry()
         self._templates: str | None = None
         self._is_due = False
 
-    def begin(self, *, is_due: bool) -> None:
+    def begin(self, now: float, *, is_due: bool) -> None:
         """Begin a reading, where one is due. Raises SettingsError at the first one (see `OwnFileReader.read`)."""
         if self._templates is None:
             self._take(self._read())
             return
         self._is_due |= is_due
-        if self._is_due and not self._background.is_busy(OWN_FILES):
+        if self._is_due and self._retry.is_due(now) and not self._background.is_busy(OWN_FILES):
             self._is_due = False
             self._background.submit(OWN_FILES, self._read, done=self._take, failed=self._take_failure)
 
+    def wait(self, now: float) -> float | None:
+        """Return in how many seconds there is something to begin; None where nothing is, or a job's end will tell."""
+        return self._retry.wait(now) if self._is_due and not self._background.is_busy(OWN_FILES) else None
+
     def _take(self, files: OwnFiles) -> None:
+        self._retry.succeed()
         if self._templates not in (None, files.templates):
             self._pending.ask_reload("the templates have changed")
         self._templates = files.templates
@@ -105,6 +119,7 @@ class OwnFilesJobs:
 
     def _take_failure(self, error: Exception) -> None:
         logger.error("the proxy's own files could not be read: %s", tell(error))
+        self._retry.fail(self._clock())
         self._is_due = True
 
 

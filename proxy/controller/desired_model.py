@@ -13,7 +13,7 @@ from functools import partial
 from proxy.controller.observation import Observation
 from proxy.controller.pending import Pending
 from proxy.controller.ports import Prober
-from proxy.controller.service_checks import ServiceChecks
+from proxy.controller.service_checks import ServiceChecks, identity
 from proxy.core.containers.containers import Container
 from proxy.core.haproxy.blame import Accusation
 from proxy.core.labels import simple_routing
@@ -23,10 +23,10 @@ from proxy.core.model.model import Backend, RoutingModel, Server
 from proxy.core.model.model_change import ModelChange
 from proxy.core.model.model_index import ModelIndex
 from proxy.core.model.readiness import Readiness, Target, targets_of
-from proxy.core.model.service_table import Specs
+from proxy.core.model.service_table import Specs, label_specs
 from proxy.core.model.services import is_in_scope
 from proxy.core.model.spec_index import Parsed, SpecIndex
-from proxy.core.model.whole_model import build_routing_model, out_of_scope
+from proxy.core.model.whole_model import out_of_scope
 from proxy.errors import Problem
 from proxy.settings import RoutingMode, Settings
 
@@ -123,9 +123,18 @@ class DesiredModel:
         return partial(self._index.snapshot().model, is_for_print=True)
 
     def builder(self) -> Callable[[Sequence[ContainerSpec]], RoutingModel]:
-        """Return what builds the model of some specs in the present surroundings, in any thread."""
-        proxy, certificates, settings = self._observation.proxy(), self._certificates, self._settings
-        return lambda specs: build_routing_model(specs, proxy, certificates, settings)
+        """Return what builds the model of some of the specs that take part, in the present surroundings and in any thread.
+
+        A stopped container is part of it as it is of the model: its settings are there though it has no server.
+        """
+        make_index = partial(ModelIndex, self._settings, self._observation.proxy(), self._certificates, self._taken_ports)
+
+        def build(specs: Sequence[ContainerSpec]) -> RoutingModel:
+            index = make_index()
+            index.update(label_specs(specs))
+            return index.model(is_for_print=True)
+
+        return build
 
     def groups(self) -> Mapping[str, Specs]:
         """Return the specs of every service that takes part."""
@@ -148,13 +157,18 @@ class DesiredModel:
         """Return when a route that has outlived its containers is to go."""
         return self._specs.next_expiry()
 
-    def refuse(self, culprits: Mapping[str, Accusation], pending: Pending) -> bool:
-        """Leave out whom HAProxy refuses; return whether any of them takes part."""
-        groups = self._index.groups()
-        found = {label: why for label, why in culprits.items() if label in groups}
+    def refuse(self, culprits: Mapping[str, Accusation], groups: Mapping[str, Specs], pending: Pending) -> bool:
+        """Leave out whom HAProxy refuses; return whether that, or what has changed meanwhile, makes another try worthwhile.
+
+        `groups` is what took part in what was refused: a service that has changed since then is not at fault.
+        """
+        known = {label: why for label, why in culprits.items() if label in groups}
+        found = {
+            label: why for label, why in known.items() if identity(groups[label]) == identity(self._index.specs_of(label))
+        }
         self._checks.refuse(found, groups)
         pending.touched |= found.keys()
-        return bool(found)
+        return bool(known)
 
     def accept_all(self) -> None:
         """Remember that HAProxy takes the settings of everybody in the model; from now on, new ones are checked first."""
@@ -206,8 +220,8 @@ class DesiredModel:
                 self._waited_for |= {(after.name, server.name): server for server in after.servers if targets_of([server])}
         targets = targets_of(self._waited_for.values())
         if targets != self._targets:  # the prober's thread is woken only where it has something else to do
-            self._targets = targets
             self._prober.wait_for(targets)
+            self._targets = targets
 
 
 def _new_targets(change: ModelChange) -> frozenset[Target]:

@@ -102,7 +102,7 @@ class HaproxyState:
             reasons.append("the CA of client certificates has changed")
         fixed = fixed_backends(files[CONFIG_FILE]) | fixed_backends(wanted)
         reported = self._runtime.report(worker)
-        comparison = compare(reported, model, self._known(fixed))
+        comparison = compare(reported, model, self._known(fixed, loaded))
         if worker.has_runtime_backends and (self._is_interrupted or worker.started_at < self._created_at):
             # HAProxy does not tell which backends are published.
             ours = [backend.name for backend in model.backends if backend.name in reported.servers]
@@ -115,7 +115,7 @@ class HaproxyState:
         """Return how HAProxy differs from `model`, which it has confirmed; raises RuntimeApiError."""
         if self._worker is None:
             return Comparison()
-        return compare(self._runtime.report(self._worker), model, self._known(self._fixed))
+        return compare(self._runtime.report(self._worker), model, self._known(self._fixed, self._loaded))
 
     def step(self, change: ModelChange) -> Step:
         """Return how HAProxy is brought from the model before `change` to the one after it."""
@@ -147,11 +147,12 @@ class HaproxyState:
             self._try_removals(now, self._worker)
         return self._removals.pause_seconds(now)
 
-    def _known(self, fixed: frozenset[str]) -> Known:
+    def _known(self, fixed: frozenset[str], loaded: Loaded) -> Known:
         return Known(
             leaving=frozenset(self._removals.servers()),
             leaving_backends=frozenset(self._removals.backends()),
             fixed_backends=fixed,
+            shows_certificates=loaded.shows_certificates,
         )
 
     def _try_removals(self, now: float, worker: Worker) -> None:

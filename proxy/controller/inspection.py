@@ -76,8 +76,9 @@ class Inspector:
             try:
                 self._check.check(state.files)
             except ConfigCheckError as error:
-                culprits = self._check.find_culprits(self._desired.groups(), self._desired.builder())
-                if not self._desired.refuse(culprits, self._pending):
+                groups = self._desired.groups()
+                culprits = self._check.find_culprits(groups, self._desired.builder())
+                if not self._desired.refuse(culprits, groups, self._pending):
                     raise ConfigCheckError(error.messages) from error
             else:
                 return Inspection(state=state, problems=self._desired.problems(), notes=self._desired.notes())

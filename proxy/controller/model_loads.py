@@ -7,7 +7,7 @@ after a growing pause; whom HAProxy refuses is found and left out.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -20,6 +20,7 @@ from proxy.controller.pending import Pending
 from proxy.controller.ports import Background
 from proxy.controller.retry import Retry
 from proxy.core.haproxy.blame import blame
+from proxy.core.model.service_table import Specs
 
 logger = logging.getLogger(__name__)
 
@@ -89,15 +90,14 @@ class ModelLoads:
 
     def begin(self, now: float) -> None:
         """Begin what is due."""
-        if self._pending.is_loading or self._files.is_busy(DISK) or self._checks.is_busy(CULPRITS):
-            return  # a job that began later must not be overtaken by one with an older model
-        if not self._retry.is_due(now):
+        if self._is_busy() or not self._retry.is_due(now):
             return
         if self._pending.reload_reasons:
             reasons = self._pending.begin_load()
             is_reload = any(reason not in (FIRST_CONFIGURATION, NOT_RUNNING) for reason in reasons)
             load = partial(self._loader.load, self._desired.freeze(), is_reload=is_reload)
-            self._files.submit(LOAD, load, done=self._take_load, failed=self._take_failure)
+            done = partial(self._take_load, self._desired.groups())
+            self._files.submit(LOAD, load, done=done, failed=self._take_failure)
         elif self._changed_at is not None and now >= self._changed_at + DISK_LAG_SECONDS:
             self._changed_at = None
             write = partial(self._loader.write, self._desired.freeze())
@@ -105,9 +105,13 @@ class ModelLoads:
 
     def wait(self, now: float) -> float | None:
         """Return in how many seconds there is something to begin; None where nothing is, or a job's end will tell."""
+        if self._is_busy():
+            return None
         retry = self._retry.wait(now)
-        if self._pending.reload_reasons or self._changed_at is None:
+        if self._pending.reload_reasons:
             return retry
+        if self._changed_at is None:
+            return None
         return max(self._changed_at + DISK_LAG_SECONDS - now, retry or 0.0)
 
     def take_ended(self) -> Ended:
@@ -115,9 +119,13 @@ class ModelLoads:
         ended, self._ended = self._ended, Ended()
         return ended
 
-    def _take_load(self, load: Load) -> None:
+    def _is_busy(self) -> bool:
+        """Whether a job runs that another one must not overtake with a model of its own."""
+        return self._pending.is_loading or self._files.is_busy(DISK) or self._checks.is_busy(CULPRITS)
+
+    def _take_load(self, groups: Mapping[str, Specs], load: Load) -> None:
         if load.messages:
-            self._take_refusal(load)
+            self._take_refusal(groups, load)
             return
         reasons, forced = self._pending.end_load(is_confirmed=True)
         self._retry.succeed()
@@ -129,23 +137,25 @@ class ModelLoads:
         else:
             self._haproxy.doubt("it was started from new files")
 
-    def _take_refusal(self, load: Load) -> None:
+    def _take_refusal(self, groups: Mapping[str, Specs], load: Load) -> None:
         _, forced = self._pending.end_load(is_confirmed=False)
         if not load.is_refused_at_reload:
             self._search(load)
             return
         self._haproxy.doubt("the last reload failed")
         culprits = blame(load.messages, load.state)
-        if not self._desired.refuse(culprits, self._pending):
+        if not self._desired.refuse(culprits, groups, self._pending):
             self._note_failure("; ".join(load.messages), forced)
 
     def _search(self, load: Load) -> None:
         logger.debug("HAProxy refuses a configuration: %s", "; ".join(load.messages))
-        find = partial(self._check.find_culprits, self._desired.groups(), self._desired.builder())
-        self._checks.submit(CULPRITS, find, done=self._take_culprits, failed=self._take_culprits_failure)
+        groups = self._desired.groups()
+        find = partial(self._check.find_culprits, groups, self._desired.builder())
+        done = partial(self._take_culprits, groups)
+        self._checks.submit(CULPRITS, find, done=done, failed=self._take_culprits_failure)
 
-    def _take_culprits(self, culprits: Culprits) -> None:
-        if not self._desired.refuse(culprits, self._pending):
+    def _take_culprits(self, groups: Mapping[str, Specs], culprits: Culprits) -> None:
+        if not self._desired.refuse(culprits, groups, self._pending):
             self._retry.fail(self._clock())
 
     def _take_culprits_failure(self, error: Exception) -> None:
@@ -161,9 +171,12 @@ class ModelLoads:
         self._ended = replace(self._ended, failure=failure, forced=self._ended.forced + forced)
 
     def _take_write(self, load: Load) -> None:
-        if load.messages:
-            logger.error("the files on disk stay as they are: HAProxy refuses the present ones: %s", load.messages[0])
-            self._search(load)
+        if not load.messages:
+            self._retry.succeed()
+            return
+        logger.error("the files on disk stay as they are: HAProxy refuses the present ones: %s", load.messages[0])
+        self.note_change(self._clock())
+        self._search(load)
 
     def _take_write_failure(self, error: Exception) -> None:
         logger.error("the files on disk are not up to date: %s", tell(error))

@@ -88,6 +88,7 @@ class Reconciler:
         self._silent_since: float | None = None
         self._asked_at = 0.0
         self._look_seconds = 0.0
+        self._is_drift_due = False
 
     def run_pass(self, due: DuePass) -> Outcome:
         """Run one pass.
@@ -100,7 +101,7 @@ class Reconciler:
             self._pending.ask_reload(due.forced_by, is_forced=True)
         if due.is_about_haproxy:
             self._haproxy.recognise()
-        self._jobs.own_files.begin(is_due=due.is_resync or due.is_about_files)
+        self._jobs.own_files.begin(started, is_due=due.is_resync or due.is_about_files)
         self._jobs.deliver()
         self._desired.observe(self._pending, is_resync=due.is_resync)
         self._look_seconds = self._clock() - started
@@ -143,10 +144,11 @@ class Reconciler:
         if haproxy.is_synchronised and now >= self._seen_at + HEARTBEAT_SECONDS:
             haproxy.recognise()
             self._seen_at = now
+        self._is_drift_due |= is_resync
         if not haproxy.is_synchronised:
             if pending.is_loading or not self._synchronise(now):
                 return Unchanged()
-        elif is_resync and pending.is_done:
+        elif self._is_drift_due and pending.is_done:  # else at a later pass, when nothing is under way
             self._look_for_drift()
         step = haproxy.step(pending.change)
         pending.needed = step.reload_reasons
@@ -179,10 +181,11 @@ class Reconciler:
         except RuntimeApiError as error:
             self._wait_for_haproxy(error, now)
             return False
-        self._silent_since, self._seen_at = None, now
+        self._silent_since, self._seen_at, self._is_drift_due = None, now, False
         self._pending.start_from(found.comparison.change, found.reload_reasons)
         if self._haproxy.is_synchronised:
             self._jobs.loads.note_confirmed()
+            self._jobs.loads.note_change(now)  # whether the files in force are of the present model, nobody knows
             worker = self._haproxy.worker
             differences = found.comparison.differences
             level = logging.WARNING if differences else logging.INFO
@@ -212,6 +215,7 @@ class Reconciler:
             logger.warning("%s", error)
             return
         self._look_seconds += self._clock() - started
+        self._is_drift_due = False
         if comparison.differences:
             logger.warning("HAProxy had something else than the model: %s", _tell(comparison.differences))
             self._pending.start_from(comparison.change)
@@ -224,6 +228,7 @@ class Reconciler:
             self._haproxy.remove(now),
             self._jobs.loads.wait(now),
             self._jobs.services.wait(now),
+            self._jobs.own_files.wait(now),
             None if expiry is None else max(expiry - now, 0.0),
         ]
         if not self._haproxy.is_synchronised and not self._pending.is_loading:

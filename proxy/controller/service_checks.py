@@ -44,15 +44,16 @@ class ServiceChecks:
         """
         self._count(label, specs)
         self._waiting.pop(label, None)
+        accepted = tuple(spec for spec in specs if is_checked_as_a_whole or spec.settings in self._accepted)
         known = self._refused.get(label)
-        if known and identity(known.specs) == identity(specs):
+        if known and identity(known.specs) in (identity(specs), identity(accepted)):
+            return ()
+        if accepted != specs:
+            self._waiting[label] = specs
+        if known and specs and not accepted and identity(known.specs) == identity(present):
             return ()
         self._refused.pop(label, None)
-        if is_checked_as_a_whole or all(spec.settings in self._accepted for spec in specs):
-            return specs
-        self._waiting[label] = specs
-        accepted = tuple(spec for spec in specs if spec.settings in self._accepted)
-        return accepted or tuple(map(_without_servers, present))
+        return accepted or (_as_before(present, specs) if specs else ())
 
     def waiting(self) -> Mapping[str, Specs]:
         """Return the services whose settings are still to be checked."""
@@ -105,9 +106,21 @@ def identity(specs: Specs) -> object:
     return [(spec.container.id, spec.container.labels, spec.container.environment) for spec in specs]
 
 
-def _without_servers(spec: ContainerSpec) -> ContainerSpec:
-    """The spec as that of a stopped container, which keeps its routes and has no server."""
-    return dataclasses.replace(spec, container=dataclasses.replace(spec.container, state=State.STOPPED))
+def _as_before(present: Specs, specs: Specs) -> Specs:
+    """Return `present` as it is now: containers that are no more keep their routes and have no server."""
+    found = {spec.container.id: spec for spec in specs}
+    return tuple(_update(spec, found.get(spec.container.id)) for spec in present)
+
+
+def _update(spec: ContainerSpec, now: ContainerSpec | None) -> ContainerSpec:
+    """Return the spec with the place and the state that its container has `now`."""
+    if now is None:
+        return dataclasses.replace(spec, container=dataclasses.replace(spec.container, state=State.STOPPED))
+    new = now.container
+    container = dataclasses.replace(
+        spec.container, state=new.state, health=new.health, address=new.address, networks=new.networks
+    )
+    return dataclasses.replace(spec, container=container, waiting_ports=now.waiting_ports)
 
 
 def _refusal(label: str, refused: _Refused) -> Problem:

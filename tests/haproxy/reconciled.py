@@ -5,13 +5,17 @@ Time is the test's, so that routes that linger and removals end when it says so.
 
 from __future__ import annotations
 
+import contextlib
+import os
 import re
+import signal
 import subprocess
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from typing import Any, cast
 
 from proxy.adapters.files.certificate_files import CertificateFiles
 from proxy.adapters.files.own_files import OwnFileReader
@@ -20,6 +24,7 @@ from proxy.adapters.haproxy.runtime_api import RuntimeApi
 from proxy.adapters.haproxy.runtime_socket import MasterSocket, RuntimeSocket
 from proxy.adapters.haproxy.state_files import StateFiles
 from proxy.adapters.haproxy.state_layout import StateLayout
+from proxy.controller import ports as control_port
 from proxy.controller.assembly import Ports, assemble
 from proxy.controller.background import AtOnce
 from proxy.controller.observation import Observation
@@ -27,6 +32,7 @@ from proxy.controller.schedule import DuePass
 from proxy.core.containers.containers import Container
 from proxy.core.haproxy.plans import Plan, Reload
 from proxy.core.haproxy.rendering import CERTIFICATE_LIST
+from proxy.errors import ProxyError
 from proxy.settings import Settings
 from tests.builders import make_renderer
 from tests.eventually import eventually
@@ -62,36 +68,94 @@ class Reconciled:
         self._source = FakeSource()
         self.prober = FakeProber()
         self._files = StateFiles(layout)
-        reader = OwnFileReader(CertificateFiles(settings.tls).read, settings.tls, settings.runtime.templates_folder)
+        self._reader = OwnFileReader(CertificateFiles(settings.tls).read, settings.tls, settings.runtime.templates_folder)
+        self._faults: dict[str, ProxyError] = {}
+        self._process: subprocess.Popen[bytes] | None = None
+        self.start_controller()
+
+    def start_controller(self) -> None:
+        """Start a controller that knows nothing."""
+        self._source.invalidate()
         ports = Ports(
-            control=haproxy,
+            control=cast("control_port.HaproxyControl", Failing(self._haproxy, self._faults)),
             runtime=RuntimeApi(self.socket),
-            store=self._files,
+            store=cast("control_port.StateStore", Failing(self._files, self._faults)),
             prober=self.prober,
             files=AtOnce(),
             checks=AtOnce(),
-            make_renderer=partial(make_renderer, settings, folder),
-            read_own_files=reader.read,
+            make_renderer=partial(make_renderer, self.settings, self._layout.folder),
+            read_own_files=self._reader.read,
             clock=lambda: self.now,
             wall_clock=time.time,
         )
-        assembled = assemble(settings, Observation([self._source]), ports)
+        assembled = assemble(self.settings, Observation([self._source]), ports)
         self._desired, self._reconciler, self.pending = assembled.desired, assembled.reconciler, assembled.pending
+
+    def restart_controller(self) -> None:
+        """Another controller takes the folder over."""
+        self._files.close()
+        self._files = StateFiles(self._layout)
+        self.start_controller()
+
+    def kill_haproxy(self) -> None:
+        """Kill master and workers, and start another one from the files, as the supervisor does."""
+        assert self._process
+        os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait(timeout=20)
+        self._layout.runtime_socket.unlink(missing_ok=True)
+        self._start_haproxy()
+
+    def fail(self, method: str, error: ProxyError) -> None:
+        """Have the next call of a method of the store or the program raise `error`."""
+        self._faults[method] = error
+
+    def mend(self) -> None:
+        """From now on nothing fails."""
+        self._faults.clear()
+
+    def send(self, command: str) -> str:
+        """The reply to a command of somebody else."""
+        return self.socket.send(command)
+
+    def try_to_apply(self, containers: Sequence[Container]) -> None:
+        """Have one pass, which may fail."""
+        self._source.set(containers)
+        self.now += 1.0
+        with contextlib.suppress(ProxyError):
+            self._pass(is_about_haproxy=True)
+
+    def calm_down(self, containers: Sequence[Container]) -> None:
+        """Have passes, full looks among them, until nothing is left to be done."""
+        self._source.set(containers)
+        for _ in range(4):
+            self.now += LONG_ENOUGH_SECONDS
+            self._pass(is_resync=True)
+            self._pass()
+
+    def _start_haproxy(self) -> None:
+        self._process = subprocess.Popen(
+            self._command,
+            env=ENVIRONMENT,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        eventually(lambda: self._haproxy.is_running() and self._layout.runtime_socket.exists())
 
     @contextmanager
     def run(self, containers: Sequence[Container]) -> Iterator[None]:
         """Run HAProxy from the files of `containers` until the block ends."""
         self._source.set(containers)
         self._pass(is_resync=True)
-        process = subprocess.Popen(self._command, env=ENVIRONMENT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         try:
-            eventually(lambda: self._haproxy.is_running() and self._layout.runtime_socket.exists())
+            self._start_haproxy()
             self._pass(is_resync=True)
             self.plans.clear()
             yield
         finally:
-            process.terminate()
-            process.wait(timeout=20)
+            if self._process:
+                self._process.terminate()
+                self._process.wait(timeout=20)
             self._files.close()
 
     def apply(self, containers: Sequence[Container], *, seconds: float = 1.0) -> None:
@@ -132,8 +196,23 @@ class Reconciled:
         with run_haproxy(binary, folder, self._desired.model(), self.settings):
             return report_state(RuntimeSocket(folder / "haproxy.sock"))
 
-    def _pass(self, *, is_resync: bool = False) -> None:
-        self.plans.append(self._reconciler.run_pass(DuePass(reasons=("test",), is_resync=is_resync)).plan)
+    def _pass(self, *, is_resync: bool = False, is_about_haproxy: bool = False) -> None:
+        due = DuePass(reasons=("test",), is_resync=is_resync, is_about_haproxy=is_about_haproxy)
+        self.plans.append(self._reconciler.run_pass(due).plan)
+
+
+class Failing:
+    """Stands before an object; a method that `faults` names raises once."""
+
+    def __init__(self, inner: object, faults: dict[str, ProxyError]) -> None:
+        self._inner = inner
+        self._faults = faults
+
+    def __getattr__(self, name: str) -> Any:
+        error = self._faults.pop(name, None)
+        if error:
+            raise error
+        return getattr(self._inner, name)
 
 
 def report_state(socket: RuntimeSocket) -> State:

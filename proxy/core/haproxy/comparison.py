@@ -37,6 +37,8 @@ class Known:
     leaving: AbstractSet[tuple[str, str]] = frozenset()
     leaving_backends: AbstractSet[str] = frozenset()
     fixed_backends: AbstractSet[str] = frozenset()
+    shows_certificates: bool = True
+    """Whether a port uses the list of certificates; without one HAProxy has none of them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,8 +58,10 @@ def compare(reported: Reported, model: RoutingModel, known: Known) -> Comparison
         if before != backend:
             change.backends[backend.name] = before, backend
     wanted = {backend.name for backend in model.backends} | {entry.backend.name for entry in model.listeners}
-    for name in sorted(reported.servers.keys() - wanted - known.leaving_backends - known.fixed_backends):
-        change.backends[BackendName(name)] = _unknown_backend(name, reported.servers[name], known), None
+    for name in sorted(reported.servers.keys() - wanted - known.fixed_backends):
+        unknown = _unknown_backend(name, reported.servers[name], known)
+        if unknown.servers or name not in known.leaving_backends:  # one that leaves may have been given a server
+            change.backends[BackendName(name)] = unknown, None
     for listener in model.listeners:
         before = _as_reported(listener.backend, reported.servers.get(listener.backend.name, {}), known)
         if before != listener.backend:
@@ -67,7 +71,8 @@ def compare(reported: Reported, model: RoutingModel, known: Known) -> Comparison
             rows = _compare_rows(frontend, reported.maps)
             if rows.rows or rows.ordered:
                 change.rows[frontend.port] = rows
-    change.certificates = _compare_certificates(reported, model)
+    if known.shows_certificates:
+        change.certificates = _compare_certificates(reported, model)
     shapes = tuple(shape_of(frontend) for frontend in model.frontends)
     change.shapes = shapes, shapes  # which ports HAProxy listens on follows from what it has loaded
     return Comparison(change=change, differences=tuple(_describe(change)))

@@ -22,6 +22,7 @@ _PROFILE = re.compile(r"defaults (profile_\S+) ")
 _BACKEND = re.compile(r"backend (\S+) from (\S+)")
 _PORT = re.compile(r"frontend port_(\d+) ")
 _BIND = re.compile(r"^\s*bind :(\d+)", re.MULTILINE)
+_TLS_BIND = re.compile(r"bind :\d+ ssl crt-list ")
 _TCP_PORT = re.compile(r"listen tcp_(\d+) ")
 
 
@@ -37,6 +38,11 @@ class Loaded:
     profiles: frozenset[str] = frozenset()
     ports: frozenset[int] = frozenset()
     has_runtime_backends: bool = False
+
+    @property
+    def shows_certificates(self) -> bool:
+        """Whether a port uses the list of certificates; HAProxy does not know the list otherwise."""
+        return any(_TLS_BIND.match(line) for lines in self.sections.values() for line in lines)
 
 
 def load_sections(config: str, *, has_runtime_backends: bool) -> Loaded:

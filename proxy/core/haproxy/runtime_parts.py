@@ -36,7 +36,9 @@ def divide(change: ModelChange, loaded: Loaded, leaving_backends: Mapping[str, B
     reasons = [*_shape_reasons(change)]
     if change.client_ca[0] != change.client_ca[1]:
         reasons.append("the CA of client certificates has changed")
-    now, rest = ModelChange(certificates=change.certificates), ModelChange(client_ca=change.client_ca)
+    now, rest = ModelChange(), ModelChange(client_ca=change.client_ca)
+    if change.certificates[0] != change.certificates[1] and loaded.shows_certificates:
+        now.certificates = change.certificates  # else they come from files, together with the first port that shows them
     rest.shapes = change.shapes if change.shapes[0] != change.shapes[1] else (change.shapes[1], change.shapes[1])
     rest.certificates = change.certificates[1], change.certificates[1]
     for port, listener in sorted(change.listeners.items()):

@@ -440,6 +440,9 @@ class Transaction(RuleBasedStateMachine):
         rejected = {problem.service for problem in problems if "HAProxy rejects it" in problem.reason}
         assert bad - good <= rejected <= bad | doubtful, (bad, good, doubtful, rejected)
         assert not [problem for problem in problems if "could not be checked" in problem.reason]
+        memory = world.controller.desired._checks
+        assert memory._refused.keys() | memory._settings.keys() <= {spec.label for spec in specs}
+        assert memory._accepted - memory._plain <= {spec.settings for spec in specs}
 
     def _containers(self) -> list[Container]:
         return [container for group in self.services.values() for container in group]
@@ -515,7 +518,8 @@ def _describe(state: WorkerState) -> dict[str, object]:
             told[f"server {name}/{key}"] = value if is_published else "leaving"
     for file, rows in state.maps.items():
         told[file] = rows if file.endswith(("patterns.map", "wildcards.map")) else sorted(rows)
-    told["certificates"] = {name: state.certificates[name] for name in sorted(state.certificates)}
+    # One that an interrupted update has left behind is in no list, and nobody is shown it.
+    told["certificates"] = {name: state.certificates.get(name, "")[-120:] for name in sorted(state.listed)}
     told["listed"] = sorted(state.listed)
     # The table of sessions of a backend that has gone stays until the next reload; so do profiles.
     own = {

@@ -94,6 +94,7 @@ class DesiredModel:
         """Forget the model, which a fault of this program has left half changed; the next update builds it anew."""
         self._index = self._make_index()
         self._waited_for = {}
+        pending.is_suspect = True
         pending.touched |= {*self._specs.labels()}
 
     def set_certificates(self, certificates: ProxyCertificates) -> None:

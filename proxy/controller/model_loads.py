@@ -74,7 +74,9 @@ class ModelLoads:
             self._changed_at = now
 
     def note_confirmed(self) -> None:
-        """Note that HAProxy runs, and from files that are there."""
+        """Note that HAProxy runs, and from files that are there. It accepts what it has."""
+        if not self._has_written and not self._pending.reload_reasons:
+            self._desired.accept_all()
         self._has_written = True
 
     def prepare_start(self, *, are_files_in_doubt: bool) -> None:
@@ -134,6 +136,8 @@ class ModelLoads:
         self._desired.accept_all()
         if load.worker:
             self._haproxy.note_loaded(load.worker, load.state)
+            if self._pending.is_suspect:
+                self._haproxy.doubt("a fault of this program left the model half changed")
         else:
             self._haproxy.doubt("it was started from new files")
 

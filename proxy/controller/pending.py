@@ -24,6 +24,8 @@ class Pending:
         self.change = ModelChange()
         self.found: tuple[str, ...] = ()
         self.needed: tuple[str, ...] = ()
+        self.is_suspect = False
+        """Whether `change` may begin from something else than what HAProxy has: it is to be asked."""
         self.forced = 0
         """How many reloads that users asked for are still to be done."""
         self._asked: dict[str, None] = {}
@@ -70,7 +72,7 @@ class Pending:
 
     def start_from(self, change: ModelChange, found: Iterable[str] = ()) -> None:
         """HAProxy has told what it has: `change` leads from there to the model; a reload is due for what is `found`."""
-        self.change, self.found, self.needed = change, tuple(found), ()
+        self.change, self.found, self.needed, self.is_suspect = change, tuple(found), (), False
 
     def begin_load(self) -> tuple[str, ...]:
         """Note that the present model is being loaded; return the reasons. What changes from now on comes after it."""

@@ -237,6 +237,10 @@ class Reconciler:
         ended = self._jobs.loads.take_ended()
         if ended.reasons:
             plan = Reload(ended.reasons)
+        problems = self._desired.problems()
+        if self._silent_since is not None and now >= self._silent_since + UNREACHABLE_SECONDS:
+            reason = "HAProxy does not answer; the log tells why, if HAProxy has said it"
+            problems = (*problems, Problem(service="the proxy", reason=reason))
         done = "" if ended.failure and isinstance(plan, Unchanged) else describe(plan)
         failed = f"failed, what ran before goes on: {ended.failure}" if ended.failure else ""
         return Outcome(
@@ -244,7 +248,7 @@ class Reconciler:
             is_success=not ended.failure,
             plan=plan,
             services=self._desired.count_services(),
-            problems=self._desired.problems(),
+            problems=problems,
             again_in=min(wait for wait in waits if wait is not None),
             look_seconds=self._look_seconds,
             forced=ended.forced,

@@ -106,7 +106,8 @@ def test_name_is_asked_again_and_a_new_answer_is_a_trigger(monkeypatch: pytest.M
 
         dns.addresses[KNOWN] = "10.0.0.9"
 
-        eventually(lambda: ["name web.example.com resolves to 10.0.0.9"] == running.reasons())
+        # On a busy machine the name may be asked for twice before anybody has taken the first trigger in.
+        eventually(lambda: {"name web.example.com resolves to 10.0.0.9"} == {*running.reasons()})
         assert Answer(addresses=("10.0.0.9",)) == running.answer()
 
 

@@ -74,11 +74,15 @@ def reload_reasons(loaded: Loaded, wanted: str) -> Iterator[str]:
     Backends without lines of their own are left out: HAProxy itself tells which of them it has.
     """
     sections = dict(_sections(wanted))
+    known = loaded.sections
+    if not any(map(_hands_sessions_over, sections)):
+        # What hands sessions over to a new worker may stay until the next reload when the last table of them has gone.
+        known = {header: _without_peer(lines) for header, lines in known.items() if not _hands_sessions_over(header)}
     for header, lines in sections.items():
-        if loaded.sections.get(header) == lines or _is_service(header, lines):
+        if known.get(header) == lines or _is_service(header, lines):
             continue
         yield _describe(header, is_known=header in loaded.sections)
-    for header in loaded.sections:
+    for header in known:
         if header not in sections and not _PROFILE.match(header):
             yield _describe_gone(header)
 
@@ -98,6 +102,14 @@ def _is_service(header: str, lines: tuple[str, ...]) -> bool:
     """Whether the section is a backend of which the name says everything."""
     match = _BACKEND.match(header)
     return bool(match and match[2].startswith("profile_") and not lines)
+
+
+def _hands_sessions_over(header: str) -> bool:
+    return header.startswith("peers ")
+
+
+def _without_peer(lines: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(line for line in lines if not line.startswith("localpeer "))
 
 
 def _describe(header: str, *, is_known: bool) -> str:

@@ -1,4 +1,4 @@
-"""Fakes for the ports of `proxy/controller/ports.py`: what a pass meets, without engine, network and HAProxy."""
+"""Fakes for the ports of `proxy/controller/ports.py`, so that a pass needs no engine, network or HAProxy."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from proxy.core.trigger import Trigger
 
 
 class FakeSource:
-    """Containers that a test sets; each reading tells what differs from the one before."""
+    """Containers that a test sets. Each reading reports what differs from the one before."""
 
     name = "docker"
 
@@ -25,11 +25,11 @@ class FakeSource:
         self._single: Snapshot | None = None
 
     def set(self, containers: Iterable[Container]) -> None:
-        """From now on, exactly these run."""
+        """From now on, exactly these containers run."""
         self._containers = {container.id: container for container in containers}
 
     def tell(self, *, changed: tuple[Container, ...] = (), gone: tuple[str, ...] = ()) -> None:
-        """The next reading tells just this; all that was set before goes on."""
+        """Make the next reading report only this. Everything that was set before stays."""
         self._single = Snapshot(containers=changed, gone=gone, is_complete=False)
 
     def read_changes(self) -> Snapshot:
@@ -48,14 +48,14 @@ class FakeSource:
         self._told = None
 
     def watch(self, put: Callable[[Trigger], None]) -> None:
-        """Nothing happens by itself."""
+        """Do nothing: no change happens by itself."""
 
     def stop(self) -> None:
-        """Nothing runs."""
+        """Do nothing: no thread runs."""
 
 
 class FakeProber:
-    """Servers answer as soon as they are waited for, or only when a test says so."""
+    """Servers accept connections at once, or only when a test calls `answer`."""
 
     def __init__(self, *, answers_at_once: bool = True) -> None:
         self.waited_for: frozenset[Target] = frozenset()
@@ -71,7 +71,7 @@ class FakeProber:
             self._answers |= targets
 
     def answer(self) -> None:
-        """Everybody who is waited for answers."""
+        """Let every server that is waited for accept a connection."""
         self._answers |= self.waited_for
 
     def take_answers(self) -> set[Target]:
@@ -80,7 +80,7 @@ class FakeProber:
 
 
 class FakeStore:
-    """Files in memory; a folder on disk holds only what HAProxy is to check. `fault` is called before each write."""
+    """Files in memory. Only files that HAProxy checks are in a folder on disk. `fault` is called before each write."""
 
     def __init__(self, folder: Path) -> None:
         self.current: Mapping[str, str] | None = None

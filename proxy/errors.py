@@ -85,8 +85,7 @@ class Problem:
     """A diagnosed fault of one container or service: where it is, what is wrong, what to do.
 
     `value` is what the user wrote, already shortened and with secrets left out (see `shorten`). An empty `container` means
-    the
-    service as a whole. An empty `setting` means that no single label is at fault.
+    the service as a whole. An empty `setting` means that no single label is at fault.
     """
 
     service: str

@@ -190,8 +190,7 @@ def _make_renderer(settings: Settings, layout: StateLayout) -> Renderer:
 
 
 def _make_own_files(settings: Settings) -> OwnFileReader:
-    """Return the reader of the proxy's own files. In simple routing TLS ends before the proxy, so it reads no
-    certificates."""
+    """Return the reader of the proxy's own files. In simple routing TLS ends before the proxy: no certificates."""
     is_simple = settings.routing.routing_mode is RoutingMode.SIMPLE
     read_certificates = ProxyCertificates if is_simple else CertificateFiles(settings.tls).read
     return OwnFileReader(read_certificates, settings.tls, settings.runtime.templates_folder)

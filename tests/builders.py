@@ -56,8 +56,7 @@ def make_container(name: str = "web-1", *, ports: tuple[int, ...] = (80,), **ove
 def make_model(
     *containers: Container, settings: Settings | None = None, certificates: ProxyCertificates | None = None
 ) -> RoutingModel:
-    """Return the model of `containers`. The settings' mode decides which labels are read. Problems of labels are left
-    out."""
+    """Return the model of `containers`, without problems of labels. The settings' mode decides which labels are read."""
     settings = settings or make_settings()
     if settings.routing.routing_mode is RoutingMode.SIMPLE:
         simple = settings.routing.simple

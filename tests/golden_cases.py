@@ -1,7 +1,7 @@
 """The cases of tests/golden: variables and labelled containers above a rule line, and the result beneath it.
 
-The upper half is YAML. `show` names the sections of haproxy.cfg (by the start of their first line, or `everything`) and
-the maps that the case is about. The value `pem:NAME` stands for a certificate of that name.
+The upper half is YAML. `show` names the sections of haproxy.cfg (by the start of their first line, or `everything`) and the
+maps that the case is about. The value `pem:NAME` stands for a certificate of that name.
 """
 
 from __future__ import annotations

@@ -7,8 +7,7 @@ from pathlib import Path
 
 
 def host_environment(haproxy: str, state_folder: Path, port_offset: int, **variables: str) -> dict[str, str]:
-    """Return the environment of a proxy that routes to all containers of the engine, with its ports moved by
-    `port_offset`."""
+    """Return the environment of a proxy for all containers of the engine, with its ports moved by `port_offset`."""
     return {
         **os.environ,
         "ADDITIONAL_SERVICES": "*",

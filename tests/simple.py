@@ -21,8 +21,7 @@ def simple_settings(**variables: str) -> Settings:
 
 
 def simple_container(name: str = "web-1", addresses: str = "www.example.com", **labels: str) -> Container:
-    """Return a container whose port 80 serves `addresses`. Other labels are keywords without `aliyun.`, with `__` for
-    dots."""
+    """Return a container whose port 80 serves `addresses`. `probe__url` sets the label `aliyun.probe.url`, and so on."""
     named = {f"aliyun.{key.replace('__', '.')}": value for key, value in labels.items()}
     return make_container(name, labels={"aliyun.routing.port_80": addresses, **named})
 

@@ -17,7 +17,7 @@ from proxy.errors import RuntimeApiError
 from proxy.settings import Settings
 
 RELOAD_WAIT_SECONDS = 90.0
-"""A reload may take up to a minute (`RELOAD_TIMEOUT_SECONDS` in `haproxy_process`), and other work may come first."""
+"""A reload may take up to a minute (`RELOAD_TIMEOUT_SECONDS` in `haproxy_process`); before it, everything is read again."""
 POLL_SECONDS = 0.05
 
 

@@ -1,8 +1,8 @@
 """Change from root to an ordinary user that can read the engine's socket and bind low ports, and nothing else.
 
 The image starts as root for two reasons. A plain `docker run -v /var/run/docker.sock:/var/run/docker.sock` works whatever
-group owns the socket, and certificates that only root may read can be mounted. `setpriv` (util-linux) drops the
-privileges, because it can keep one capability in the ambient set. Python cannot.
+group owns the socket, and certificates that only root may read can be mounted. `setpriv` (util-linux) drops the privileges,
+because it can keep one capability in the ambient set. Python cannot.
 """
 
 from __future__ import annotations

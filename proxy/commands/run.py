@@ -49,8 +49,7 @@ def control(options: argparse.Namespace, settings: Settings, environment: Mappin
     """Run the controller until SIGTERM."""
     del options
     if not engine_address(environment).startswith("ssh://"):
-        # docker-py imports it if it is installed, which takes 8 MB. None marks a module as missing (Python reference,
-        # import).
+        # docker-py imports it if it is installed, for 8 MB. None marks a module as missing (Python reference, import).
         sys.modules.setdefault("paramiko", None)  # type: ignore[arg-type]
     # The wiring imports every module. The supervisor must not carry their memory (see cli.COMMANDS).
     importlib.import_module("proxy.wiring").run_controller(settings, environment)

@@ -24,8 +24,7 @@ _BLOCK = re.compile(r"-----BEGIN (?P<kind>[A-Z0-9 ]+)-----.*?-----END (?P=kind)-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Certificate:
-    """A private key with its certificate chain. `fingerprint` distinguishes two PEMs. `names` are the names it is valid
-    for.
+    """A private key with its certificate chain. `fingerprint` distinguishes two PEMs; `names` are its host names.
 
     `not_after` is in seconds since the epoch.
     """

@@ -124,7 +124,7 @@ def translate_appsession(text: str) -> tuple[str, ...]:
     cookie, length, options = safe_word(match["cookie"]), int(match["length"]), match["options"].strip()
     if re.search(r"[(),;=]", cookie) or not length:
         raise ValueError(f"needs a cookie's name and a length of at least 1, not {cookie!r} and {length}")
-    # Behind a ';' HAProxy reads up to the end of the URI, but the query string does not belong to the value.
+    # After a ';' the value that HAProxy reads includes the query string, which does not belong to it.
     path_parameter = f"urlp({cookie},;),field(1,?)"
     uri = {"": path_parameter, "mode path-parameters": path_parameter, "mode query-string": f"urlp({cookie})"}
     learns, mode = "request-learn" in options.split(), " ".join(options.replace("request-learn", "").split())

@@ -3,10 +3,10 @@
 Labels, variables and names are written by strangers. Everything here either returns text that is safe in its place, or
 raises `ValueError` that says what is wrong with it. The caller knows the container and the label, and reports it.
 
-Names follow two rules. They are injective: two things never have the same name. And a name determines everything about
-its object that a running HAProxy can neither change nor report. So names, addresses, states, weights, map rows and
-certificates are enough to compare HAProxy with the model. A name that has to be changed ends in a digest of the original
-text, behind a sign that no unchanged name contains. A text that contains this sign is always changed.
+Names follow two rules. They are injective: two things never have the same name. And a name determines everything about its
+object that a running HAProxy can neither change nor report. So names, addresses, states, weights, map rows and certificates
+are enough to compare HAProxy with the model. A name that has to be changed ends in a digest of the original text, behind a
+sign that no unchanged name contains. A text that contains this sign is always changed.
 """
 
 from __future__ import annotations
@@ -50,8 +50,7 @@ DIGEST_LENGTH = 12
 DIGEST_SIGN = ".:"
 """Precedes the digest of the original text in a changed name. No unchanged name contains it."""
 VARIANT_SIGN = "::"
-"""Precedes the variant (what distinguishes the settings) in the name of a backend or server. The part before never
-contains it."""
+"""Precedes the variant (it distinguishes settings) in the name of a backend or server. The part before never has it."""
 FILE_DIGEST_SIGN = "~~"
 """The same as `DIGEST_SIGN`, for file names."""
 SHARED_PREFIX = "shared:"
@@ -178,8 +177,7 @@ def make_shared_name(services: Sequence[BackendName]) -> BackendName:
 
 
 def make_variant_name(service: BackendName, variant: str) -> BackendName:
-    """Return the name of a service's backend whose settings differ from the plain ones. `variant` identifies the
-    settings."""
+    """Return the name of a service's backend with settings of its own. `variant` identifies the settings."""
     return BackendName(f"{service}{VARIANT_SIGN}{variant}")
 
 

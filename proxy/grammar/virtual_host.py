@@ -71,8 +71,7 @@ class VirtualHost:
 
     @property
     def plain_twin(self) -> VirtualHost | None:
-        """The same entry without TLS, if this is an https entry on port 443; else None. FORCE_SSL redirects its
-        visitors."""
+        """The same entry without TLS, if this is https on port 443; else None. FORCE_SSL redirects its visitors."""
         if self.scheme is not Scheme.HTTPS or self.port != self.scheme.default_port:
             return None
         return VirtualHost(domain=self.domain, path=self.path)

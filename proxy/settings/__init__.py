@@ -1,7 +1,7 @@
 """The proxy's own settings, as frozen groups. This module has only types, so that every other module may import them.
 
-`parser` makes them from environment variables, and `variables` lists those. Texts that go into HAProxy's configuration
-are already safe lines or words, in HAProxy's current syntax.
+`parser` makes them from environment variables, and `variables` lists those. Texts that go into HAProxy's configuration are
+already safe lines or words, in HAProxy's current syntax.
 """
 
 from __future__ import annotations
@@ -56,9 +56,7 @@ class BasicUser:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SimpleSettings:
-    """Settings that only simple routing uses. `domain` is appended to prefixes. Clients in `local_networks` may use
-    `.local`
-    names."""
+    """Settings that only simple routing uses. `domain` completes prefixes. `local_networks` may use `.local` names."""
 
     domain: str
     local_networks: tuple[str, ...]
@@ -115,8 +113,7 @@ class HaproxySettings:
     """The settings of `global`, `defaults`, the binds and the statistics page.
 
     `options` and `timeouts` are without the words `option` and `timeout` in front. `log_target` is `stdout`, a socket's
-    path
-    or `host:port`. `port_offset` is added to every port that HAProxy listens on.
+    path or `host:port`. `port_offset` is added to every port that HAProxy listens on.
     """
 
     maxconn: int

@@ -1,7 +1,7 @@
 """Parse `Settings` from environment variables.
 
-In: a mapping of variables (`os.environ` in `cli.py`, nowhere else). Out: `Settings`, or one `SettingsError` that lists
-all faults together.
+In: a mapping of variables (`os.environ` in `cli.py`, nowhere else). Out: `Settings`, or one `SettingsError` that lists all
+faults together.
 """
 
 from __future__ import annotations

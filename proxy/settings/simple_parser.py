@@ -1,7 +1,7 @@
 """Changes the settings for simple routing (`PROXY_MODE=acsrouting`): its own variables, and other defaults.
 
-In: the reader of the environment, and the routing settings of custom routing. Out: the routing settings of simple
-routing. The rest of the program depends on the mode only in the label grammar and in how services are grouped.
+In: the reader of the environment, and the routing settings of custom routing. Out: the routing settings of simple routing.
+The rest of the program depends on the mode only in the label grammar and in how services are grouped.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Parsers of the values of environment variables. Each returns a value, or raises ValueError that says what is wrong.
 
-In: a variable's text, or one entry of its list. Out: typed values and safe HAProxy text. They know nothing about
-variables, and their messages contain no part of a password.
+In: a variable's text, or one entry of its list. Out: typed values and safe HAProxy text. They know nothing about variables,
+and their messages contain no part of a password.
 """
 
 from __future__ import annotations

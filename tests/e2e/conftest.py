@@ -47,8 +47,7 @@ def proxy_image(real_engine: None) -> None:
 
 @pytest.fixture(scope="session")
 def prefix(pytestconfig: pytest.Config, real_engine: None) -> Iterator[str]:
-    """Return the start of the names of all containers and projects of this run. What is left of them is removed at the
-    end."""
+    """Return the start of all names of containers and projects of this run. At the end, what is left is removed."""
     prefix = pytestconfig.stash[PREFIX]
     yield prefix
     remove_containers(prefix)

@@ -79,8 +79,7 @@ def under_load(port: int, *, host: str = "", visitors_of_each_kind: int = 2) -> 
 
 @contextmanager
 def watched(port: int, host: str) -> Iterator[list[str]]:
-    """Send requests for a host while the block runs. The list gets the NAME of the backend, else the status or the
-    error."""
+    """Send requests for a host while the block runs. The list gets the backend's NAME, else the status or error."""
     seen: list[str] = []
     is_over = threading.Event()
 

@@ -63,8 +63,7 @@ def desired_state(proxy: Container) -> State:
 
 
 def differences(proxy: Container) -> list[str]:
-    """Return the differences between running and desired state. `-` is missing in the running state, `+` is too much in
-    it."""
+    """Return the differences of the running state from the desired one: `-` is missing in it, `+` is too much."""
     running, desired = running_state(proxy), desired_state(proxy)
     found = []
     for name in sorted({*running, *desired}):

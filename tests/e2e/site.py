@@ -59,8 +59,7 @@ class Site:
         container.remove(v=True)
 
     def roll(self, service: str, **labels: str) -> None:
-        """Replace the containers one after the other by new ones with these labels. Each new one must serve before the
-        next."""
+        """Replace the containers by new ones with these labels. Each new one must serve before the next is replaced."""
         for _ in range(len(self.groups[service])):
             new = self.start(service, **labels)
             hostname = hostname_of(new)

@@ -97,10 +97,8 @@ def whole_body() -> tuple[int, str]:
 @dataclass(slots=True, kw_only=True)
 class Stay:
     """The results of a visitor who stayed with one service: of a WebSocket, on which each message waits for the echo of the
-    last
-    one, and of a download. `in_flight` is the number of requests that the backend was busy with at the end. `reloads` are
-    the
-    reasons of all reloads meanwhile.
+    last one, and of a download. `in_flight` is the number of requests that the backend was busy with at the end. `reloads`
+    are the reasons of all reloads meanwhile.
     """
 
     download: Download

@@ -19,8 +19,7 @@ HOST = "shop.example"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """The answer; `headers` by their names in lower case. `server` is the backend that answered, empty for HAProxy
-    itself."""
+    """The answer; `headers` by their names in lower case. `server` is the backend, empty for HAProxy itself."""
 
     status: int
     headers: Mapping[str, str]

@@ -49,8 +49,7 @@ def simple_site(binary: str, folder: Path) -> Iterator[SimpleSite]:
 
 
 def played_by(backend: BackendServer, addresses: str, **labels: str) -> Container:
-    """Return the container that `backend` stands for. Its port serves `addresses`. Labels are written as in
-    `tests.simple`."""
+    """Return the container that `backend` stands for. Its port serves `addresses`. Labels are as in `tests.simple`."""
     named = {f"aliyun.{key.replace('__', '.')}": value.replace("PORT", str(backend.port)) for key, value in labels.items()}
     routed = {f"aliyun.routing.port_{backend.port}": addresses}
     return make_container(backend.name, ports=(backend.port,), labels={**routed, **named})

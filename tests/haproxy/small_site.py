@@ -54,8 +54,7 @@ class SmallSite:
     tls_port: int
 
     def files(self, *, answer: str = "one", name: str = "first.test", more: str = "") -> Mapping[str, str]:
-        """Return a set of files. `answer` is what `a.test` answers, `name` is in the certificate, `more` ends the
-        configuration."""
+        """Return a set of files: what `a.test` answers, the name in the certificate, and the end of the configuration."""
         config = CONFIG.format(layout=self.layout, port=self.port, tls_port=self.tls_port)
         return {
             "haproxy.cfg": config + more,

@@ -1,5 +1,4 @@
-"""Spec 1.3, through a running HAProxy: labels in HAProxy's own language (health checks, options, lines), also in obsolete
-syntax."""
+"""Spec 1.3, through a running HAProxy: labels in HAProxy's own language (checks, options, lines), also obsolete ones."""
 
 from __future__ import annotations
 

@@ -1,6 +1,5 @@
 """The whole program with a services file, as a user starts it: the effect of the variables about its surroundings. No
-command
-shows a secret."""
+command shows a secret."""
 
 from __future__ import annotations
 

@@ -39,8 +39,7 @@ class Reloadable:
         return ask(self.port, path, headers={"Cookie": cookie} if cookie else {})
 
     def has_settled(self) -> bool:
-        """Whether the worker has stopped waiting for sessions of an earlier one (2.6: 5 s). Then it passes on its own
-        sessions."""
+        """Whether the worker has stopped waiting for sessions of an earlier one (2.6: 5 s). Then it passes on its own."""
         match = re.search(r" flags=(0x[0-9a-f]+) ", RuntimeSocket(self.layout.runtime_socket).send("show peers"))
         return match is not None and int(match[1], 16) & 3 == 3
 

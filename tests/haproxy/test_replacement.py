@@ -64,8 +64,7 @@ def ask_for_another(supervised: Supervised) -> None:
 
 def test_haproxy_without_sockets_is_replaced_and_no_connection_is_refused(site: SmallSite, running: Supervised) -> None:
     """When a listener is closed, the kernel resets a connection that HAProxy has not accepted yet. A single client has at
-    most one
-    such connection at that moment. A missing listener would refuse many."""
+    most one such connection at that moment. A missing listener would refuse many."""
     old = running.haproxy_pid()
     remove_sockets(site)
 

@@ -1,6 +1,5 @@
 """Spec 1.6, through a running HAProxy: TCP_PORTS with and without TLS, shared by services, beside HTTP ports. The whole
-proxy
-in TCP mode is in `test_proxy_settings`."""
+proxy in TCP mode is in `test_proxy_settings`."""
 
 from __future__ import annotations
 

@@ -1,8 +1,7 @@
 """What a private engine needs from the host's network, and what it leaves there: subnet, bridges, firewall rules.
 
-An engine that ends by SIGTERM does not remove its bridges and rules; one that was killed does not remove its mounts
-either. They are recognised by the engine's own address range, bridge name and folder, so that nothing of another engine
-is touched.
+An engine that ends by SIGTERM does not remove its bridges and rules; one that was killed does not remove its mounts either.
+They are recognised by the engine's own address range, bridge name and folder, so that nothing of another engine is touched.
 """
 
 from __future__ import annotations

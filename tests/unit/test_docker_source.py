@@ -1,5 +1,4 @@
-"""The view of an engine follows its events, and each event leads only to requests about what it names. The engine is a
-fake."""
+"""The view of an engine follows its events. An event leads only to requests about what it names. The engine is a fake."""
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
-"""Settings of ten years ago in HAProxy's current syntax. `tests/haproxy/test_legacy_lines.py` loads them in real
-HAProxies."""
+"""Settings of ten years ago in HAProxy's current syntax. `tests/haproxy/test_legacy_lines.py` uses real HAProxies."""
 
 import re
 

@@ -188,8 +188,7 @@ def test_failed_first_pass_is_retried_later_and_still_looks_at_everything() -> N
 
 
 def test_new_trigger_after_many_failures_shortens_the_wait_to_the_first_delay() -> None:
-    """The trigger may mean that the cause is gone. But the wait must not end at once, since a failure may cause
-    triggers."""
+    """The trigger may mean that the cause is gone. The wait does not end at once: a failure may cause triggers."""
     schedule = make_quiet_schedule()
     for _ in range(8):
         schedule.take(101.0)

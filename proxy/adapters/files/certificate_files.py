@@ -15,8 +15,7 @@ from proxy.grammar.syntax import make_file_name
 from proxy.settings import TlsSettings
 
 DEFAULT_NAMES = ("cert0.pem", "default.pem")
-"""File names in CERT_FOLDER that make a file the default certificate. Without one, the first file by name is the
-default."""
+"""File names in CERT_FOLDER that make a file the default certificate. Without one, it is the first file by name."""
 PEM_SUFFIXES = (".pem", ".crt", ".cer")
 
 
@@ -28,8 +27,7 @@ class CertificateFiles:
         self._parsed: dict[str, Certificate] = {}
 
     def read(self) -> ProxyCertificates:
-        """Return the certificates that the variables or the folder hold now. A bad certificate is a problem, never an
-        error."""
+        """Return the certificates that the variables or the folder hold now. A bad certificate becomes a problem."""
         problems: list[Problem] = []
 
         def parse(text: str, owner: str, setting: str) -> Certificate | None:
@@ -94,8 +92,7 @@ def _name_of(file: str) -> str:
 
 
 def _with_key(path: Path) -> str:
-    """Return the file's text. A key in a file `<name>.key` beside it is added, as HAProxy itself does (`crt` in the
-    manual)."""
+    """Return the file's text. The key in a file `<name>.key` is added, as HAProxy itself does (manual, `crt`)."""
     text = path.read_text()
     key = path.with_name(path.name + ".key")
     if "PRIVATE KEY" not in text and key.is_file():

@@ -1,8 +1,7 @@
 """The status file, from which `proxy reload`, `proxy weight`, `proxy health` and scripts learn what the controller does.
 
 In: a `Status` after each pass. Out: `status.json` in the state folder, replaced in one step. A separate thread writes it,
-because the rename alone would delay the deciding thread by as long as a pass. If several are waiting, only the last is
-written.
+because the rename alone would delay the deciding thread by as long as a pass. Only the last waiting one is written.
 """
 
 from __future__ import annotations

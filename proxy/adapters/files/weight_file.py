@@ -34,8 +34,7 @@ class WeightFile:
         self._services: dict[Key, str] = {}
 
     def changed(self) -> set[Key]:
-        """Read the file and return the containers whose weight has changed since the last call. A faulty file changes
-        nothing."""
+        """Read the file and return the containers whose weight has changed. A faulty file changes nothing."""
         try:
             weights = read_weights(self._path)
         except StateError as error:

@@ -81,8 +81,7 @@ class HaproxyProgram:
         """Raise ConfigCheckError unless HAProxy would load `config`, which stands in the folder of its files.
 
         With `is_urgent` false, the check runs at low priority. Raises CheckNotRunError if the check could not start, took
-        too
-        long, or was killed. The system's memory killer takes such a process first.
+        too long, or was killed. The system's memory killer takes such a process first.
         """
         try:
             result = self._run("-c", *_place(config), niceness=0 if is_urgent else BACKGROUND_NICENESS)
@@ -159,8 +158,7 @@ class HaproxyControl:
         """Start a new worker from the current files; it takes over from the old one. The health of servers is kept.
 
         Raises ReloadError if the reload failed; the old worker then still serves. HAProxy stops accepting connections for
-        about
-        2 s while it tries to bind a port that is taken: see `find_taken_ports`.
+        about 2 s while it tries to bind a port that is taken: see `find_taken_ports`.
         """
         try:
             before = self._read_processes()
@@ -176,8 +174,7 @@ class HaproxyControl:
 
     def _serves(self) -> bool:
         """Return whether the worker answers through the master. Then it has also bound its own socket. On a busy machine
-        this may
-        be some time after the master's report [tried]."""
+        this may be some time after the master's report [tried]."""
         try:
             return "Version:" in self._master.send(f"@!{self._read_processes().serving_pid} show info")
         except RuntimeApiError:
@@ -206,8 +203,7 @@ class HaproxyControl:
             self._server_state.unlink(missing_ok=True)
 
     def _wait_for_new_worker(self, before: Processes) -> None:
-        """Wait until the master has counted the reload. Up to 2.6 its CLI reports no result, and does not answer
-        meanwhile."""
+        """Wait until the master has counted the reload. Up to 2.6 its CLI reports no result, and is closed meanwhile."""
         deadline = time.monotonic() + RELOAD_TIMEOUT_SECONDS
         while time.monotonic() < deadline:
             try:
@@ -226,10 +222,9 @@ def find_taken_ports(ports: Iterable[int]) -> frozenset[int]:
     """Return those of `ports` that another program listens on, so that HAProxy cannot.
 
     A check does not try to bind ports. With a taken port HAProxy does not start at all, or stops accepting connections on
-    all
-    other ports for about 2 s at a reload [tried: 2.6 and 3.4]. Only "in use" counts, because HAProxy may bind low ports
-    even if
-    this process may not. Like HAProxy itself, the test uses SO_REUSEPORT, so HAProxy's own ports do not count as taken.
+    all other ports for about 2 s at a reload [tried: 2.6 and 3.4]. Only "in use" counts, because HAProxy may bind low ports
+    even if this process may not. Like HAProxy itself, the test uses SO_REUSEPORT, so HAProxy's own ports do not count as
+    taken.
     """
     return frozenset(port for port in ports if _is_taken(port))
 
@@ -249,7 +244,6 @@ def _place(config: Path) -> tuple[str, ...]:
     """Return the arguments that load `config`, with file names relative to its folder.
 
     `default-path config` alone is not enough: 2.6 reads the maps of `use_backend %[...]` after it has left that folder.
-    HAProxy
-    applies `-C` again at each reload, so it follows a symlink that has been changed [tried: 2.6 and 3.4].
+    HAProxy applies `-C` again at each reload, so it follows a symlink that has been changed [tried: 2.6 and 3.4].
     """
     return "-C", str(config.parent), "-f", str(config)

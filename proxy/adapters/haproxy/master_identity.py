@@ -91,8 +91,7 @@ def find_masters(layout: StateLayout) -> tuple[MasterIdentity, ...]:
     if marked and is_master(marked, layout.master_socket):
         found.add(marked)
     if listening and not found:
-        # Its command line does not contain the socket in the form that we write, but it listens there and answers as a
-        # master.
+        # Its command line does not name the socket in the form that we write, but it listens there as a master.
         found.add(listening)
     return tuple(sorted(found, key=lambda one: (one != marked, one != listening, -one.start_time)))
 

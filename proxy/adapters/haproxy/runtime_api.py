@@ -74,8 +74,7 @@ class RuntimeApi:
         """Carry out the stages in order. Raises CommandRefusedError, which names the command, if one is refused.
 
         The commands of a stage are sent together, so those after a refused one may have been carried out too. If a worker
-        other
-        than `worker` answers, raises WorkerReplacedError and sends nothing.
+        other than `worker` answers, raises WorkerReplacedError and sends nothing.
         """
         with self._session(worker) as send_all:
             for stage in stages:
@@ -116,8 +115,7 @@ def _send(commands: Sequence[Command], send_all: SendAll) -> list[str]:
 
 
 def _runs(actions: Sequence[Action], send_all: SendAll) -> Iterator[Sequence[Command]]:
-    """Yield the commands of a stage in runs that can be sent together. A map's new version number must be requested
-    first."""
+    """Yield the commands of a stage in runs that can be sent together. A map's new version must be requested first."""
     run: list[Command] = []
     for action in actions:
         if isinstance(action, Command):

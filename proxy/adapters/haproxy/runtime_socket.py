@@ -44,12 +44,10 @@ class RuntimeSocket:
 
     @contextlib.contextmanager
     def session(self) -> Iterator[Callable[[Sequence[tuple[str, str]]], list[str]]]:
-        """Yield a function that sends commands, each with its payload, together over one connection and returns the
-        replies.
+        """Yield a function that sends (command, payload) pairs together over one connection and returns the replies.
 
         This takes a tenth of the time of one connection per command [tried]; see `prompt` in the management guide. It must
-        not
-        be used for commands whose reply may contain a line that begins with `> `. The errors are those of `send`.
+        not be used for commands whose reply may contain a line that begins with `> `. The errors are those of `send`.
         """
         opening = [encode_command("prompt")]
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
@@ -98,8 +96,7 @@ class MasterSocket(RuntimeSocket):
     """The master CLI (management guide, section 9.4); `@1 COMMAND` or `@!PID COMMAND` reaches a worker."""
 
     def _end_input(self, connection: socket.socket) -> None:
-        """Close the input, so that the master knows that no further command comes. It would wait for one, unlike a
-        worker."""
+        """Close the input to say that no further command comes. Unlike a worker, the master would wait for one."""
         connection.shutdown(socket.SHUT_WR)
 
 

@@ -33,8 +33,8 @@ class _Promotion:
 class StateFiles:
     """The only writer of a state folder. A second one gets StateError until this one is closed.
 
-    The start removes what was left in the folder of checks. Every method raises StateError if the disk fails, and `current`
-    then stays as it was.
+    At the start it removes files that were left from checks. Sets of files that a crash left are removed by a `promote`
+    after the first `pin`. Every method raises StateError if the disk fails, and `current` then stays as it was.
     """
 
     def __init__(self, layout: StateLayout) -> None:

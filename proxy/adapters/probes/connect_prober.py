@@ -1,7 +1,7 @@
 """Finds out when a new server first accepts a connection. It tries at once, and then every few milliseconds.
 
-In: the servers that must accept a connection first. Out: those that have, and a trigger for each of them. One thread with
-one event loop does all the waiting. It has nothing to do while there are no such servers.
+In: the servers that must accept a connection first. Out: those that have. Each one that `wait_for` has waited for also puts
+a trigger. One thread with one event loop does all the waiting. It has nothing to do while there are no such servers.
 """
 
 from __future__ import annotations
@@ -47,8 +47,7 @@ class ConnectProber:
         threading.Thread(target=self._loop.run_forever, name="connect prober", daemon=True).start()
 
     def ask_at_once(self, targets: frozenset[Target]) -> set[Target]:
-        """Return the targets that accept a connection now. The others may or may not be ready: not all of them are
-        tried."""
+        """Return the targets that accept a connection now. The others may be ready too, since not all are tried."""
         poll, pending = select.poll(), dict[int, tuple[socket.socket, Target]]()
         answers: set[Target] = set()
         try:

@@ -1,9 +1,9 @@
 """Probes of simple routing that the proxy runs itself. Their result is combined with the engine's health of a container.
 
 In: containers with their labels. Out: the same containers with the health that follows from their probes, and a trigger
-whenever that health changes. A container with `aliyun.probe.cmd` is probed as long as it runs. One with
-`aliyun.probe.url` is probed only until its first good answer, so that it gets no traffic before; after that, HAProxy's
-own checks probe it. Each container has its own thread. The threads share only the queue of their results.
+whenever that health changes. A container with `aliyun.probe.cmd` is probed as long as it runs. One with `aliyun.probe.url`
+is probed only until its first good answer, so that it gets no traffic before; after that, HAProxy's own checks probe it.
+Each container has its own thread. The threads share only the queue of their results.
 """
 
 from __future__ import annotations
@@ -32,8 +32,7 @@ from proxy.settings import SourceKind
 logger = logging.getLogger(__name__)
 
 Ask = Callable[[], bool | None]
-"""Probes a container once: True, False, or None if it cannot be probed now. Raises SourceError if the engine is
-unreachable."""
+"""Probes a container once: True, False, or None if it cannot be probed now. SourceError: the engine is unreachable."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -76,8 +75,7 @@ class Probes:
         """Return the containers with the health of their probes. Starts and stops probes as containers come and go.
 
         Containers of `new_sources`, which report for the first time, ran before the proxy started. They are trusted without
-        a
-        test.
+        a test.
         """
         laid_over: dict[Key, Container | None] = {}
         for key, container in containers.items():
@@ -105,8 +103,7 @@ class Probes:
         return dataclasses.replace(container, health=combine(container.health, watch.health))
 
     def _put_to_work(self, key: Key, container: Container, watch: _Watch, proxy: ProxyContainer | None) -> None:
-        """Start a thread that probes, in place of the earlier one. None is needed once HAProxy's own checks probe the
-        container."""
+        """Start a thread that probes, in place of the earlier one. None is needed if HAProxy's own checks probe."""
         if watch.worker:
             watch.worker.stop()
         if watch.probe.target and watch.health in (Health.NONE, Health.HEALTHY):
@@ -146,8 +143,7 @@ class Probes:
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class _Worker:
-    """The work of one thread: probe at every interval from `start_time` (monotonic) on; with `is_once`, until a good
-    answer."""
+    """The work of one thread: probe at each interval from `start_time` (monotonic); with `is_once`, until a good answer."""
 
     name: str
     ask: Ask

@@ -13,7 +13,7 @@ from proxy.errors import Problem
 
 
 class Health(StrEnum):
-    """The result of the engine's HEALTHCHECK; `NONE` where the container has none."""
+    """The result of the engine's HEALTHCHECK; `NONE` if the container has none."""
 
     NONE = "none"
     STARTING = "starting"

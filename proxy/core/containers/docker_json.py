@@ -1,11 +1,11 @@
 """Docker's JSON (Engine API, https://docs.docker.com/reference/api/engine/) as values. No other module knows its keys.
 
-In: documents of `GET /containers/json`, `GET /containers/{id}/json` and `GET /events`. Out: `Container`,
-`ProxyContainer`, `EngineEvent`. Engines differ in what they leave out or send as null, so every key may be missing.
+In: documents of `GET /containers/json`, `GET /containers/{id}/json` and `GET /events`. Out: `Container`, `ProxyContainer`,
+`EngineEvent`. Engines differ in what they leave out or send as null, so every key may be missing.
 
-Only labels that start with `aliyun.` are kept. A container parsed from the list equals the same container parsed from
-its inspection. Only two things are not in the list: the environment, and the ports of a container that uses the network
-of another (`has_foreign_network`).
+Only labels that start with `aliyun.` are kept. A container parsed from the list equals the same container parsed from its
+inspection. Only two things are not in the list: the environment, and the ports of a container that uses the network of
+another (`has_foreign_network`).
 """
 
 from __future__ import annotations
@@ -107,8 +107,8 @@ def parse_links(document: Mapping[str, Any]) -> Mapping[str, str]:
     """Return the alias of each container that the inspected one links to. The key is that container's name or id.
 
     Links of the default bridge read "/webapp:/proxy/webapp"; those of other networks "shop-web-1:web". Compose writes
-    several of the second kind for one container (its name, "web-1", "web"). Then the shortest alias is used; if several
-    are equally short, the first by name.
+    several of the second kind for one container (its name, "web-1", "web"). Then the shortest alias is used; if several are
+    equally short, the first by name.
     """
     links = list((document.get("HostConfig") or {}).get("Links") or ())
     for endpoint in _networks_of(document).values():

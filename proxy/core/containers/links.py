@@ -1,9 +1,9 @@
 """Links, read from the variables that the engine gives to the linking container. They need no access to the engine.
 
 In: the proxy's environment. In it, a link with the alias `webapp` to a container that exposes port 80 appears as
-`WEBAPP_PORT_80_TCP=tcp://172.17.0.5:80`, `WEBAPP_NAME=/proxy/webapp` and `WEBAPP_ENV_<NAME>=<value>` for each of the
-linked container's own variables. Out: one `Container` per linked container. A malformed variable is not a link.
-See https://docs.docker.com/engine/network/links/#environment-variables.
+`WEBAPP_PORT_80_TCP=tcp://172.17.0.5:80`, `WEBAPP_NAME=/proxy/webapp` and `WEBAPP_ENV_<NAME>=<value>` for each of the linked
+container's own variables. Out: one `Container` per linked container. A malformed variable is not a link. See
+https://docs.docker.com/engine/network/links/#environment-variables.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """The services file: backends in Compose's own vocabulary, for machines without an engine.
 
 In: the document that a YAML parser made of the file. Out: `ServicesFile`. The addresses of a service come from `external`
-(`host`, `ports`), or from `networks.<name>.ipv4_address` (or `ipv6_address`) with `expose` or `ports`. Its `labels` say
-how it is routed. Keys that only an orchestrator needs are ignored. A fault in a service becomes a problem and affects
-only that service.
+(`host`, `ports`), or from `networks.<name>.ipv4_address` (or `ipv6_address`) with `expose` or `ports`. Its `labels` say how
+it is routed. Keys that only an orchestrator needs are ignored. A fault in a service becomes a problem and affects only that
+service.
 """
 
 from __future__ import annotations

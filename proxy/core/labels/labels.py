@@ -1,7 +1,7 @@
 """The label grammar of custom routing (`aliyun.proxy.*`), as one table: name, parser, meaning.
 
-In: a `Container`. Out: `ContainerSpec`, which is what the container asks for, or the `Problem`s for which it is left out.
-A linked container may use the same names as environment variables; a label overrides a variable. The README's table is
+In: a `Container`. Out: `ContainerSpec`, which is what the container asks for, or the `Problem`s for which it is left out. A
+linked container may use the same names as environment variables; a label overrides a variable. The README's table is
 generated from `LABELS`.
 """
 

@@ -26,8 +26,7 @@ _SECONDS = re.compile(r"\d{1,5}(?:\.\d{1,3})?")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
-    """What HAProxy probes. With a `path`: GET over HTTP, healthy on 2xx or 3xx. Without: that the port accepts
-    connections."""
+    """What HAProxy probes. With a `path`: GET over HTTP, healthy on 2xx or 3xx. Without: a connection to the port."""
 
     port: int
     path: str = ""
@@ -40,8 +39,7 @@ class Target:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Probe:
-    """How a container is probed: by `target`, or by `command`, which a shell in the container runs (exit code 0 is
-    healthy)."""
+    """How a container is probed: by `target`, or by `command`, which a shell in the container runs (0 is healthy)."""
 
     target: Target | None = None
     command: str = ""

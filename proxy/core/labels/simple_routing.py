@@ -38,8 +38,7 @@ _ENTRY = re.compile(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Address:
-    """One entry of a port's label. A `name` without a dot is a prefix of the root domain. An empty `path` means any
-    path."""
+    """One entry of a port's label. A `name` without a dot is a prefix. An empty `path` means any path."""
 
     name: str
     path: str = ""
@@ -171,8 +170,7 @@ def plain_settings(settings: SimpleSettings, *, is_sticky: bool = True) -> Backe
     return BackendSettings(
         cookie=COOKIE_DIRECTIVE if is_sticky else None,
         extra_lines=lines if is_sticky else (),
-        # If a container does not accept the connection, HAProxy tries another one at once; without a probe nothing else
-        # knows.
+        # If a container does not accept the connection, HAProxy tries another one at once. It may have no probe.
         options=("option redispatch 1",),
     )
 

@@ -2,9 +2,9 @@
 
 In: the limits. Out: lines of a backend. The cookie's value is the container's id and nothing else. HAProxy's own limits
 (`maxidle`, `maxlife`) put dates into the value, so they cannot be used. The dates are in a second cookie instead, as
-`first-last` in seconds since the epoch. The proxy itself stores nothing, so another node or a restart makes no
-difference. When a limit is over, CONTAINERID is removed from the request before HAProxy reads it, and HAProxy chooses a
-container again.
+`first-last` in seconds since the epoch. The proxy itself stores nothing, so another node or a restart makes no difference.
+When a limit is over, CONTAINERID is removed from the request before HAProxy reads it, and HAProxy chooses a container
+again.
 """
 
 from __future__ import annotations

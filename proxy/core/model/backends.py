@@ -169,8 +169,7 @@ def build_tcp_lines(members: Sequence[ContainerSpec], context: BuildContext) -> 
 def build_servers(
     members: Sequence[ContainerSpec], port: int | None, context: BuildContext, *, has_cookie: bool
 ) -> tuple[tuple[Server, ...], tuple[Problem, ...]]:
-    """Build one server per container and port, sorted by name. With `port` None, each container's own HTTP ports are
-    used."""
+    """Build one server per container and port, sorted by name. `port` None means each container's own HTTP ports."""
     owned: list[tuple[Server, ContainerSpec]] = []
     problems: list[Problem] = []
     for member in members:

@@ -19,11 +19,11 @@ from proxy.secret import Secret
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProxyCertificates:
-    """The certificates from the proxy's own settings: the default one, and the others as (file name without ending,
-    certificate).
+    """The certificates from the proxy's own settings: the default one, and the others with their file names.
 
-    No two names are equal. Each begins with `~`, which no service's name does. With `exclusive` (CERT_FOLDER), certificates
-    of services are ignored. `client_ca` is the CA of client certificates. `problems` are the files that cannot be used.
+    The names have no ending and are all different. Each begins with `~`, which no service's name does. With `exclusive`
+    (CERT_FOLDER), certificates of services are ignored. `client_ca` is the CA of client certificates. `problems` are the
+    files that cannot be used.
     """
 
     default: Certificate | None = None
@@ -35,15 +35,13 @@ class ProxyCertificates:
 
 DEFAULT_NAME = "default/cert0.pem"
 """The file of the certificate that is served when no SNI matches, no matter whose it is. A fixed name lets another default
-certificate replace it at runtime, like a renewed one. It is in its own folder, where no service's file can have its
-name."""
+certificate replace it at runtime, like a renewed one. It is in a folder, so no service's file can have this name."""
 
 
 def collect_certificates(services: Sequence[Service], own: ProxyCertificates) -> tuple[StoredCertificate, ...]:
     """Return every certificate to serve, the default first, each under its own file name.
 
-    The default is the proxy's own if it has one, else the first DEFAULT_SSL_CERT of a service, else the first of all by
-    name.
+    The default is the proxy's own, else the first DEFAULT_SSL_CERT of a service, else the first of all by name.
     """
     stored: dict[str, StoredCertificate] = {}
     for name, certificate in own.others:

@@ -42,8 +42,7 @@ class Route:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RouteTables:
-    """The rows (key, value) of a frontend's maps. `patterns` and `wildcards` are in order of precedence, the others
-    sorted."""
+    """The rows (key, value) of a frontend's maps. `patterns` and `wildcards` are ordered, the others are sorted by key."""
 
     hosts: tuple[Row, ...] = ()
     choices: tuple[Row, ...] = ()

@@ -34,8 +34,7 @@ class Server:
     """One port of one container, at the address where the proxy reaches it. Plans compare servers by `name`.
 
     `options` is the rest of the server line: health check and free-form settings. `reason` says why the server is not
-    ready,
-    in words for people.
+    ready, in words for people.
     """
 
     name: ServerName

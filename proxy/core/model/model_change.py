@@ -97,8 +97,7 @@ def _compose(first: Mapping[_K, tuple[_V, _V]], second: Mapping[_K, tuple[_V, _V
 
 
 def _compose_pair(first: tuple[_V, _V], second: tuple[_V, _V]) -> tuple[_V, _V]:
-    """Compose two pairs (before, after). A pair of equal values means no change, and its value may not be the current
-    one."""
+    """Compose two pairs (before, after). Equal values mean no change, and may differ from the current value."""
     if first[0] == first[1]:
         return second
     return first if second[0] == second[1] else (first[0], second[1])

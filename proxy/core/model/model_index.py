@@ -158,8 +158,7 @@ class ModelIndex:
         return tuple(sorted(found))
 
     def _without_port(self) -> Iterable[Problem]:
-        """Yield the problems of ports that other processes listen on: for the services on them, or for the statistics
-        page."""
+        """Yield the problems of ports that other processes listen on: for services, or for the statistics page."""
         if self._settings.haproxy.stats_port in self._taken_ports:
             reason = f"{taken_port(self._settings.haproxy.stats_port)}; there is no statistics page until it is free"
             yield Problem(service="the proxy", setting="STATS_PORT", reason=reason)

@@ -215,8 +215,7 @@ class PortRoutes:
         return sorted([*routes, *outranking], key=lambda route: Claim(route=route, labels=()).sort_key())
 
     def _resolve(self, claims: Sequence[Claim]) -> tuple[tuple[Route, ...], tuple[Problem, ...]]:
-        """Return the routes of the entries, in order of precedence, and a problem for each claim that does not get its
-        entry."""
+        """Return the routes in order of precedence, and a problem for each claim that does not get its entry."""
         routes: dict[VirtualHost, Route] = {}
         problems: list[Problem] = []
         for claim in sorted(claims, key=Claim.sort_key) if len(claims) > 1 else claims:

@@ -1,7 +1,7 @@
 """Which servers may get traffic at once, and which must first accept a connection.
 
-A server gets traffic only when it can answer, so a new one waits for its first accepted connection. Containers that
-already ran when the proxy started are trusted without a test, so that a cold start serves at once.
+A server gets traffic only when it can answer, so a new one waits for its first accepted connection. Containers that already
+ran when the proxy started are trusted without a test, so that a cold start serves at once.
 """
 
 from __future__ import annotations
@@ -39,8 +39,7 @@ class Readiness:
         self._takes_word = False
 
     def mark(self, spec: ContainerSpec) -> ContainerSpec:
-        """Return the spec with those of its ports that have not answered yet. A container that does not run is
-        forgotten."""
+        """Return the spec with those of its ports that have not answered yet. Forgets a container that does not run."""
         container = spec.container
         ports = ports_of(spec)
         if container.state is State.STOPPED:

@@ -38,8 +38,7 @@ def server_name(spec: ContainerSpec, port: int, *, has_cookie: bool = False) -> 
 
 
 def cookie_value(spec: ContainerSpec, port: int) -> str:
-    """Return the container's id, followed by the port for all but the first port, so that each value leads to one
-    server."""
+    """Return the container's id, followed by the port unless it is the first. So each value leads to one server."""
     container = spec.container
     # The id of a container of the services file is `project/name`, and there is only one project.
     text = container.id.replace("/", "-", 1)

@@ -1,7 +1,7 @@
 """Services, kept up to date as containers come and go. The cost follows the size of the change.
 
-In: the specs of the service labels that changed. Out: the services that are gone and those that are new. Only services
-that share something with the changed ones (in custom routing: equal virtual hosts) are grouped again.
+In: the specs of the service labels that changed. Out: the services that are gone and those that are new. Only services that
+share something with the changed ones (in custom routing: equal virtual hosts) are grouped again.
 """
 
 from __future__ import annotations
@@ -43,8 +43,7 @@ class ServiceTable:
         return tuple(every[name] for name in sorted(every))
 
     def apply(self, changes: Mapping[str, Specs]) -> tuple[list[Service], list[Service]]:
-        """Set the specs of each label (an empty tuple removes it). Return the services that are gone and those that are
-        new."""
+        """Set the specs of each label (an empty tuple removes it). Return the services that went, and the new ones."""
         component = self._reach(changes)
         for label, specs in changes.items():
             self._set(label, specs)

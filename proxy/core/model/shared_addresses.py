@@ -1,10 +1,9 @@
 """Which services of simple routing serve an address together: from specs to one `Service` per backend.
 
 In: the specs of labels that may share addresses. Out: `Service` values. A service that has addresses of its own gets a
-backend. Services that name the same address share another backend, in which each gets the share of its weight. There is
-one shared backend for each set of services, so that `a;b` and `b` need two backends. The servers of a shared backend take
-their health from the service's own backend (`track`), so that each container is probed only once, with its own service's
-probe.
+backend. Services that name the same address share another backend, in which each gets the share of its weight. There is one
+shared backend for each set of services, so that `a;b` and `b` need two backends. The servers of a shared backend take their
+health from the service's own backend (`track`), so that each container is probed only once, with its own service's probe.
 """
 
 from __future__ import annotations

@@ -21,8 +21,7 @@ Parsed = tuple[tuple[ContainerSpec, ...], tuple[Problem, ...]]
 
 
 class SpecIndex:
-    """The specs of all containers. `parse` is the label grammar; `keep_seconds` is how long a route outlives its
-    containers."""
+    """The specs of all containers. `parse` is the label grammar; a route outlives its containers by `keep_seconds`."""
 
     def __init__(self, parse: Callable[[Container], Parsed], *, keep_seconds: float) -> None:
         self._parse = parse
@@ -65,8 +64,7 @@ class SpecIndex:
         return min((until for _, until in self._kept.values()), default=None)
 
     def specs(self, label: str) -> tuple[ContainerSpec, ...]:
-        """Return the specs of a service, sorted by their keys. A kept route is returned as the spec of a stopped
-        container."""
+        """Return the specs of a service, sorted by their keys. A kept route is the spec of a stopped container."""
         if label in self._kept:
             return (self._kept[label][0],)
         specs = self._by_label.get(label, {})

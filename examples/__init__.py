@@ -1,1 +1,1 @@
-"""Examples that run as they are; each Compose file says what to try."""
+"""Examples that run as they are. Each Compose file says what to try."""

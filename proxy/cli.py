@@ -1,7 +1,7 @@
-"""The command line. The environment is read here and nowhere else; objects are built in `wiring`.
+"""The command line. The environment is read only here; `wiring` builds the objects.
 
-Exit codes: 0 all is well; 1 there are problems, or what was asked for did not succeed; 2 the settings or the command
-line are wrong; 3 what is needed does not answer (the engine, HAProxy, the controller).
+Exit codes: 0 all is well; 1 there are problems, or the action did not succeed; 2 the settings or the command line are
+wrong; 3 the engine, HAProxy or the controller does not answer.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from proxy.errors import ConfigCheckError, ProxyError, SettingsError, SourceErro
 from proxy.log import set_up_logging
 from proxy.settings.parser import parse_settings
 
-# Modules are imported when their command runs: the supervisor lives as long as the proxy and must not carry the memory
-# of what only the controller needs.
+# A module is imported only when its command runs. The supervisor lives as long as the proxy, so it must not load what only
+# the controller needs.
 COMMANDS = (
     ("run", "proxy.commands.run:run", "keep HAProxy and the controller running until SIGTERM or Ctrl-C"),
     ("control", "proxy.commands.run:control", "run the controller alone (what `run` starts beside HAProxy)"),
@@ -56,7 +56,7 @@ exit codes: 0 fine, 1 problems were found or the action failed, 2 settings or co
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command and return its exit code; messages for people go to standard error."""
+    """Run one command and return its exit code. Messages for people go to standard error."""
     options = _make_parser().parse_args(arguments)
     environment = dict(os.environ)
     if options.mode:
@@ -83,7 +83,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"proxy: {error}", file=sys.stderr)
         return PROBLEMS
     except BrokenPipeError:
-        # Whoever read our output has gone (`proxy render | head`); Python would complain once more at exit.
+        # The reader of our output has gone (`proxy render | head`). Without this, Python would print an error at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return OK
     return code

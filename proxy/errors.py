@@ -1,7 +1,7 @@
-"""What can go wrong, as types: exceptions for what stops an action, `Problem` for what costs one service its route.
+"""What can go wrong, as types. An exception stops an action. A `Problem` keeps a service or a route from being served.
 
 ProxyError
-├── SettingsError       the proxy's own settings are wrong; all faults at once (exit code 2)
+├── SettingsError       the proxy's own settings are wrong; it lists all faults (exit code 2)
 ├── StateError          the folder of state files cannot be used or written; the current files stay
 ├── SourceError         a source of containers cannot be read now; never means "no containers"
 ├── ConfigCheckError    HAProxy refuses a candidate configuration; nothing was changed
@@ -9,9 +9,9 @@ ProxyError
 ├── TemplateError       a template of haproxy.cfg cannot be printed; the files stay as they are
 ├── ReloadError         HAProxy did not take over a checked configuration; the old worker still serves
 │   └── MasterUnreachableError   the master cannot be told to reload
-└── RuntimeApiError     HAProxy's command socket gave no answer that is understood
+└── RuntimeApiError     HAProxy's command socket gave no answer, or one that is not understood
     ├── CommandRefusedError   HAProxy answered, and refuses a command
-    └── WorkerReplacedError   another process answers than the one that was planned for; nothing was sent to it
+    └── WorkerReplacedError   another worker answers than the expected one; nothing was sent to it
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from dataclasses import dataclass
 
 
 class ProxyError(Exception):
-    """Base of all errors that this program raises on purpose; its text is meant for the user."""
+    """Base of all errors that this program raises on purpose. Its text is meant for the user."""
 
 
 class SettingsError(ProxyError):
@@ -37,11 +37,11 @@ class SourceError(ProxyError):
 
 
 class StateError(ProxyError):
-    """The folder of state files cannot be used, or not be written; the current files are as they were."""
+    """The folder of state files cannot be used or written. The current files are as they were."""
 
 
 class ConfigCheckError(ProxyError):
-    """HAProxy refuses a candidate configuration. `messages` are its own alert lines, in order."""
+    """HAProxy refuses a candidate configuration. `messages` are its alert lines, in order."""
 
     def __init__(self, messages: Sequence[str]) -> None:
         super().__init__("\n".join(messages))
@@ -57,15 +57,15 @@ class TemplateError(ProxyError):
 
 
 class ReloadError(ProxyError):
-    """HAProxy did not take over a configuration that had passed the check; the old worker still serves."""
+    """HAProxy did not take over a configuration that had passed the check. The old worker still serves."""
 
 
 class MasterUnreachableError(ReloadError):
-    """The master of HAProxy cannot be told to reload. The files that it was to load are good."""
+    """The master of HAProxy cannot be told to reload. The files that it should have loaded are good."""
 
 
 class RuntimeApiError(ProxyError):
-    """HAProxy's command socket cannot be reached, or gave no answer that is understood."""
+    """HAProxy's command socket cannot be reached, or its answer is not understood."""
 
 
 class CommandRefusedError(RuntimeApiError):
@@ -73,19 +73,19 @@ class CommandRefusedError(RuntimeApiError):
 
 
 class WorkerReplacedError(RuntimeApiError):
-    """Another worker answers than the one that was planned for. Nothing was sent to it."""
+    """The worker that answers is not the one that was expected. Nothing was sent to it."""
 
 
 MAX_VALUE_LENGTH = 120
-"""Longest part of a label's value that a problem shows, in characters."""
+"""The longest part of a label's value that a problem shows, in characters."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
 class Problem:
     """A diagnosed fault of one container or service: where it is, what is wrong, what to do.
 
-    `value` is what the user wrote, already shortened and with secrets left out (see `shorten`).
-    An empty `container` means the service as a whole; an empty `setting` means no single label is at fault.
+    `value` is what the user wrote, already shortened and with secrets left out (see `shorten`). An empty `container` means
+    the service as a whole. An empty `setting` means that no single label is at fault.
     """
 
     service: str
@@ -103,7 +103,7 @@ class Problem:
 
 
 def shorten(value: str) -> str:
-    """Return `value` short enough for a message, with the middle left out."""
+    """Return `value`, with its middle left out if it is too long for a message."""
     if len(value) <= MAX_VALUE_LENGTH:
         return value
     half = MAX_VALUE_LENGTH // 2

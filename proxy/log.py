@@ -1,4 +1,4 @@
-"""Set up logging: one line per record, and to a syslog server where one is set."""
+"""Sets up logging: one line per record, and a copy to a syslog server if one is set."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ SYSLOG_PORT = 514
 
 
 def set_up_logging(*, debug: bool, output: TextIO, target: str = "stdout") -> None:
-    """Send the log, in UTC, to `output`, and to the syslog server `target` (`host[:port]`, UDP) unless that is `stdout`.
+    """Send the log, with times in UTC, to `output`. Unless `target` is `stdout`, also send it to that syslog server.
 
-    A syslog server that cannot be found costs the copy, not the start.
+    `target` is `host[:port]` (UDP). If the server's name cannot be resolved, a warning is logged and the proxy still
+    starts.
     """
     formatter = logging.Formatter(FORMAT, "%Y-%m-%dT%H:%M:%SZ")
     formatter.converter = time.gmtime

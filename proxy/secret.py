@@ -1,4 +1,4 @@
-"""Text that must not be seen: keys and passwords."""
+"""Text that must not be shown: keys and passwords."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Secret:
-    """A key or password. Its `repr` and `str` show nothing; `reveal` is called only where it is written to its place."""
+    """A key or password. Its `repr` and `str` show nothing. Call `reveal` only to write it to its place or to parse it."""
 
     _text: str
 
     def reveal(self) -> str:
-        """Return the text itself, to be written to a file of mode 0600 or handed to a parser."""
+        """Return the text itself, to be written to a file of mode 0600 or given to a parser."""
         return self._text
 
     def __repr__(self) -> str:

@@ -1,4 +1,4 @@
-"""Builds the objects of a run by hand, from settings; the only place where core, adapters and loop meet.
+"""Builds all objects of a run from the settings. Only here do core, adapters and the loop meet.
 
 In: `Settings` and the environment. Out: the controller's parts. Nothing runs until the caller starts it.
 """
@@ -59,16 +59,16 @@ from proxy.settings import RoutingMode, Settings, SourceKind
 logger = logging.getLogger(__name__)
 
 COLLECTOR_THRESHOLDS = (20_000, 50, 100)
-"""Python's garbage collector walks over everything that is kept, again and again while ten thousand containers are taken
-in: with its own thresholds that is a third of a cold start. What this program drops is not in cycles."""
+"""During a cold start, Python's garbage collector walks again and again over all ten thousand containers. With its default
+thresholds this is a third of the time. The objects that this program drops are not in cycles."""
 SWITCH_SECONDS = 0.0005
-"""How long the thread that decides waits, at each answer of a socket, for one that renders files; Python's own 5 ms would
-come to more than a whole pass."""
+"""How long the deciding thread waits, at each answer of a socket, for a thread that renders files. With Python's default of
+5 ms, the sum would be longer than a whole pass."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parts:
-    """What one pass needs, and what looks without changing anything."""
+    """The objects that a pass needs, and the one that looks without changing anything."""
 
     reconciler: Reconciler
     inspector: Inspector
@@ -78,9 +78,9 @@ class Parts:
 
 
 def make_sources(settings: Settings, environment: Mapping[str, str]) -> Sequence[ContainerSource]:
-    """Return the sources to read: those of PROXY_SOURCES, else those that are there.
+    """Return the sources to read: those of PROXY_SOURCES, or else those that are found.
 
-    Raises SettingsError when there is none, for then nothing could ever be routed.
+    Raises SettingsError if there is none, because then nothing could ever be routed.
     """
     runtime = settings.runtime
     kinds = runtime.sources if runtime.sources is not None else find_sources(settings, environment)
@@ -107,9 +107,9 @@ def make_sources(settings: Settings, environment: Mapping[str, str]) -> Sequence
 
 
 def find_sources(settings: Settings, environment: Mapping[str, str]) -> tuple[SourceKind, ...]:
-    """Return the kinds of sources that are there. Links without a socket count only where there is no engine.
+    """Return the kinds of sources that are found. Link variables count only if there is no engine.
 
-    Where nothing is there, but there was something to serve before, the engine is waited for.
+    If nothing is found, but an earlier run has left files to serve, the proxy waits for the engine.
     """
     kinds: list[SourceKind] = []
     engine = docker_socket(environment)
@@ -128,18 +128,18 @@ def find_sources(settings: Settings, environment: Mapping[str, str]) -> tuple[So
 
 
 def weight_label(settings: Settings) -> str:
-    """Return the label that tells a service's weight in the mode of `settings`."""
+    """Return the label that sets a service's weight in the routing mode of `settings`."""
     is_simple = settings.routing.routing_mode is RoutingMode.SIMPLE
     return f"{ROUTING_PREFIX}weight" if is_simple else f"{PREFIX}WEIGHT"
 
 
 def make_weight_file(settings: Settings) -> WeightFile:
-    """Return the weights that `proxy weight` has set, laid over the label that the mode has for them."""
+    """Return the weights that `proxy weight` has set. They override the weight label of the routing mode."""
     return WeightFile(settings.runtime.state_folder / WEIGHT_FILE, weight_label(settings))
 
 
 def make_overlays(settings: Settings, environment: Mapping[str, str], put: Callable[[Trigger], None]) -> Sequence[Overlay]:
-    """Return what is laid over the sources' containers while the controller runs."""
+    """Return the overlays that change the sources' containers while the controller runs."""
     if settings.routing.routing_mode is not RoutingMode.SIMPLE:
         return [make_weight_file(settings)]
     return [make_weight_file(settings), Probes(DockerEngine(environment), settings.routing.network, put)]
@@ -152,9 +152,9 @@ def make_parts(
     overlays: Sequence[Overlay],
     put: Callable[[Trigger], None] | None,
 ) -> Parts:
-    """Build everything a pass needs, on `state_folder`; raise SettingsError or StateError.
+    """Build everything that a pass needs, for `state_folder`. Raises SettingsError or StateError.
 
-    `put` is told when a job in the background has ended; without it, jobs run at once in the thread that asks for them.
+    `put` gets a trigger when a job in the background has ended. Without it, jobs run at once in the thread that asks.
     """
     layout = StateLayout(folder=state_folder)
     program = HaproxyProgram(settings.runtime.haproxy_binary, environment)
@@ -190,18 +190,18 @@ def _make_renderer(settings: Settings, layout: StateLayout) -> Renderer:
 
 
 def _make_own_files(settings: Settings) -> OwnFileReader:
-    """In simple routing TLS ends in front of the proxy, which listens on port 80 alone."""
+    """Return the reader of the proxy's own files. In simple routing TLS ends before the proxy: no certificates."""
     is_simple = settings.routing.routing_mode is RoutingMode.SIMPLE
     read_certificates = ProxyCertificates if is_simple else CertificateFiles(settings.tls).read
     return OwnFileReader(read_certificates, settings.tls, settings.runtime.templates_folder)
 
 
 def _ignore(trigger: Trigger) -> None:
-    """Nobody waits for triggers."""
+    """Do nothing: without a loop, no triggers are needed."""
 
 
 def run_controller(settings: Settings, environment: Mapping[str, str]) -> None:
-    """Run passes until SIGTERM. Raises SettingsError, StateError or ConfigCheckError when it cannot even begin."""
+    """Run passes until SIGTERM. Raises SettingsError, StateError or ConfigCheckError if it cannot even begin."""
     sys.setswitchinterval(SWITCH_SECONDS)
     gc.set_threshold(*COLLECTOR_THRESHOLDS)
     triggers = TriggerQueue()
@@ -228,12 +228,12 @@ def _put_file(triggers: TriggerQueue, trigger: Trigger) -> None:
 
 
 def _put_page(triggers: TriggerQueue, trigger: Trigger) -> None:
-    """HAProxy reads an `errorfile` when it starts or reloads, and the configuration stays the same."""
+    """Ask for a reload: HAProxy reads an `errorfile` only at a start or reload, and the configuration stays the same."""
     triggers.put(replace(trigger, kind=TriggerKind.RELOAD))
 
 
 def make_pass(reconciler: Reconciler, reporter: Reporter) -> Callable[[DuePass], PassResult]:
-    """Return the function that the loop calls: one pass and its report."""
+    """Return the function that the loop calls. It runs one pass and reports it."""
 
     def run_pass(due: DuePass) -> PassResult:
         started = time.monotonic()
@@ -251,7 +251,7 @@ def make_pass(reconciler: Reconciler, reporter: Reporter) -> Callable[[DuePass],
 
 
 def watched_paths(settings: Settings) -> tuple[Path, ...]:
-    """Files besides the sources' own whose change calls for a pass."""
+    """Return the files, besides those of the sources, whose change requires a pass."""
     tls = settings.tls
     paths = (tls.certificate_folder, tls.ca_file, settings.runtime.templates_folder)
     return tuple(path for path in paths if path)

@@ -32,12 +32,12 @@ _ids = itertools.count(1)
 
 
 def make_settings(**variables: str) -> Settings:
-    """Settings from variables, as the program parses them."""
+    """Return the settings that the program makes of these variables."""
     return parse_settings(variables, lambda path: path.read_text())
 
 
 def make_container(name: str = "web-1", *, ports: tuple[int, ...] = (80,), **overrides: Any) -> Container:
-    """A running container of project `shop`, reachable at 127.0.0.1; keyword `virtual_host` sets that label."""
+    """Return a running container of project `shop` at 127.0.0.1. The keyword `virtual_host` sets that label."""
     labels: dict[str, str] = dict(overrides.pop("labels", {}))
     if "virtual_host" in overrides:
         labels["aliyun.proxy.VIRTUAL_HOST"] = str(overrides.pop("virtual_host"))
@@ -56,7 +56,7 @@ def make_container(name: str = "web-1", *, ports: tuple[int, ...] = (80,), **ove
 def make_model(
     *containers: Container, settings: Settings | None = None, certificates: ProxyCertificates | None = None
 ) -> RoutingModel:
-    """The model of `containers`, whose labels are those of the settings' mode; its problems are the model's."""
+    """Return the model of `containers`, without problems of labels. The settings' mode decides which labels are read."""
     settings = settings or make_settings()
     if settings.routing.routing_mode is RoutingMode.SIMPLE:
         simple = settings.routing.simple
@@ -67,25 +67,25 @@ def make_model(
 
 
 def read_certificates(settings: Settings) -> ProxyCertificates:
-    """The certificates and the CA that the proxy itself is given, as the program reads them."""
+    """Return the certificates and the CA in the proxy's own settings, as the program reads them."""
     own = OwnFileReader(CertificateFiles(settings.tls).read, settings.tls, settings.runtime.templates_folder)
     return own.read().certificates
 
 
 def make_environment(folder: Path = TEMPLATES) -> Environment:
-    """The Jinja environment of the program."""
+    """Return a Jinja environment with the program's options."""
     return Environment(loader=FileSystemLoader(folder), undefined=StrictUndefined, keep_trailing_newline=True)
 
 
 def make_renderer(settings: Settings, folder: Path) -> Renderer:
-    """A renderer whose sockets are in `folder`."""
+    """Return a renderer whose sockets are in `folder`."""
     paths = Paths(runtime_socket=folder / "haproxy.sock", server_state=folder / "server-state")
     return Renderer(make_environment(), settings, paths)
 
 
 @functools.cache
 def make_pem(*names: str) -> str:
-    """A PEM for `names`: private key, then a self-signed certificate; one line each `\\n`-joined text can be made of."""
+    """Return a PEM for `names`: a private key, then a self-signed certificate."""
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, names[0])])
     now = datetime.datetime.now(datetime.UTC)
@@ -105,10 +105,10 @@ def make_pem(*names: str) -> str:
 
 
 def one_line(pem: str) -> str:
-    r"""The PEM as one-line settings write it: newlines as `\n`."""
+    r"""Return the PEM as one-line settings write it, with `\n` for newlines."""
     return pem.replace("\n", "\\n")
 
 
 def with_labels(**labels: str) -> Mapping[str, str]:
-    """Labels of custom routing by their short names; whole names (`aliyun...`) stay as they are."""
+    """Return labels of custom routing, given by their short names. Full names (`aliyun...`) stay as they are."""
     return {name if name.startswith("aliyun.") else f"aliyun.proxy.{name}": value for name, value in labels.items()}

@@ -1,4 +1,4 @@
-"""The command line in this process, on a services file, beside a small program that plays HAProxy."""
+"""The command line in this process, with a services file and a small program in the place of HAProxy."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from proxy.adapters.files.status_file import STATUS_FILE, Status
 from proxy.cli import main
 
 REFUSED = "no-such-keyword"
-"""A word that the player of HAProxy refuses, with an alert as HAProxy writes it."""
+"""A word that the program in the place of HAProxy refuses, with an alert in HAProxy's format."""
 PLAYER = f"""\
 #!/bin/sh
 case "$1" in
@@ -26,7 +26,7 @@ esac
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CommandLine:
-    """Runs commands as a user types them. Services are those of `services.yml`; the state is in `state`."""
+    """Runs commands as a user types them. The services are in `services.yml`, the state is in `state`."""
 
     folder: Path
 
@@ -35,7 +35,7 @@ class CommandLine:
         return self.folder / "state"
 
     def environment(self) -> Mapping[str, str]:
-        """The variables that all commands need, with files that are there from now on."""
+        """Create the files that all commands need, and return the variables that name them."""
         player = self.folder / "haproxy"
         player.write_text(PLAYER)
         player.chmod(0o755)
@@ -49,7 +49,7 @@ class CommandLine:
         }
 
     def write_services(self, **services: Mapping[str, str]) -> None:
-        """Have these services, each with its labels by their whole names."""
+        """Write the services file. Each service has these labels, given by their full names."""
         entries: dict[str, Any] = {
             name: {"labels": dict(labels), "external": {"host": "10.0.0.5", "ports": [80]}}
             for name, labels in services.items()
@@ -58,7 +58,7 @@ class CommandLine:
         (self.folder / "services.yml").write_text(json.dumps(document))  # JSON is YAML
 
     def write_status(self, status: Status) -> None:
-        """Have this as what the controller has last told."""
+        """Write the status file, as the controller does."""
         values = {field: getattr(status, field) for field in Status.__dataclass_fields__}
         draft = self.state / "draft"
         draft.write_text(json.dumps(values))

@@ -1,4 +1,4 @@
-"""Options of the whole test-suite."""
+"""Options of the whole test suite."""
 
 from __future__ import annotations
 
@@ -6,5 +6,5 @@ import pytest
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """`--update-golden`: write what is into the lower half of the files in tests/golden, for review with git diff."""
+    """Add `--update-golden`: it writes the present results into the lower half of the files in tests/golden, for review."""
     parser.addoption("--update-golden", action="store_true", help="rewrite the expected half of tests/golden/*.txt")

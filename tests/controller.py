@@ -1,4 +1,4 @@
-"""A reconciler among fakes, with a clock that a test moves: all that decides, and little that is real."""
+"""A reconciler with fakes around it and a clock that the test moves. It tests decisions without real parts."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.simulated_haproxy import SimulatedHaproxy
 
 
 class Controller:
-    """What runs is `haproxy`, what is kept is `fake_disk`; containers come from `source`."""
+    """The running HAProxy is `haproxy`, the files are in `fake_disk`, and containers come from `source`."""
 
     def __init__(
         self,
@@ -54,7 +54,7 @@ class Controller:
         self.reconciler, self.pending = self.assembled.reconciler, self.assembled.pending
 
     def run(self, *containers: Container, seconds: float = 0.1) -> Outcome:
-        """One pass in which exactly these run; HAProxy starts where it does not run and has files."""
+        """Run one pass in which exactly these containers run. HAProxy is started if it does not run and has files."""
         self.fake_source.set(containers)
         self.now += seconds
         outcome = self.look()
@@ -64,9 +64,9 @@ class Controller:
         return outcome
 
     def look(self, *, is_resync: bool = False, is_about_haproxy: bool = False) -> Outcome:
-        """One pass at this moment, for whatever the source tells."""
+        """Run one pass at this moment, with whatever the source reports."""
         return self.reconciler.run_pass(DuePass(reasons=("test",), is_resync=is_resync, is_about_haproxy=is_about_haproxy))
 
     def plan(self, *containers: Container) -> Plan:
-        """What a pass decides in which exactly these run."""
+        """Return the plan of a pass in which exactly these containers run."""
         return self.run(*containers).plan

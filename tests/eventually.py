@@ -1,4 +1,4 @@
-"""Waiting in tests: poll for a condition, never sleep for a guess."""
+"""Waiting in tests: poll for a condition, and never sleep for a guessed time."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from typing import TypeVar
 T = TypeVar("T")
 
 PATIENCE = float(os.environ.get("TEST_PATIENCE", "3"))
-"""Multiplies every timeout; machines of CI are slow and shared."""
+"""Multiplies every timeout, because machines of CI are slow and shared."""
 
 
 def eventually(condition: Callable[[], T], timeout: float = 10.0, interval: float = 0.02) -> T:
-    """Return the first true value of `condition`; fail with its last error or value when time runs out."""
+    """Return the first true value of `condition`. When time runs out, fail with its last error or value."""
     deadline = time.monotonic() + timeout * PATIENCE
     while True:
         try:

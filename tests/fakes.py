@@ -1,4 +1,4 @@
-"""Fakes for the ports of `proxy/controller/ports.py`: what a pass meets, without engine, network and HAProxy."""
+"""Fakes for the ports of `proxy/controller/ports.py`, so that a pass needs no engine, network or HAProxy."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from proxy.core.trigger import Trigger
 
 
 class FakeSource:
-    """Containers that a test sets; each reading tells what differs from the one before."""
+    """Containers that a test sets. Each reading reports what differs from the one before."""
 
     name = "docker"
 
@@ -27,11 +27,11 @@ class FakeSource:
         self._single: Snapshot | None = None
 
     def set(self, containers: Iterable[Container]) -> None:
-        """From now on, exactly these run."""
+        """From now on, exactly these containers run."""
         self._containers = {container.id: container for container in containers}
 
     def tell(self, *, changed: tuple[Container, ...] = (), gone: tuple[str, ...] = ()) -> None:
-        """The next reading tells just this; all that was set before goes on."""
+        """Make the next reading report only this. Everything that was set before stays."""
         self._single = Snapshot(containers=changed, gone=gone, is_complete=False)
 
     def read_changes(self) -> Snapshot:
@@ -55,10 +55,10 @@ class FakeSource:
         self._told = None
 
     def watch(self, put: Callable[[Trigger], None]) -> None:
-        """Nothing happens by itself."""
+        """Do nothing: no change happens by itself."""
 
     def stop(self) -> None:
-        """Nothing runs."""
+        """Do nothing: no thread runs."""
 
 
 class FakeOverlay:
@@ -100,7 +100,7 @@ class FakeProber:
             self._answers |= targets
 
     def answer(self) -> None:
-        """Everybody who is waited for answers."""
+        """Let every server that is waited for accept a connection."""
         self._answers |= self.waited_for
 
     def take_answers(self) -> set[Target]:

@@ -1,4 +1,4 @@
-"""The cases of tests/golden: variables and labelled containers above a rule line, what is made of them beneath.
+"""The cases of tests/golden: variables and labelled containers above a rule line, and the result beneath it.
 
 The upper half is YAML: `show` names the sections of haproxy.cfg (by the beginning of their first line, or `everything`)
 and the maps that the case is about; `pem:NAME` as a value stands for a certificate of that name. A container `NAME-1` with
@@ -35,7 +35,7 @@ STATE = Path("/var/lib/proxy")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
-    """One file. `given` is its upper half as it stands, `expected` the lower one."""
+    """One file. `given` is its upper half, `expected` its lower half, both unchanged."""
 
     path: Path
     given: str
@@ -47,11 +47,11 @@ class Case:
         return parsed
 
     def settings(self, **more: str) -> Settings:
-        """The case's variables, and `more`."""
+        """Return the settings made of the case's variables and `more`."""
         return make_settings(**_with_pems(self._parsed.get("variables", {})), **more)
 
     def model(self, settings: Settings) -> RoutingModel:
-        """The case's containers as the product sees them."""
+        """Return the model of the case's containers."""
         containers = [
             make_container(name, ports=tuple(given.get("ports", [80])), labels=with_labels(**_with_pems(given["labels"])))
             for name, given in _replicated(self._parsed["containers"])
@@ -59,7 +59,7 @@ class Case:
         return make_model(*containers, settings=settings, certificates=read_certificates(settings))
 
     def shown(self) -> str:
-        """What the lower half should say."""
+        """Return the text that the lower half should have."""
         settings = self.settings()
         model = self.model(settings)
         renderer = make_renderer(settings, STATE)
@@ -72,7 +72,7 @@ class Case:
 
 
 def read_cases() -> list[Case]:
-    """All cases, by name."""
+    """Return all cases, sorted by name."""
     cases = []
     for path in sorted(FOLDER.glob("*.txt")):
         given, _, expected = path.read_text().partition(f"{RULE}\n")
@@ -97,7 +97,7 @@ def _with_pems(values: dict[str, object]) -> dict[str, str]:
 
 
 def _find(name: str, config: str) -> list[str]:
-    """The sections of `config` that begin so."""
+    """Return the sections of `config` whose first line starts with `name`."""
     if name == "everything":
         return [config]
     return [section for section in re.split(r"\n\n(?=\S)", config) if section.startswith(name)]

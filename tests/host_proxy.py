@@ -1,4 +1,4 @@
-"""The proxy as a program on this machine, beside an engine, rather than in a container."""
+"""The proxy as a program on this machine, outside of any container, with an engine."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def host_environment(haproxy: str, state_folder: Path, port_offset: int, **variables: str) -> dict[str, str]:
-    """Return the environment of a proxy that routes to every container of the engine, on ports moved by `port_offset`."""
+    """Return the environment of a proxy for all containers of the engine, with its ports moved by `port_offset`."""
     return {
         **os.environ,
         "ADDITIONAL_SERVICES": "*",

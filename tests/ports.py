@@ -1,7 +1,7 @@
-"""Ports of this machine that nobody uses, for servers that tests start.
+"""Free ports of this machine, for servers that tests start.
 
-All of them lie below the ports that the system gives to clients: one of those could be taken by a connection of any test
-between the look and the server's start.
+All of them are below the range from which the system takes ports for clients. A port of that range could be taken by a
+connection of any test between the search and the server's start.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ CLIENT_PORTS_BEGIN = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_tex
 
 
 def free_offset(*ports: int) -> int:
-    """An offset at which each of `ports` is free on the loopback address; another at each call."""
+    """Return an offset at which each of `ports` is free on the loopback address; a different one at each call."""
     for _ in itertools.repeat(None, 200):
         offset = random.randrange(10000, CLIENT_PORTS_BEGIN - max(ports))
         if all(_is_free(offset + port) for port in ports):
@@ -24,12 +24,12 @@ def free_offset(*ports: int) -> int:
 
 
 def free_low_port() -> int:
-    """A TCP port, below every offset, that is free on all addresses: for what listens on several of them."""
+    """Return a TCP port, below every offset, that is free on all addresses: for servers on several of them."""
     return next(port for port in iter(lambda: random.randrange(2000, 9999), 0) if _is_free(port))
 
 
 def free_port() -> int:
-    """A TCP port that is free on all addresses."""
+    """Return a TCP port that is free on all addresses."""
     return next(port for port in iter(lambda: random.randrange(10000, CLIENT_PORTS_BEGIN), 0) if _is_free(port))
 
 

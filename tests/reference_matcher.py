@@ -1,6 +1,6 @@
-"""The README's section on virtual hosts as plain code, without maps and regular expressions: the judge of what HAProxy does.
+"""The README's section on virtual hosts as simple code, without maps and regular expressions. HAProxy is compared with it.
 
-Written from that text alone; it shares no code with proxy/core.
+It was written from that text alone and shares no code with proxy/core.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ DEFAULT_PORTS = {"http": 80, "ws": 80, "https": 443, "wss": 443}
 
 @dataclass(frozen=True)
 class Entry:
-    """One entry of a VIRTUAL_HOST, with the weight and name of the service that carries it."""
+    """One entry of a VIRTUAL_HOST, with the weight and name of its service."""
 
     text: str
     service: str
@@ -43,7 +43,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class Request:
-    """What of a request takes part in routing; `target` may carry a query string, `host` a port."""
+    """The parts of a request that decide on its route. `target` may have a query string, `host` a port."""
 
     host: str
     target: str
@@ -53,12 +53,12 @@ class Request:
 
 
 def choose(entries: Iterable[Entry], request: Request) -> str | None:
-    """Return the service of the first entry, in the order of that section, that matches `request`."""
+    """Return the service of the first entry, in the order of that section, that matches `request`; None if none does."""
     return next((entry.service for entry in sorted(entries, key=order) if matches(entry, request)), None)
 
 
 def order(entry: Entry) -> tuple[object, ...]:
-    """Weight, highest first; exact host before wildcard; longer literal text; a path before none; narrower; name."""
+    """Return the sort key: higher weight; exact host before wildcard; longer literal text; a path; the narrower; name."""
     literal = (entry.domain + entry.path).replace("*", "")
     return (
         -entry.weight,
@@ -73,7 +73,7 @@ def order(entry: Entry) -> tuple[object, ...]:
 
 
 def matches(entry: Entry, request: Request) -> bool:
-    """Whether one entry matches, whatever else there is."""
+    """Return whether this entry matches, without regard to other entries."""
     if entry.port != request.port or (entry.scheme in ("https", "wss")) != request.is_tls:
         return False
     if entry.scheme in ("ws", "wss") and not request.is_websocket:
@@ -84,7 +84,7 @@ def matches(entry: Entry, request: Request) -> bool:
 
 
 def glob(pattern: str, text: str) -> bool:
-    """Whether `*` in `pattern` can stand for runs of characters so that it reads as `text`."""
+    """Return whether `text` matches `pattern`, where each `*` stands for any characters."""
     reachable = {0}
     for sign in pattern:
         if sign == "*":

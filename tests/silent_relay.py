@@ -1,4 +1,4 @@
-"""A way to an engine that can fall silent, as behind a NAT that forgets: connections stay open and carry nothing more."""
+"""A relay to an engine that can fall silent, like a NAT that forgets: connections stay open, but carry no more data."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ CHUNK = 65536
 
 
 class SilentRelay:
-    """Relays TCP connections of this machine to the Unix socket at `target`; `host` is a value for DOCKER_HOST."""
+    """Relays TCP connections of this machine to the Unix socket at `target`. `host` is a value for DOCKER_HOST."""
 
     def __init__(self, target: Path) -> None:
         self._target = target
@@ -24,13 +24,13 @@ class SilentRelay:
         threading.Thread(target=self._accept, daemon=True).start()
 
     def fall_silent(self) -> None:
-        """Carry nothing more on the connections that are open now; new ones work."""
+        """Relay no more data on the connections that are open now. New connections work."""
         self._silenced = set(self._ends)
 
     def close(self) -> None:
-        """End all connections, and accept no more."""
+        """End all connections, and accept no new ones."""
         for end in (self._listener, *self._ends):
-            with contextlib.suppress(OSError):  # one that the other side has ended already
+            with contextlib.suppress(OSError):  # the other side has already ended it
                 end.shutdown(socket.SHUT_RDWR)
             end.close()
 
@@ -55,7 +55,7 @@ class SilentRelay:
 
 @contextmanager
 def silent_relay(target: Path) -> Iterator[SilentRelay]:
-    """A relay to the engine's socket until the block ends."""
+    """Run a relay to the engine's socket until the block ends."""
     relay = SilentRelay(target)
     try:
         yield relay

@@ -1,4 +1,4 @@
-"""An HAProxy in memory: it starts from files, carries commands out, tells what it has, and fails as a test wants.
+"""An HAProxy in memory: it starts from files, carries out commands, reports its state, and fails when a test wants it to.
 
 It stands for both ports of the controller: the program with its master (`HaproxyControl`), and the worker (`Runtime`). It
 knows the commands that the product sends, and refuses every other one.
@@ -39,7 +39,7 @@ class SimulatedServer:
 
 @dataclass(slots=True)
 class WorkerState:
-    """What one worker has."""
+    """The state of one worker."""
 
     worker: Worker
     loaded: Loaded
@@ -58,16 +58,16 @@ class WorkerState:
 
 @dataclass(slots=True)
 class SimulatedHaproxy:
-    """`files` returns those in force. A test sets its faults; `fault` is called before each use of a port."""
+    """`files` returns the files in force. A test sets the faults. `fault` is called before each use of a port."""
 
     files: Callable[[], Files | None]
     has_backends: bool = True
     refuses: Sequence[str] = ()
     """Words that no configuration may hold."""
     refused_command: str = ""
-    """What a command begins with that is refused."""
+    """Commands that start with this are refused."""
     attached: str = ""
-    """What a command begins with that does not succeed yet, because connections are attached."""
+    """Commands that start with this do not succeed yet, because connections are attached."""
     reload_failure: str = ""
     loses_replies: bool = False
     """Whether the connection ends after each command, which is carried out all the same."""
@@ -83,7 +83,7 @@ class SimulatedHaproxy:
     running: WorkerState | None = None
 
     def start(self) -> None:
-        """Start from the files in force, as the supervisor does; nothing happens while there are none."""
+        """Start from the files in force, as the supervisor does. Without files, nothing happens."""
         files = self.files()
         if files is not None and not self.taken_ports & _ports(files[CONFIG_FILE]):
             self.starts += 1
@@ -245,7 +245,7 @@ def _fingerprint(pem: str) -> str:
 
 
 def _carry_out(state: WorkerState, command: Command) -> str:
-    """Do what a command says, and reply as HAProxy does."""
+    """Carry out a command, and reply as HAProxy does."""
     words = command.text.split(" ")
     match words:
         case ["add", "server", place, address, *options]:

@@ -1,9 +1,9 @@
-"""A stub of a Docker engine: speaks the part of the engine's HTTP API that the proxy asks for, on a Unix socket.
+"""A stub of a Docker engine. It speaks the part of the engine's HTTP API that the proxy uses, on a Unix socket.
 
-It runs nothing. Its containers are entries whose address is one of this machine, where a test or a benchmark has a real
-server; what "starts" or "stops" is told by the stub's methods and comes out as events. For ten thousand services, which
-no machine of CI can run as containers, and for times that are measured from the moment of the event. As an engine is, it
-can be a process of its own: `python -m tests.stub_engine FOLDER` (see `run_stub_process`).
+It runs nothing. Its containers are entries whose address belongs to this machine, where a test or a benchmark has a real
+server. The stub's methods say which container "starts" or "stops", and it reports that as events. It serves for ten
+thousand services, which no machine of CI can run as containers, and for times that are measured from the moment of the
+event. Like a real engine, it can be a separate process: `python -m tests.stub_engine FOLDER` (see `run_stub_process`).
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _VERSION = re.compile(r"(?:/v[\d.]+)?/version")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StubContainer:
-    """A container that is said to run, with its one port at an address of this machine."""
+    """A container that the stub reports as running, with one port at an address of this machine."""
 
     name: str
     service: str
@@ -49,7 +49,7 @@ class StubContainer:
         return f"{self.name}/{self.created}".encode().hex().ljust(64, "0")[:64]
 
     def listed(self) -> dict[str, Any]:
-        """Its entry in `GET /containers/json`."""
+        """Return its entry in `GET /containers/json`."""
         return {
             "Id": self.id,
             "Names": [f"/{self.name}"],
@@ -64,7 +64,7 @@ class StubContainer:
         }
 
     def inspected(self) -> dict[str, Any]:
-        """The document of `GET /containers/{id}/json`."""
+        """Return the document of `GET /containers/{id}/json`."""
         networks = self._networks()
         created = time.strftime("%Y-%m-%dT%H:%M:%S+00:00", time.gmtime(self.created))
         return {
@@ -78,7 +78,7 @@ class StubContainer:
         }
 
     def all_labels(self) -> dict[str, str]:
-        """Its labels with those that Compose gives it; events carry them, too."""
+        """Return its labels and those that Compose gives it. Events carry them too."""
         own = {"com.docker.compose.project": self.project, "com.docker.compose.service": self.service}
         return {**own, **self.labels}
 
@@ -88,7 +88,7 @@ class StubContainer:
 
 @dataclass(slots=True, kw_only=True)
 class StubEngine:
-    """The stub's containers and its open streams. Its methods may be called from any thread."""
+    """The stub's containers and its open streams. Any thread may call its methods."""
 
     host: str
     containers: dict[str, StubContainer] = field(default_factory=dict)
@@ -98,12 +98,12 @@ class StubEngine:
     lists: int = 0
 
     def start(self, container: StubContainer) -> None:
-        """Say that a container has started."""
+        """Report that a container has started."""
         self.containers[container.id] = container
         self._tell("start", container)
 
     def stop(self, container: StubContainer) -> None:
-        """Say that a container was told to stop, has died and was removed."""
+        """Report that a container was told to stop, has ended and was removed."""
         self._tell("kill", container, signal="15")
         self.containers.pop(container.id, None)
         for action in ("die", "destroy"):
@@ -154,7 +154,7 @@ class _Conversation(http.server.BaseHTTPRequestHandler):
             self._answer("OK" if path == "/_ping" else {"message": "not in the stub"}, 200 if path == "/_ping" else 404)
 
     def _asked_ids(self) -> list[str] | None:
-        """The ids that the list is filtered by, None for no filter."""
+        """Return the ids that the list is filtered by; None without a filter."""
         query = urllib.parse.parse_qs(urllib.parse.urlsplit(self.path).query)
         ids = json.loads(query.get("filters", ["{}"])[0]).get("id")
         return None if ids is None else list(ids)
@@ -163,7 +163,7 @@ class _Conversation(http.server.BaseHTTPRequestHandler):
         return "stub"
 
     def log_message(self, *arguments: object) -> None:
-        """Leave the log to the proxy."""
+        """Log nothing; the proxy has its own log."""
 
     def _answer(self, document: object, status: int = 200) -> None:
         body = json.dumps(document).encode()
@@ -191,7 +191,7 @@ class _Conversation(http.server.BaseHTTPRequestHandler):
 
 @contextmanager
 def run_stub_engine(folder: Path) -> Iterator[StubEngine]:
-    """Run a stub whose socket is in `folder` until the block ends; `host` is a value for DOCKER_HOST."""
+    """Run a stub whose socket is in `folder` until the block ends. `host` is a value for DOCKER_HOST."""
     path = folder / "engine.sock"
     with _Server(str(path), _Conversation) as server:
         server.engine = StubEngine(host=f"unix://{path}")
@@ -207,7 +207,7 @@ def run_stub_engine(folder: Path) -> Iterator[StubEngine]:
 
 
 class StubProcess:
-    """A stub that is a process of its own; `host` is a value for DOCKER_HOST."""
+    """A stub in a separate process. `host` is a value for DOCKER_HOST."""
 
     def __init__(self, folder: Path) -> None:
         self.host = f"unix://{folder / 'engine.sock'}"
@@ -216,19 +216,19 @@ class StubProcess:
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
     def load(self, containers: Iterable[StubContainer]) -> None:
-        """Have it know these without a word to anybody; return when it does."""
+        """Add these containers without reporting an event. Returns when the stub has them."""
         self.containers = {container.id: container for container in containers}
         self._say("load", *self.containers.values())
         assert self.process.stdout
         self.process.stdout.readline()
 
     def start(self, container: StubContainer) -> None:
-        """Have it say that a container has started."""
+        """Make the stub report that a container has started."""
         self.containers[container.id] = container
         self._say("start", container)
 
     def stop(self, container: StubContainer) -> None:
-        """Have it say that a container was told to stop, has died and was removed."""
+        """Make the stub report that a container was told to stop, has ended and was removed."""
         self.containers.pop(container.id, None)
         self._say("stop", container)
 
@@ -251,7 +251,7 @@ def run_stub_process(folder: Path) -> Iterator[StubProcess]:
 
 
 def _obey(folder: Path) -> None:
-    """Run a stub that does what each line of standard input says, until that ends."""
+    """Run a stub that carries out each line of standard input, until the input ends."""
     with run_stub_engine(folder) as engine:
         for line in sys.stdin:
             action, *documents = json.loads(line)

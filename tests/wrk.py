@@ -1,4 +1,4 @@
-"""Load from wrk (Debian's package), bounded in time, and what it saw."""
+"""Load from wrk (Debian's package) for a limited time, and its results."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ end
 
 @dataclass(slots=True)
 class Load:
-    """Requests, and how many of them had no answer, a wrong one or none of 200; complete once the load has ended."""
+    """The number of requests, and of those that failed or got another status or text. Complete when the load has ended."""
 
     requests: int = 0
     failed: int = 0
@@ -39,10 +39,10 @@ class Load:
 
 @contextmanager
 def start_load(port: int, host: str, *, seconds: float, expects: str = "", scheme: str = "http") -> Iterator[Load]:
-    """Ask for a host while the block runs, on kept connections and on one per request.
+    """Send requests for a host while the block runs, on lasting connections and on one connection per request.
 
-    Answers are to hold `expects`. The load ends with the block, and after `seconds` at the latest. With `https`, whatever
-    certificate is shown will do.
+    Answers must contain `expects`. The load ends with the block, and after `seconds` at the latest. With `https`, every
+    certificate is accepted.
     """
     load = Load()
     with tempfile.TemporaryDirectory() as folder:
@@ -66,13 +66,13 @@ def start_load(port: int, host: str, *, seconds: float, expects: str = "", schem
             yield load
         finally:
             for process in processes:
-                process.send_signal(signal.SIGINT)  # it reports what it has seen so far
+                process.send_signal(signal.SIGINT)  # on this signal it reports its results so far
             for process in processes:
                 _read_report(process.communicate(timeout=seconds + 30)[0], load)
 
 
 def requests_per_second(port: int, host: str, *, seconds: int, cores: str) -> float:
-    """Ask for one host on 32 kept connections, from these cores; returns the rate of good answers."""
+    """Send requests for one host on 32 lasting connections, from these cores. Returns the rate of good answers."""
     command = [
         "taskset",
         "-c",

@@ -1,1 +1,1 @@
-"""The commands behind `proxy NAME` and what only they need; `proxy/cli.py` has their names."""
+"""The commands behind `proxy NAME`, and modules that only they need. `proxy/cli.py` lists their names."""

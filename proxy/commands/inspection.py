@@ -1,6 +1,6 @@
-"""Commands that look and change nothing: `check`, `render` and `routes`.
+"""Commands that only read and change nothing: `check`, `render` and `routes`.
 
-They read the same sources and settings as the controller, build in a folder of their own, and ask HAProxy to check.
+They read the same sources and settings as the controller, build in a separate folder, and ask HAProxy to check the result.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from proxy.wiring import make_parts, make_weight_file
 
 
 def check(options: argparse.Namespace, settings: Settings, environment: Mapping[str, str]) -> int:
-    """Print every problem and whether the configuration would load."""
+    """Print every problem, and whether HAProxy would load the configuration."""
     del options
     with _inspection(settings, environment) as (_, found):
         for problem in found.problems:
@@ -42,7 +42,7 @@ def check(options: argparse.Namespace, settings: Settings, environment: Mapping[
 
 
 def render(options: argparse.Namespace, settings: Settings, environment: Mapping[str, str]) -> int:
-    """Print haproxy.cfg and the maps; keys and passwords are left out."""
+    """Print haproxy.cfg and the maps, without keys and passwords."""
     del options
     with _inspection(settings, environment) as (renderer, found):
         print(renderer.render_config(found.state.model, show_secrets=False))
@@ -57,7 +57,7 @@ def render(options: argparse.Namespace, settings: Settings, environment: Mapping
 
 
 def routes(options: argparse.Namespace, settings: Settings, environment: Mapping[str, str]) -> int:
-    """Print a table of routes, in the order in which they are tried, and what is not routed and why."""
+    """Print a table of routes in the order in which they are tried, and what is not routed and why."""
     del options
     with _inspection(settings, environment) as (_, found):
         rows = _rows(found.state.model, _read_states(settings))
@@ -117,7 +117,7 @@ def _state(server: Server, running: str | None) -> str:
 
 
 def _read_states(settings: Settings) -> Mapping[tuple[str, str], str]:
-    """What the HAProxy that runs says of each server; nothing when none runs."""
+    """Return the running HAProxy's report on each server; empty if no HAProxy answers."""
     socket = RuntimeSocket(StateLayout(folder=settings.runtime.state_folder).runtime_socket)
     try:
         return parse_server_states(socket.send("show servers state"))

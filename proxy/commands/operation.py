@@ -1,4 +1,4 @@
-"""Commands that speak to what runs: `reload` and `health`."""
+"""Commands that talk to the running proxy: `reload` and `health`."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from proxy.errors import RuntimeApiError
 from proxy.settings import Settings
 
 RELOAD_WAIT_SECONDS = 90.0
-"""A reload may take a minute where a port is taken (see `haproxy_process`)."""
+"""A reload may take up to a minute (`RELOAD_TIMEOUT_SECONDS` in `haproxy_process`); before it, everything is read again."""
 POLL_SECONDS = 0.05
 
 
 def reload(options: argparse.Namespace, settings: Settings, environment: Mapping[str, str]) -> int:
-    """Have the controller look at everything again and reload; return when the new worker serves."""
+    """Make the controller read everything again and reload HAProxy; return when the new worker serves."""
     del options, environment
     folder = settings.runtime.state_folder
     before = read_status(folder)
@@ -43,9 +43,9 @@ def reload(options: argparse.Namespace, settings: Settings, environment: Mapping
 
 
 def health(options: argparse.Namespace, settings: Settings, environment: Mapping[str, str]) -> int:
-    """Tell whether HAProxy runs and whether its configuration is up to date.
+    """Say whether HAProxy runs and whether its configuration is up to date.
 
-    A controller that cannot reach the engine is no reason to call the proxy unhealthy: it serves what it knows.
+    If the engine is unreachable, the proxy stays healthy and keeps serving the routes it has.
     """
     del options, environment
     layout = StateLayout(folder=settings.runtime.state_folder)

@@ -1,8 +1,8 @@
-"""From root to an ordinary user that can read the engine's socket and bind low ports, and nothing else.
+"""Change from root to an ordinary user that can read the engine's socket and bind low ports, and nothing else.
 
-The image starts as root so that a plain `docker run -v /var/run/docker.sock:/var/run/docker.sock` works whatever group
-owns the socket, and that certificates which only root may read can be mounted. `setpriv` (util-linux) does the dropping:
-it keeps one capability in the ambient set, which Python cannot.
+The image starts as root for two reasons. A plain `docker run -v /var/run/docker.sock:/var/run/docker.sock` works whatever
+group owns the socket, and certificates that only root may read can be mounted. `setpriv` (util-linux) drops the privileges,
+because it can keep one capability in the ambient set. Python cannot.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ logger = logging.getLogger(__name__)
 
 LOW_PORTS = "net_bind_service"
 COPIES = "mounted-certificates"
-"""Folder, below the state folder, of copies of certificates that only root may read."""
+"""Folder, below the state folder, for copies of certificates that only root may read."""
 
 
 class Identity:
-    """Who the proxy is to run as. Raises SettingsError when there is no such user or group."""
+    """The user and groups that the proxy should run as. Raises SettingsError if the user or group does not exist."""
 
     def __init__(self, user: str, group: str, socket: Path | None) -> None:
         try:
@@ -36,14 +36,14 @@ class Identity:
         self.groups = sorted({self.gid} | ({socket.stat().st_gid} if socket and socket.exists() else set()))
 
     def may_read(self, path: Path) -> bool:
-        """Whether the file's mode lets this identity read it."""
+        """Return whether the file's mode lets this identity read it."""
         status = path.stat()
         if status.st_uid == self.uid:
             return bool(status.st_mode & 0o400)
         return bool(status.st_mode & (0o040 if status.st_gid in self.groups else 0o004))
 
     def own(self, folder: Path) -> None:
-        """Make a folder and what is below it this identity's."""
+        """Make this identity the owner of a folder and of everything below it."""
         for path in (folder, *(path for path in folder.rglob("*") if not path.is_symlink())):
             os.chown(path, self.uid, self.gid)
 
@@ -55,7 +55,7 @@ class Identity:
 
 
 def drop_root(identity: Identity, settings: Settings, argv: Sequence[str], environment: Mapping[str, str]) -> None:
-    """Replace this process, which is root's, by `argv`, run as `identity`; the state folder becomes that identity's."""
+    """Replace this root process with `argv`, run as `identity`. The state folder then belongs to that identity."""
     state_folder = settings.runtime.state_folder
     variables = copy_unreadable(identity, settings.tls, state_folder)
     identity.own(state_folder)
@@ -63,9 +63,9 @@ def drop_root(identity: Identity, settings: Settings, argv: Sequence[str], envir
 
 
 def copy_unreadable(identity: Identity, tls: TlsSettings, state_folder: Path) -> Mapping[str, str]:
-    """Copy mounted certificates that only root may read, and return the variables that lead to the copies.
+    """Copy mounted certificates that only root may read, and return the variables that point to the copies.
 
-    A folder is copied as a whole or not at all, so that there is one place to look at.
+    A folder is copied as a whole or not at all, so that the proxy reads from one place.
     """
     variables: dict[str, str] = {}
     for name, path in (("CERT_FOLDER", tls.certificate_folder), ("CA_CERT_FILE", tls.ca_file)):
@@ -93,7 +93,7 @@ def copy_unreadable(identity: Identity, tls: TlsSettings, state_folder: Path) ->
 
 
 def capability_options() -> list[str]:
-    """What `setpriv` is to keep: binding low ports, where this process has that at all (`--cap-drop ALL` takes it away)."""
+    """Return the `setpriv` options that keep the capability to bind low ports, unless `--cap-drop ALL` has removed it."""
     status = Path("/proc/self/status").read_text()
     bounding = int(next(line.split()[1] for line in status.splitlines() if line.startswith("CapBnd:")), 16)
     if not bounding & (1 << 10):  # CAP_NET_BIND_SERVICE, capabilities(7)

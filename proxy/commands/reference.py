@@ -1,8 +1,8 @@
-"""Writes the reference tables of the READMEs from the tables that the program itself reads by.
+"""Writes the reference tables of the READMEs from the tables that the program itself uses.
 
 In: `VARIABLES`, `LABELS`, `ROUTING_LABELS`. Out: Markdown between the marks `<!-- variables:begin -->` and
 `<!-- variables:end -->` (the same with `labels` and `routing-labels`) in README.md and README.zh-CN.md. `python -m
-proxy.commands.reference` writes; with `--check` it compares.
+proxy.commands.reference` writes the tables; with `--check` it only compares them.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from proxy.settings.variables.all import VARIABLES
 
 
 class Row(Protocol):
-    """What a row of a reference table is made from."""
+    """The fields that a row of a reference table is made from."""
 
     @property
     def name(self) -> str: ...
@@ -74,7 +74,7 @@ def render_table(rows: Sequence[Row], language: Language, *, first_column: str, 
 def update_blocks(text: str, blocks: Mapping[str, str]) -> str:
     """Return `text` with the content of every marked block replaced.
 
-    Raises ValueError unless the marks of every block are there once.
+    Raises ValueError unless the marks of every block appear exactly once.
     """
     for name, content in blocks.items():
         begin, end = f"<!-- {name}:begin -->", f"<!-- {name}:end -->"
@@ -86,7 +86,7 @@ def update_blocks(text: str, blocks: Mapping[str, str]) -> str:
 
 
 def main(arguments: Sequence[str], folder: Path) -> int:
-    """Update the READMEs in `folder`, or compare them; return 1 when `--check` finds a difference, else 0.
+    """Update the READMEs in `folder`, or compare them. Return 1 when `--check` finds a difference, else 0.
 
     Exits with 2 when a README cannot be read or lacks the marks.
     """

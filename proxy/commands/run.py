@@ -1,4 +1,4 @@
-"""The commands that stay: `run`, the supervisor with HAProxy and controller, and `control`, the controller alone."""
+"""The commands that run until they are stopped: `run` (supervisor, HAProxy and controller) and `control` (controller)."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from proxy.supervision.supervisor import Supervisor
 logger = logging.getLogger(__name__)
 
 INIT = ("tini", "-g", "--")
-"""What runs as the first process of the image, after root has been dropped: it reaps orphans."""
+"""The init program that runs as the first process of the image, after root has been dropped. It reaps orphans."""
 
 
 def run(options: argparse.Namespace, settings: Settings, environment: Mapping[str, str]) -> int:
@@ -49,8 +49,8 @@ def control(options: argparse.Namespace, settings: Settings, environment: Mappin
     """Run the controller until SIGTERM."""
     del options
     if not engine_address(environment).startswith("ssh://"):
-        # docker-py imports it wherever it is installed, for 8 MB; None stands for a module that is not (reference, import).
+        # docker-py imports it if it is installed, for 8 MB. None marks a module as missing (Python reference, import).
         sys.modules.setdefault("paramiko", None)  # type: ignore[arg-type]
-    # The wiring brings in everything, which the supervisor must not carry (see cli.COMMANDS).
+    # The wiring imports every module. The supervisor must not carry their memory (see cli.COMMANDS).
     importlib.import_module("proxy.wiring").run_controller(settings, environment)
     return OK

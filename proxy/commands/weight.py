@@ -1,7 +1,7 @@
-"""The command `weight`: shows or changes which share of the visitors a service gets, while the proxy runs.
+"""The command `weight`: shows or changes the share of the visitors that a service gets, while the proxy runs.
 
-In: a service and a weight. Out: the file that the controller reads, replaced, and a signal to look at it; the command
-returns once the controller has brought HAProxy up to date.
+In: a service and a weight. Out: a new version of the file that the controller reads, and a signal to read it. The command
+returns when the controller has updated HAProxy.
 """
 
 from __future__ import annotations
@@ -36,14 +36,14 @@ DEFAULT = "default"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Services:
-    """What can be weighed: the weight of each service, None where no label gives one, and every name of a service."""
+    """All services that can have a weight: the weight of each (None if no label sets one), and every name of a service."""
 
     weights: Mapping[str, int | None]
     names: Mapping[str, str]
 
 
 def weight(options: argparse.Namespace, settings: Settings, environment: Mapping[str, str]) -> int:
-    """Set the weight of a service and wait until it is in force; without arguments, list all weights."""
+    """Set the weight of a service and wait until it is in force. Without arguments, list all weights."""
     services = _read_services(settings, environment)
     path = settings.runtime.state_folder / WEIGHT_FILE
     kept = dict(read_weights(path))
@@ -101,7 +101,7 @@ def _unknown(name: str, services: _Services) -> str:
 
 
 def _wait_until_applied(folder: Path, done: str) -> int:
-    """Wait for the end of a pass that began after this call; then the file has been read and applied."""
+    """Wait for the end of a pass that began after this call. That pass has read and applied the file."""
     written = time.time()
     before = read_status(folder)
     if before is None or not _wake(before.pid):
@@ -118,7 +118,7 @@ def _wait_until_applied(folder: Path, done: str) -> int:
 
 
 def _wake(pid: int) -> bool:
-    """Have the controller look again; say whether there is one. Of another user's, it waits for the next pass."""
+    """Tell the controller to read again; return whether it exists. If it is another user's, it reads at its next pass."""
     try:
         os.kill(pid, signal.SIGUSR2)
     except ProcessLookupError:

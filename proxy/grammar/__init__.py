@@ -1,1 +1,1 @@
-"""Text into values, and safely back."""
+"""Turns text into values, and values back into safe text."""

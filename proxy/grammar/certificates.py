@@ -1,7 +1,7 @@
-"""Certificates: a PEM in, a checked value out. What HAProxy would refuse is refused here, with a reason.
+"""Parses certificates: text in PEM in, checked value out. What HAProxy would refuse is refused here, with a reason.
 
-The order of keys is kept as given; the key is checked against the first certificate, since HAProxy stops its whole start
-at a pair that does not match. No message of this module holds any part of a PEM.
+The order of the PEM's parts stays as given. The key is checked against the first certificate, because HAProxy does not
+start at all with a pair that does not match. No message of this module contains any part of a PEM.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _BLOCK = re.compile(r"-----BEGIN (?P<kind>[A-Z0-9 ]+)-----.*?-----END (?P=kind)-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Certificate:
-    """A private key with its certificate chain. `fingerprint` tells two PEMs apart; `names` are those it is valid for.
+    """A private key with its certificate chain. `fingerprint` distinguishes two PEMs; `names` are its host names.
 
     `not_after` is in seconds since the epoch.
     """
@@ -34,11 +34,11 @@ class Certificate:
     names: tuple[str, ...] = ()
     not_after: int = 0
     sha1: str = ""
-    """What HAProxy tells of the first certificate (`show ssl cert`), in hexadecimal."""
+    """The fingerprint of the first certificate as HAProxy prints it (`show ssl cert`), in hexadecimal."""
 
 
 def parse_certificate(text: str) -> Certificate:
-    r"""Parse a PEM, in one line with `\n` for newlines or in many. Raises ValueError without quoting any of it."""
+    r"""Parse a PEM in many lines, or in one with `\n` for newlines. Raises ValueError without quoting any part of it."""
     pem = normalise_pem(text)
     keys = [match.group() for match in _BLOCK.finditer(pem) if match["kind"].endswith("PRIVATE KEY")]
     chain = [match.group() for match in _BLOCK.finditer(pem) if match["kind"].endswith("CERTIFICATE")]
@@ -58,7 +58,7 @@ def parse_certificate(text: str) -> Certificate:
 
 
 def normalise_pem(text: str) -> str:
-    r"""Return a PEM with real newlines: `\n`, as two characters, is how one-line settings write them."""
+    r"""Return a PEM with real newlines. One-line settings write a newline as the two characters `\n`."""
     lines = text.replace("\\r", "").replace("\\n", "\n").replace("\r", "").split("\n")
     return "\n".join(line.strip() for line in lines if line.strip()) + "\n"
 
@@ -66,7 +66,7 @@ def normalise_pem(text: str) -> str:
 def _load_leaf(chain: list[str]) -> x509.Certificate:
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # old but working certificates (serial 0, odd encodings) are the user's choice
+            warnings.simplefilter("ignore")  # the user may use old but working certificates (serial 0, odd encodings)
             certificates = [x509.load_pem_x509_certificate(block.encode()) for block in chain]
     except ValueError:
         raise ValueError("a certificate of the PEM cannot be read; is it complete?") from None

@@ -1,7 +1,7 @@
-r"""Directives that HAProxy has removed, in today's spelling: users' settings of ten years ago go on working.
+r"""Translates directives that HAProxy has removed into its current syntax, so that settings of ten years ago still work.
 
 In: a line, `HTTP_CHECK` or `APPSESSION` as the user wrote it. Out: lines that HAProxy 2.6 and 3.4 accept, or ValueError
-with what to write instead. What is not known here is returned as it came: whether it is right is HAProxy's word.
+that says what to write instead. A line that is not in these tables is returned unchanged: only HAProxy can check it.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _RENAMED = {
     "option http-tunnel": "option http-keep-alive",
     "option tcpsplice": "option splice-auto",
 }
-"""Old start of a line -> new start. Without the tunnel mode, keep-alive is what the application sees."""
+"""Old start of a line -> new start. `http-keep-alive` is what an application notices of the removed tunnel mode."""
 
 _DENY = "write 'http-request deny if ...' with conditions on path, method or req.hdr(NAME)"
 _ALLOW = "write 'http-request allow if ...' with conditions on path, method or req.hdr(NAME)"
@@ -62,13 +62,13 @@ _VERSION = re.compile(r"[ ](?:HTTP/[^ ]*|\\\d)$")
 _CHECK = re.compile(r"(?:(?P<method>[A-Z]+) +)?(?P<uri>[/*][^ \r\n]*)(?: +(?P<version>HTTP/\d\.\d))?")
 _SESSION = re.compile(r"(?P<cookie>\S+) len (?P<length>\d+) timeout (?P<hold>\d+(?:us|ms|[smhd])?)(?P<options>( \S+)*)")
 SESSION_TABLE_SIZE = "100k"
-"""Sessions that a service's table remembers; when it is full, the one unused for longest goes."""
+"""The number of sessions that a service's table holds. When it is full, the least recently used one is dropped."""
 
 
 def translate_line(line: str) -> str:
-    """Return `line` as HAProxy 2.6 and 3.4 accept it; a line that is not of the past is returned unchanged.
+    """Return `line` as HAProxy 2.6 and 3.4 accept it. A line that is not obsolete is returned unchanged.
 
-    Raises ValueError with the advice what to write where no single line does the same.
+    If no single line does the same, raises ValueError that says what to write instead.
     """
     words = split_words(line)
     if words[:2] == ("option", "httpchk") and any("\n" in word for word in words):
@@ -93,7 +93,8 @@ def translate_line(line: str) -> str:
 def translate_http_check(text: str) -> tuple[str, ...]:
     r"""Return the lines for an HTTP check written as the arguments of the old `option httpchk`.
 
-    `[METHOD] URI [VERSION[\r\nNAME:\ value]...]` (HAProxy 1.5, section 4.2), line breaks real or as written.
+    The format is `[METHOD] URI [VERSION[\r\nNAME:\ value]...]` (HAProxy 1.5, section 4.2). Line breaks may be real or
+    escaped.
     """
     start, *headers = re.split(r"\r?\n", " ".join(split_words(text)).strip())
     match = _CHECK.fullmatch(start.removeprefix("option httpchk ").strip())
@@ -111,11 +112,11 @@ def translate_http_check(text: str) -> tuple[str, ...]:
 
 
 def translate_appsession(text: str) -> tuple[str, ...]:
-    """Return the lines that keep a session on the server that created it, as `appsession` did (HAProxy 1.5, 4.2).
+    """Return the lines that keep a session on the server that created it, as `appsession` did (HAProxy 1.5, section 4.2).
 
-    `COOKIE len LENGTH timeout TIME [request-learn] [mode path-parameters|query-string]`. The server's own cookie names
-    the session. A request may also carry it in its URI. The table lives in the worker: a reload loses it unless the
-    `stick-table` line gets `peers`.
+    The format is `COOKIE len LENGTH timeout TIME [request-learn] [mode path-parameters|query-string]`. The session is
+    identified by the server's own cookie; a request may also carry it in its URI. The table is in the worker's memory. A
+    reload loses it, unless the `stick-table` line gets `peers`.
     """
     match = _SESSION.fullmatch(" ".join(text.split()))
     if match is None:
@@ -123,7 +124,7 @@ def translate_appsession(text: str) -> tuple[str, ...]:
     cookie, length, options = safe_word(match["cookie"]), int(match["length"]), match["options"].strip()
     if re.search(r"[(),;=]", cookie) or not length:
         raise ValueError(f"needs a cookie's name and a length of at least 1, not {cookie!r} and {length}")
-    # Behind a ';' the value runs into the query string, which is no part of it.
+    # After a ';' the value that HAProxy reads includes the query string, which does not belong to it.
     path_parameter = f"urlp({cookie},;),field(1,?)"
     uri = {"": path_parameter, "mode path-parameters": path_parameter, "mode query-string": f"urlp({cookie})"}
     learns, mode = "request-learn" in options.split(), " ".join(options.replace("request-learn", "").split())
@@ -190,7 +191,7 @@ def _replace(keyword: str, search: str, replacement: str, *, flags: str) -> str:
 
 
 def _translate_request_line(search: str, replacement: str) -> tuple[str, str] | None:
-    """Return pattern and replacement for the path with query, if that is what a rewritten request line changes."""
+    """Return pattern and replacement for path and query, if the rewritten request line changes only these; else None."""
     request = _METHOD_PATTERN.fullmatch(search)
     if request is None or not replacement.startswith((r"\1 /", r"\1 \2")):
         return None
@@ -199,7 +200,7 @@ def _translate_request_line(search: str, replacement: str) -> tuple[str, str] | 
         pattern, path = _VERSION_PATTERN.sub("", pattern), _VERSION.sub("", path)
     if " " in re.sub(r"\[[^\]]*\]", "", pattern) + path or r"\1" in path:
         return None
-    # The method was group 1: the groups of the path move up by one.
+    # The method was group 1, and is gone. So the numbers of the path's groups become smaller by one.
     return f"^{pattern}", re.sub(r"\\(\d)", lambda group: f"\\{int(group[1]) - 1}", path)
 
 
@@ -212,5 +213,5 @@ def _word(text: str) -> str:
 
 
 def _format_word(text: str) -> str:
-    """A word where HAProxy expects a format (manual, section 8.2.6): a percent sign of old is just a percent sign."""
+    """Return a word for a place where HAProxy expects a format (manual, section 8.2.6): a percent sign is doubled."""
     return quote(text.replace("%", "%%"))

@@ -1,12 +1,12 @@
-"""The only door through which foreign text enters haproxy.cfg, a map file or a runtime command.
+"""The only module through which foreign text enters haproxy.cfg, a map file or a runtime command.
 
 Labels, variables and names are written by strangers. Everything here either returns text that is safe in its place, or
-raises `ValueError` with what is wrong with it; the caller knows container and label and reports it.
+raises `ValueError` that says what is wrong with it. The caller knows the container and the label, and reports it.
 
-Names follow two rules. They are injective: two things never have the same name. And a name determines everything about
-its object that a running HAProxy can neither change nor tell, so that HAProxy can be read back by names, addresses,
-states, weights, map rows and certificates alone. A name that has to be changed gets a digest of the original text behind
-a sign that no unchanged name contains; whatever contains that sign counts as changed.
+Names follow two rules. They are injective: two things never have the same name. And a name determines everything about its
+object that a running HAProxy can neither change nor report. So names, addresses, states, weights, map rows and certificates
+are enough to compare HAProxy with the model. A name that has to be changed ends in a digest of the original text, behind a
+sign that no unchanged name contains. A text that contains this sign is always changed.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ ServerName = NewType("ServerName", str)
 
 _NAME_UNSAFE = re.compile(r"[^A-Za-z0-9_.:-]")
 _OWN_SECTION = re.compile(r"stats|http|tcp|workers|proxy_users|(port|tcp)_\d+|profile_[0-9a-f]+|GLOBAL|MASTER")
-"""Names of sections in templates/haproxy.cfg.j2: since 3.3 no two sections may share one, of whatever kind. The last two
-are proxies that HAProxy itself makes, for its sockets."""
+"""Names of sections in templates/haproxy.cfg.j2. Since 3.3 no two sections may share a name, of whatever kind they are. The
+last two are proxies that HAProxy itself creates for its sockets."""
 _CONTROL = re.compile(r"[\x00-\x1f\x7f\x85\u2028\u2029\ud800-\udfff]")
 _SECTION_KEYWORD = re.compile(
     r"global|defaults|frontend|backend|listen|userlist|peers|mailers|resolvers|program|ring|cache|http-errors|log-forward"
@@ -39,27 +39,27 @@ _PIECES = re.compile(
     """,
     re.VERBOSE,
 )
-"""What a line is made of (manual, section 2.2): strong quotes, weak quotes, and plain text with backslash escapes."""
+"""The pieces of a line (manual, section 2.2): strong quotes, weak quotes, and plain text with backslash escapes."""
 _ESCAPE = re.compile(r"\\(x[0-9A-Fa-f]{2}|.)")
 _ESCAPED = {"t": "\t", "n": "\n", "r": "\r", **{sign: sign for sign in " \\#\"'"}}
 _ENVIRONMENT_FETCH = re.compile(r"(?<![\w.-])env\(")
 NAME_LENGTH = 200
-"""Most characters of a name. HAProxy takes longer ones, but a file name has at most 255 bytes, and a line of the
-server-state file, in which the names of a backend and a server stand, at most 2,000."""
+"""The maximum number of characters of a name. HAProxy accepts longer ones, but a file name has at most 255 bytes. A line of
+the server-state file, which contains the names of a backend and a server, has at most 2,000."""
 DIGEST_LENGTH = 12
 DIGEST_SIGN = ".:"
-"""Stands in a changed name before the digest of the original text, and in no unchanged one."""
+"""Precedes the digest of the original text in a changed name. No unchanged name contains it."""
 VARIANT_SIGN = "::"
-"""Stands in the name of a backend or server before what tells its settings apart, and in no name before that."""
+"""Precedes the variant (it distinguishes settings) in the name of a backend or server. The part before never has it."""
 FILE_DIGEST_SIGN = "~~"
-"""What `DIGEST_SIGN` is to file names."""
+"""The same as `DIGEST_SIGN`, for file names."""
 SHARED_PREFIX = "shared:"
-"""What the names of backends begin with that several services share, and no other."""
+"""The start of the name of a backend that several services share. No other name starts with it."""
 SHARED_SIGN = ".."
 _HAS_SIGN = re.compile(r"\.:|::|^:|:$")
 _LONE_COLON = re.compile(r":(?=:)|^:|:$")
 MAX_LINE_WORDS = 60
-"""HAProxy refuses lines of more than 64 words (manual, section 2.2); what we add to a line stays below that."""
+"""HAProxy refuses lines of more than 64 words (manual, section 2.2). What we add to a line keeps it below that."""
 
 
 def split_list(text: str) -> tuple[str, ...]:
@@ -71,14 +71,14 @@ def split_list(text: str) -> tuple[str, ...]:
 def safe_line(text: str, *, trusted: bool = False) -> str:
     """Return `text` as one configuration line that stays inside its section, without its comment.
 
-    `trusted` lines come from the operator (the proxy's own variables) and may use `"$VARIABLE"` and `env(VARIABLE)`;
-    those of a label may not, since they could read what the operator's environment holds.
+    `trusted` lines come from the operator (the proxy's own variables) and may use `"$VARIABLE"` and `env(VARIABLE)`. Lines
+    of a label may not, because they could read secrets in the operator's environment. Raises ValueError with the reason.
     """
     line = text.replace("\t", " ").strip()
     if match := _CONTROL.search(line):
         raise ValueError(f"contains a line break or control character ({match.group()!r}); a setting is a single line")
     pieces = _split_pieces(line)
-    # A comment would also cut off what is printed behind the text, such as the options of a server line.
+    # A comment would also hide the text that is printed after it, such as the options of a server line.
     while pieces and pieces[-1].lastgroup in ("comment", "blank"):
         pieces.pop()
     line = "".join(piece.group() for piece in pieces)
@@ -97,9 +97,9 @@ def safe_line(text: str, *, trusted: bool = False) -> str:
 
 
 def split_words(line: str) -> tuple[str, ...]:
-    """Return the words of `line` as HAProxy reads them: quotes and escapes resolved, the comment left out.
+    """Return the words of `line` as HAProxy reads them, with quotes and escapes resolved and without the comment.
 
-    Environment variables are not looked up. Raises ValueError where the line ends inside quotes.
+    Environment variables are not replaced. Raises ValueError if the line ends inside quotes.
     """
     words: list[str] = []
     is_new = True
@@ -118,31 +118,32 @@ def split_words(line: str) -> tuple[str, ...]:
 
 
 def has_variable(line: str) -> bool:
-    """Return whether HAProxy would look up an environment variable in `line`: only weak quotes hold any."""
+    """Say whether HAProxy would replace an environment variable in `line`. It does so only inside weak quotes."""
     return any("$" in _ESCAPE.sub("", piece["weak"]) for piece in _split_pieces(line) if piece.lastgroup == "weak")
 
 
 def safe_word(text: str) -> str:
-    """Return `text` if it is one printable word without quotes, escapes, blanks or comment signs."""
+    """Return `text` if it is one printable word without quotes, escapes, blanks or `#`; else raise ValueError."""
     if not text or not re.fullmatch(r"[!-~]+", text) or any(sign in text for sign in "\"'\\#$"):
         raise ValueError("must be a single word of printable characters without quotes, backslash, # or $")
     return text
 
 
 def make_name(text: str) -> str:
-    """Return a name HAProxy accepts (manual, section 2.2: letters, digits and `-_.:`) that resembles `text`."""
+    """Return a name that HAProxy accepts (manual, section 2.2: letters, digits and `-_.:`) and that resembles `text`."""
     return _NAME_UNSAFE.sub("-", text) or "-"
 
 
 def make_digest(text: str) -> str:
-    """Return what tells `text` from any other: long enough that nobody finds two texts of one digest."""
+    """Return a digest that identifies `text`. It is long enough that nobody finds two texts with the same digest."""
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:DIGEST_LENGTH]
 
 
 def make_distinct_name(text: str, kind: str, *, is_taken: bool = False) -> str:
-    """Return `text` if it can be a name as it stands; else a name that resembles it, with a digest of `text` behind it.
+    """Return `text` if it can be a name without any change; else a name that resembles it, followed by a digest of `text`.
 
-    `kind` is a word that tells apart equal texts of different origin. `is_taken` texts are kept for something else.
+    `kind` is a word that distinguishes equal texts of different origin. `is_taken` says that the unchanged text is reserved
+    for something else.
     """
     name = make_name(text)
     if name == text and len(text) <= NAME_LENGTH and not is_taken and not _HAS_SIGN.search(text):
@@ -152,7 +153,7 @@ def make_distinct_name(text: str, kind: str, *, is_taken: bool = False) -> str:
 
 
 def make_label(*pieces: str) -> str:
-    r"""Join the names of a project, a service and a part to the one by which people know a service; no two share it.
+    r"""Join the names of a project, a service and a part into the label by which people know a service. It is unique.
 
     Empty pieces are left out. A `:` within a piece is written `\:`.
     """
@@ -160,42 +161,42 @@ def make_label(*pieces: str) -> str:
 
 
 def make_backend_name(label: str) -> BackendName:
-    """Return the name of the backend of a service, given by its label (`project:service`)."""
+    """Return the name of a service's backend. `label` is the service's label (`project:service`)."""
     is_taken = _OWN_SECTION.fullmatch(label) is not None or label.startswith(SHARED_PREFIX)
     return BackendName(make_distinct_name(label, "service", is_taken=is_taken))
 
 
 def make_shared_name(services: Sequence[BackendName]) -> BackendName:
-    """Return the name of the backend that several services share, given by their own names."""
+    """Return the name of the backend that several services share. `services` are the names of their own backends."""
     name = SHARED_PREFIX + SHARED_SIGN.join(services)
     is_clear = not any(SHARED_SIGN in f".{service}." for service in services)
     if is_clear and make_distinct_name(name, "shared") == name:
         return BackendName(name)
-    # A blank is in no name, so that it shows where each of them ends.
+    # No name contains a blank, so the text shows where each name ends.
     return BackendName(make_distinct_name(SHARED_PREFIX + " ".join(services), "shared", is_taken=True))
 
 
 def make_variant_name(service: BackendName, variant: str) -> BackendName:
-    """Return the name of the backend that a service has with settings of its own, told apart by `variant`."""
+    """Return the name of a service's backend with settings of its own. `variant` identifies the settings."""
     return BackendName(f"{service}{VARIANT_SIGN}{variant}")
 
 
 def service_of_backend(backend: BackendName) -> BackendName:
-    """Return the name that a service's backends begin with, whatever its settings."""
+    """Return the part of a backend's name that identifies the service, without the variant."""
     return BackendName(backend.partition(VARIANT_SIGN)[0])
 
 
 def make_server_name(text: str, kind: str, port: int, variant: str = "", *, is_taken: bool = False) -> ServerName:
-    """Return the name of one port of a container that `text` tells from others, with settings told apart by `variant`."""
+    """Return the server name of one port of a container. `text` identifies the container, `variant` the settings."""
     name = f"{make_distinct_name(text, kind, is_taken=is_taken)}:{port}"
     return ServerName(f"{name}{VARIANT_SIGN}{variant}" if variant else name)
 
 
 def make_file_name(text: str, kind: str, *, is_taken: bool = False) -> str:
-    """Return `text` as the name of a file, without its ending; two differ even where `A` is no other letter than `a`.
+    """Return `text` as a file name without its ending. Different texts give different names, even if case is ignored.
 
-    `kind` and `is_taken` are those of `make_distinct_name`. `:`, which would mean a line in commands on certificate lists,
-    becomes `~`.
+    `kind` and `is_taken` are those of `make_distinct_name`. `:` would mean a line number in commands on certificate lists,
+    so it becomes `~`.
     """
     name = make_name(text).replace(":", "~")
     is_clear = text.replace(":", "~") == name == name.lower() and FILE_DIGEST_SIGN not in name
@@ -205,7 +206,7 @@ def make_file_name(text: str, kind: str, *, is_taken: bool = False) -> str:
 
 
 def quote(text: str) -> str:
-    """Return `text` as one HAProxy word, whatever printable characters it holds (strong quotes; manual, 2.2)."""
+    """Return `text` as one HAProxy word, whatever printable characters it contains (strong quotes; manual, section 2.2)."""
     if _CONTROL.search(text):
         raise ValueError("contains a line break or control character")
     return "'" + text.replace("'", "'\\''") + "'"

@@ -1,6 +1,6 @@
 """Parsers of label values, one per kind of value. Each returns a value or raises ValueError with the reason.
 
-In: a label's text. Out: typed values and safe HAProxy lines. They know nothing of containers.
+In: a label's text. Out: typed values and safe HAProxy lines. They know nothing about containers.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ BALANCE_ALGORITHMS = frozenset(
 )
 
 DEFAULT_WEIGHT = 100
-"""The weight of a service that names none."""
+"""The weight of a service that sets none."""
 MAX_WEIGHT = 1_000_000
 
 
 def parse_integer(text: str) -> int:
-    """An integer, negative ones included."""
+    """Parse an integer, which may be negative."""
     try:
         return int(text)
     except ValueError:
@@ -42,38 +42,38 @@ def parse_integer(text: str) -> int:
 
 
 def parse_weight(text: str) -> int:
-    """The weight of a service, 0 or more."""
+    """Parse the weight of a service, 0 or more."""
     if not text.isascii() or not text.isdigit() or int(text) > MAX_WEIGHT:
         raise ValueError(f"is not a whole number from 0 to {MAX_WEIGHT}")
     return int(text)
 
 
 def parse_seconds(text: str) -> int:
-    """A number of seconds, 0 or more."""
+    """Parse a number of seconds, 0 or more."""
     if not text.isascii() or not text.isdigit():
         raise ValueError("is not a number of seconds")
     return int(text)
 
 
 def parse_boolean(text: str) -> bool:
-    """`true` or `false`, in any case."""
+    """Parse `true` or `false`; case is ignored."""
     if text.lower() not in ("true", "false"):
         raise ValueError("is neither true nor false")
     return text.lower() == "true"
 
 
 def parse_flag(text: str) -> bool:
-    """Any value means yes: what is asked is whether the setting is there."""
+    """Return True for any text: the label is set, and its value is ignored."""
     return bool(text)
 
 
 def parse_ports(text: str) -> tuple[int, ...]:
-    """A comma list of ports."""
+    """Parse a comma list of ports."""
     return tuple(parse_port(entry) for entry in split_list(text))
 
 
 def parse_tcp_ports(text: str) -> tuple[tuple[int, bool], ...]:
-    """A comma list of ports, each perhaps with `/ssl`; as (port, TLS) in numeric order."""
+    """Parse a comma list of ports, each with an optional `/ssl`. Returns (port, TLS) pairs in numeric order."""
     ports: dict[int, bool] = {}
     for entry in split_list(text):
         number, _, suffix = entry.partition("/")
@@ -86,7 +86,7 @@ def parse_tcp_ports(text: str) -> tuple[tuple[int, bool], ...]:
 
 
 def parse_balance(text: str) -> str:
-    """A balancing algorithm with its arguments."""
+    """Parse a balancing algorithm with its arguments."""
     line = safe_line(text)
     algorithm = line.split()[0].partition("(")[0]
     if algorithm not in BALANCE_ALGORITHMS:
@@ -95,39 +95,39 @@ def parse_balance(text: str) -> str:
 
 
 def parse_cookie(text: str) -> str:
-    """A cookie's name and options, as HAProxy's `cookie` directive takes them."""
+    """Parse a cookie's name and options, as HAProxy's `cookie` directive takes them."""
     line = safe_line(text)
     safe_word(line.split()[0])
     return line
 
 
 def parse_appsession(text: str) -> tuple[str, ...]:
-    """Lines that give the effect of the former `appsession`."""
+    """Return lines with the effect of the former directive `appsession`."""
     return translate_appsession(safe_line(text))
 
 
 def parse_words(text: str) -> tuple[str, ...]:
-    """Words separated by blanks or commas."""
+    """Parse words separated by blanks or commas."""
     return tuple(safe_word(word) for word in text.replace(",", " ").split())
 
 
 def parse_line(text: str) -> str:
-    """One line of free text, for the end of a server line."""
+    """Parse one line of free text, which is appended to a server line."""
     return safe_line(text)
 
 
 def parse_lines(text: str) -> tuple[str, ...]:
-    """A comma list of lines, in today's spelling."""
+    """Parse a comma list of lines, and translate them into HAProxy's current syntax."""
     return tuple(safe_line(translate_line(safe_line(entry))) for entry in split_list(text))
 
 
 def parse_http_check(text: str) -> tuple[str, ...]:
-    """Lines of an HTTP health check."""
+    """Return the lines of an HTTP health check."""
     return tuple(safe_line(line) for line in translate_http_check(text))
 
 
 def parse_options(text: str) -> tuple[str, ...]:
-    """A comma list of `option` lines, `no` before one switches it off; the word `option` itself may be left out."""
+    """Parse a comma list of `option` lines. `no` before an entry switches it off; the word `option` may be left out."""
     return tuple(_option_line(safe_line(entry)) for entry in split_list(text))
 
 

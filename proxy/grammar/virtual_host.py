@@ -1,7 +1,7 @@
-"""Virtual hosts: the grammar `[scheme://]domain[:port][/path]` and what an entry matches.
+"""Virtual hosts: the grammar `[scheme://]domain[:port][/path]`, and what an entry matches.
 
-In: one entry's text. Out: `VirtualHost`, whose patterns are in the one normal form in which requests are compared: lower
-case, domain as ASCII (IDNA), path percent-encoded. `precedence` is the order in which entries are tried.
+In: one entry's text. Out: `VirtualHost`. Its patterns are in the normal form in which requests are compared: lower case,
+domain as ASCII (IDNA), path percent-encoded. `precedence` is the order in which entries are tried.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from proxy.grammar.syntax import split_list
 
 
 class Scheme(StrEnum):
-    """The schemes an entry may name."""
+    """The schemes that an entry may name."""
 
     HTTP = "http"
     HTTPS = "https"
@@ -41,7 +41,7 @@ class Scheme(StrEnum):
 
 MAX_ENTRY_LENGTH = 1024
 MAX_WILDCARDS = 8
-"""Each `*` multiplies what the regular expression may have to try; more than this is never a real address."""
+"""Each `*` multiplies the work of the regular expression. No real address has more than this."""
 
 _ENTRY = re.compile(
     r"(?:(?P<scheme>[a-z]+)://)?(?P<domain>\[[0-9a-f:.]+\]|[^/:\s]*)(?::(?P<port>[^/]*))?(?P<path>/.*)?$",
@@ -52,7 +52,7 @@ _LABEL = re.compile(r"[a-z0-9_*](?:[a-z0-9_*-]*[a-z0-9_*])?$")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VirtualHost:
-    """One entry. An empty `path` means any path. `domain` and `path` may hold `*`, any run of characters."""
+    """One entry. An empty `path` means any path. In `domain` and `path`, a `*` stands for any text."""
 
     scheme: Scheme = Scheme.HTTP
     domain: str
@@ -61,17 +61,17 @@ class VirtualHost:
 
     @property
     def has_exact_domain(self) -> bool:
-        """Whether the domain is a name rather than a pattern."""
+        """Whether the domain is a name without wildcards."""
         return "*" not in self.domain
 
     @property
     def literal_length(self) -> int:
-        """How much literal text the entry holds, domain and path together, wildcards not counted."""
+        """The number of characters in domain and path together, without the wildcards."""
         return len(self.domain) + len(self.path) - self.domain.count("*") - self.path.count("*")
 
     @property
     def plain_twin(self) -> VirtualHost | None:
-        """The entry under which visitors of an https entry on the usual port come without TLS; what FORCE_SSL redirects."""
+        """The same entry without TLS, if this is https on port 443; else None. FORCE_SSL redirects its visitors."""
         if self.scheme is not Scheme.HTTPS or self.port != self.scheme.default_port:
             return None
         return VirtualHost(domain=self.domain, path=self.path)
@@ -82,11 +82,11 @@ class VirtualHost:
 
 
 def precedence(entry: VirtualHost, weight: int) -> tuple[int, bool, int, bool, bool, bool]:
-    """Return the sort key of an entry; the smaller is tried first.
+    """Return the sort key of an entry. The entry with the smaller key is tried first.
 
-    Weight, highest first; exact host before wildcard; longer literal text first; a path before no path. Then the
-    narrower one goes first: a path without wildcards, then an entry for WebSockets only. The caller adds
-    the name as the last word.
+    Higher weight first; exact host before wildcard; longer literal text first; a path before no path. Of two entries that
+    are still equal, the narrower goes first: a path without wildcards, then an entry for WebSockets only. The caller adds
+    the name as the last criterion.
     """
     return (
         -weight,
@@ -99,7 +99,7 @@ def precedence(entry: VirtualHost, weight: int) -> tuple[int, bool, int, bool, b
 
 
 def parse_virtual_hosts(text: str) -> tuple[VirtualHost, ...]:
-    """Parse a comma list of entries. Raises ValueError naming the entry at fault; entries given twice count once."""
+    """Parse a comma list of entries. Raises ValueError that names the faulty entry. Repeated entries count once."""
     entries = tuple(dict.fromkeys(parse_virtual_host(entry) for entry in split_list(text)))
     if not entries:
         raise ValueError("names no virtual host; write [scheme://]domain[:port][/path]")
@@ -131,7 +131,7 @@ def parse_virtual_host(text: str) -> VirtualHost:
 
 
 def parse_domain(text: str) -> str:
-    """Return a domain, perhaps with wildcards, in the form in which requests carry it. Raises ValueError."""
+    """Return a domain, which may have wildcards, in the form in which requests carry it. Raises ValueError."""
     if not text:
         raise ValueError("has no domain; write * for any")
     if text.startswith("["):
@@ -146,7 +146,7 @@ def parse_domain(text: str) -> str:
 
 
 def parse_path(text: str) -> str:
-    """Return a path, perhaps with wildcards, in the form in which requests carry it. Raises ValueError."""
+    """Return a path, which may have wildcards, in the form in which requests carry it. Raises ValueError."""
     if re.search(r"[\x00-\x20\x7f]", text):
         raise ValueError("the path contains a blank or control character")
     if "?" in text or "#" in text:

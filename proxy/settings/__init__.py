@@ -1,7 +1,7 @@
-"""The proxy's own settings, as frozen groups: types only, so that everything may import them.
+"""The proxy's own settings, as frozen groups. This module has only types, so that every other module may import them.
 
-`parser` makes them from environment variables; `variables` lists those. Texts that go into HAProxy's configuration are
-safe lines or words already, in today's spelling.
+`parser` makes them from environment variables, and `variables` lists those. Texts that go into HAProxy's configuration are
+already safe lines or words, in HAProxy's current syntax.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from proxy.secret import Secret
 
 
 class RoutingMode(StrEnum):
-    """Which labels are read: `aliyun.proxy.*` (custom) or `aliyun.routing.*` (acsrouting)."""
+    """The labels that are read: `aliyun.proxy.*` (custom) or `aliyun.routing.*` (acsrouting)."""
 
     CUSTOM = "custom"
     SIMPLE = "acsrouting"
@@ -30,7 +30,7 @@ class ProxyMode(StrEnum):
 
 
 class SourceKind(StrEnum):
-    """Where containers are learnt from."""
+    """The kinds of sources that report containers."""
 
     DOCKER = "docker"
     LINKS = "links"
@@ -39,7 +39,7 @@ class SourceKind(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scope:
-    """Which containers are candidates: all, or the own project and the named (project, service) pairs."""
+    """The containers that may be routed: all, or those of the proxy's project and of the named (project, service) pairs."""
 
     everything: bool = False
     services: frozenset[tuple[str, str]] = frozenset()
@@ -47,7 +47,7 @@ class Scope:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BasicUser:
-    """One user of HTTP basic authentication; `is_crypted` when the password is a crypt(3) hash."""
+    """One user of HTTP basic authentication. `is_crypted` says that the password is a crypt(3) hash."""
 
     name: str
     password: Secret
@@ -56,7 +56,7 @@ class BasicUser:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SimpleSettings:
-    """What simple routing alone looks at. `domain` completes prefixes; networks are those that `.local` names answer."""
+    """Settings that only simple routing uses. `domain` completes prefixes. `local_networks` may use `.local` names."""
 
     domain: str
     local_networks: tuple[str, ...]
@@ -67,7 +67,7 @@ class SimpleSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RoutingSettings:
-    """What decides which containers are routed and how services are set up when their labels are silent.
+    """Which containers are routed, and how services are set up unless their labels say otherwise.
 
     `monitor_port` is set if and only if `monitor_uri` is. Ports are those users name, before `port_offset`. Without a
     `health_check` servers have the default one, whose interval depends on how many there are; the empty one is no check.
@@ -94,10 +94,10 @@ class RoutingSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TlsSettings:
-    """Certificates that the proxy itself is given, and the TLS policy of its listeners.
+    """The certificates in the proxy's own settings, and the TLS policy of its listeners.
 
-    PEMs are as given, with real line breaks, not yet looked into. With a `certificate_folder` there is no default one;
-    with a `ca_file` no `ca_certificate`.
+    PEMs are as given, with real line breaks, and not checked yet. With a `certificate_folder` there is no default
+    certificate; with a `ca_file` there is no `ca_certificate`.
     """
 
     default_certificate: Secret | None
@@ -111,10 +111,10 @@ class TlsSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HaproxySettings:
-    """What goes into `global`, `defaults`, the binds and the statistics page.
+    """The settings of `global`, `defaults`, the binds and the statistics page.
 
-    `options` and `timeouts` hold what stands behind the words `option` and `timeout`. `log_target` is `stdout`, a
-    socket's path or `host:port`. `port_offset` is added to every port that is listened on.
+    `options` and `timeouts` are without the words `option` and `timeout` in front. `log_target` is `stdout`, a socket's
+    path or `host:port`. `port_offset` is added to every port that HAProxy listens on.
     """
 
     maxconn: int
@@ -135,10 +135,10 @@ class HaproxySettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RuntimeSettings:
-    """Where things are, and how the controller runs."""
+    """Where files and programs are, and how the controller runs."""
 
     sources: tuple[SourceKind, ...] | None
-    """None: whatever is there (an engine that answers, link variables, a file)."""
+    """None means every source that is found: an engine (without one, link variables), and a services file."""
     services_file: Path | None
     state_folder: Path
     templates_folder: Path
@@ -160,5 +160,5 @@ class Settings:
 
 
 OLD_WORKER_SECONDS = 12 * 3600
-"""How long an old worker may finish its connections after a reload where `RELOAD_TIMEOUT` is 0: long enough for any
-request, short enough that WebSockets which never end cannot keep old workers for ever."""
+"""How long an old worker may finish its connections after a reload if `RELOAD_TIMEOUT` is 0. It is long enough for any
+request, and short enough that WebSockets which never end cannot keep old workers for ever."""

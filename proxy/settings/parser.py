@@ -1,7 +1,7 @@
-"""From environment variables to `Settings`: what each variable's text means.
+"""Parse `Settings` from environment variables.
 
-In: a mapping of variables (`os.environ` in `cli.py`, nowhere else). Out: `Settings`, or one `SettingsError` that names
-every fault together.
+In: a mapping of variables (`os.environ` in `cli.py`, nowhere else). Out: `Settings`, or one `SettingsError` that lists all
+faults together.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ _TEMPLATES = Path(__file__).resolve().parent.parent.parent / "templates"
 def parse_settings(environment: Mapping[str, str], read_text: Callable[[Path], str]) -> Settings:
     """Return the settings that `environment` asks for.
 
-    `read_text` reads the files that `*_FILE` variables name; it may raise OSError or UnicodeDecodeError. Raises
+    `read_text` reads the files that `*_FILE` variables name. It may raise OSError or UnicodeDecodeError. Raises
     SettingsError with every fault.
     """
     reader = SettingsReader(environment, read_text)
@@ -189,7 +189,7 @@ def _lines_of(reader: SettingsReader, name: str, *, is_file: bool) -> tuple[str,
 def _parse_options(reader: SettingsReader) -> tuple[str, ...]:
     options = reader.entries("OPTION", values.parse_option)
     if reader.is_set("SKIP_FORWARDED_PROTO") and not reader.is_set("OPTION"):
-        # What the proxy in front tells of the client passes as it is: no word of ours beside it.
+        # What the proxy in front says about the client is passed on unchanged, so we add no header of our own.
         return tuple(option for option in options if option != "forwardfor")
     return options
 
@@ -200,14 +200,14 @@ def _parse_timeouts(reader: SettingsReader) -> tuple[str, ...]:
 
 
 def _parse_log_target(reader: SettingsReader) -> str:
-    # Nobody listens where the documented default points: only a value that was given is a destination.
+    # Usually no server listens at the documented default, so the log goes there only if the variable is set.
     if not reader.is_set("RSYSLOG_DESTINATION"):
         return "stdout"
     return reader.parse("RSYSLOG_DESTINATION", values.parse_log_target, "")
 
 
 def _group(pairs: Iterable[tuple[Key, str]]) -> Mapping[Key, tuple[str, ...]]:
-    """Lines by key, keys in order, each key's lines in the order given."""
+    """Return the lines by key, with sorted keys. The lines of a key keep their order."""
     grouped: dict[Key, list[str]] = {}
     for key, line in pairs:
         grouped.setdefault(key, []).append(line)

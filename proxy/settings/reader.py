@@ -1,7 +1,7 @@
-"""Reads environment variables by the table of `proxy/settings/variables/all.py`, and keeps every fault, not only the first.
+"""Reads environment variables according to the table in `proxy/settings/variables/all.py`, and collects every fault.
 
-In: the mapping of variables. Out: parsed values, and one sentence per fault that names the variable, its value unless
-it is secret, and the reason.
+In: the mapping of variables. Out: parsed values, and one sentence per fault. The sentence names the variable, its value
+unless it is secret, and the reason.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ T = TypeVar("T")
 
 
 class SettingsReader:
-    """One reading of one environment; `faults` grows with every value that cannot be used."""
+    """Reads one environment. `faults` gets a sentence for every value that cannot be used."""
 
     def __init__(self, environment: Mapping[str, str], read_text: Callable[[Path], str]) -> None:
         self._environment = environment
@@ -31,16 +31,16 @@ class SettingsReader:
         self.faults: list[str] = []
 
     def is_set(self, name: str) -> bool:
-        """Return whether the variable has a value: an empty one counts as unset."""
+        """Return whether the variable has a value. An empty one counts as unset."""
         return bool(self._environment.get(name, "").strip())
 
     def text(self, name: str) -> str:
-        """Return the variable's value, stripped; the table's default where it is unset or empty."""
+        """Return the variable's value, stripped, or the table's default if it is unset or empty."""
         value = self._environment.get(name, "").strip()
         return value or (self._table[name].default if name in self._table else "")
 
     def parse(self, name: str, parser: Callable[[str], T], fallback: T) -> T:
-        """Return the parsed value; `fallback` where the variable is unset and has no default, or is at fault."""
+        """Return the parsed value. Returns `fallback` if the variable is faulty, or is unset and has no default."""
         text = self.text(name)
         if not text:
             return fallback
@@ -51,7 +51,7 @@ class SettingsReader:
             return fallback
 
     def entries(self, name: str, parser: Callable[[str], T]) -> tuple[T, ...]:
-        """Return the parsed entries of a comma list, less those at fault."""
+        """Return the parsed entries of a comma list, without the faulty ones."""
         numbered = enumerate(split_list(self.text(name)), start=1)
         return self._parse_each(name, ((f"entry {number}", entry) for number, entry in numbered), parser)
 
@@ -64,19 +64,19 @@ class SettingsReader:
         return self._parse_each(name, self._read_lines(name), parse_line) if self.is_set(name) else ()
 
     def family(self, pattern: re.Pattern[str]) -> Iterator[tuple[str, re.Match[str]]]:
-        """Yield the set variables whose whole name matches, by name."""
+        """Yield the variables that are set and whose whole name matches, sorted by name."""
         for name in sorted(self._environment):
             match = pattern.fullmatch(name)
             if match and self.is_set(name):
                 yield name, match
 
     def secret_pem(self, name: str) -> Secret | None:
-        r"""Return a PEM with real line breaks (a variable writes them as the two characters `\n`), not looked into."""
+        r"""Return a PEM with real line breaks (a variable writes them as the two characters `\n`). It is not checked."""
         text = self.text(name)
         return Secret(text.replace("\\n", "\n").strip() + "\n") if text else None
 
     def add_fault(self, name: str, reason: str) -> None:
-        """Keep a fault; the value is shown unless it is secret."""
+        """Record a fault. The message shows the value unless it is secret."""
         is_shown = self.is_set(name) and not (name in self._table and self._table[name].is_secret)
         self.faults.append(f"{name}={shorten(self.text(name))!r}: {reason}" if is_shown else f"{name}: {reason}")
 

@@ -1,7 +1,7 @@
-"""What simple routing (`PROXY_MODE=acsrouting`) makes of the settings: its own variables, and other defaults.
+"""Changes the settings for simple routing (`PROXY_MODE=acsrouting`): its own variables, and other defaults.
 
-In: a reading of the environment, and the routing settings as custom routing has them. Out: the routing settings of the
-mode. The rest of the program then knows nothing of the mode but its grammar and how services are grouped.
+In: the reader of the environment, and the routing settings of custom routing. Out: the routing settings of simple routing.
+The rest of the program depends on the mode only in the label grammar and in how services are grouped.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ ERROR_PAGE = Path(__file__).resolve().parent.parent.parent / "templates" / "503.
 
 _ALIBABA_DOMAIN = "alicontainer.com"
 _LOCAL_DOMAIN = "localhost"
-"""Every browser and resolver leads names below it to the machine itself (RFC 6761), so that prefixes work as they are."""
+"""Browsers and resolvers resolve every name below it to the machine itself (RFC 6761), so prefixes work without a DNS."""
 _LOCAL_HOST = "{ req.hdr(host),host_only,lower -m end .local }"
 
 
 def parse_simple(reader: SettingsReader) -> SimpleSettings:
-    """Return the settings that only simple routing looks at."""
+    """Return the settings that only simple routing uses."""
     positive = values.number(minimum=1, maximum=10**9)
     return SimpleSettings(
         domain=_parse_domain(reader),
@@ -47,9 +47,9 @@ def adapt(routing: RoutingSettings, reader: SettingsReader) -> RoutingSettings:
     return dataclasses.replace(
         routing,
         scope=Scope(everything=True),
-        # A container without a probe counts as healthy; a dead one is passed over by redispatch.
+        # A container without a probe counts as healthy. If it is dead, redispatch sends the request to another one.
         health_check=routing.health_check if reader.is_set("HEALTH_CHECK") else "",
-        # The balancer in front tells the visitor's scheme; ours is always http.
+        # The load balancer in front says which scheme the visitor used. It always speaks http to the proxy.
         skip_forwarded_proto=True,
         monitor_port=routing.monitor_port or HTTP_PORT,
         monitor_uri=routing.monitor_uri or MONITOR_URI,
@@ -58,12 +58,12 @@ def adapt(routing: RoutingSettings, reader: SettingsReader) -> RoutingSettings:
 
 
 def _frontend_lines(simple: SimpleSettings) -> tuple[str, ...]:
-    """The page for 503, and who is refused `.local` names: with the very answer that an unknown host gets."""
+    """Return the 503 page, and the rules that refuse `.local` names with the same answer as an unknown host."""
     inside = f"{{ src {' '.join(simple.local_networks)} }}" if simple.local_networks else "{ always_false }"
     return (
         f"errorfile 503 {quote(str(simple.error_page))}",
         f"http-request deny deny_status 503 if {_LOCAL_HOST} !{inside}",
-        # Only the balancer in front adds this header; a caller inside comes straight.
+        # Only the load balancer in front adds this header. A client inside the cluster connects directly.
         f"http-request deny deny_status 503 if {_LOCAL_HOST} {{ req.hdr(X-Forwarded-For) -m found }}",
     )
 
@@ -82,7 +82,7 @@ def _parse_domain(reader: SettingsReader) -> str:
 
 
 def parse_plain_domain(text: str) -> str:
-    """A domain without wildcards."""
+    """Return a domain. Raises ValueError if it has wildcards."""
     if "*" in text:
         raise ValueError("holds a wildcard; write a plain domain")
     return parse_domain(text.removeprefix("."))

@@ -1,7 +1,7 @@
-"""Parsers of the values of environment variables: each returns a value, or raises ValueError with what is wrong.
+"""Parsers of the values of environment variables. Each returns a value, or raises ValueError that says what is wrong.
 
-In: a variable's text, or one entry of its list. Out: typed values and safe HAProxy text. They know nothing of
-variables, and their messages hold no part of a password.
+In: a variable's text, or one entry of its list. Out: typed values and safe HAProxy text. They know nothing about variables,
+and their messages contain no part of a password.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ TIMEOUTS: Mapping[str, str] = {
     "queue": "30s",
     "client-fin": "30s",
 }
-"""In force where TIMEOUT does not name them: a slow or vanished peer may not hold a connection for ever."""
+"""Timeouts that apply unless TIMEOUT sets them. A slow or vanished peer must not hold a connection for ever."""
 _OTHER_TIMEOUTS = ("check", "server-fin", "tarpit", "tunnel")
 
 SYSLOG_PORT = 514
@@ -39,22 +39,22 @@ _SYSLOG = re.compile(r"(?P<host>\[[0-9A-Fa-f:.]+\]|[\w.-]+)(?::(?P<port>\d+))?",
 
 
 def parse_text(text: str) -> str:
-    """The operator's text for a part of a line."""
+    """Return the operator's text as a safe part of a line."""
     return safe_line(text, trusted=True)
 
 
 def parse_line(text: str) -> str:
-    """The operator's line, in today's spelling."""
+    """Return the operator's line in HAProxy's current syntax."""
     return safe_line(translate_line(safe_line(text, trusted=True)), trusted=True)
 
 
 def parse_option(text: str) -> str:
-    """What stands behind the word `option`, which may be given or left out."""
+    """Return the text after the word `option`. The word itself may be left out."""
     return parse_line(f"option {text.removeprefix('option ')}").removeprefix("option ")
 
 
 def parse_timeout(text: str) -> tuple[str, str]:
-    """A timeout as (name, time); the word `timeout` itself may be given or left out."""
+    """Return a timeout as (name, time). The word `timeout` itself may be left out."""
     name, _, time = parse_line(f"timeout {text.removeprefix('timeout ')}").removeprefix("timeout ").partition(" ")
     if name not in TIMEOUTS and name not in _OTHER_TIMEOUTS:
         raise ValueError(f"names no timeout of HAProxy; it has {', '.join((*TIMEOUTS, *_OTHER_TIMEOUTS))}")
@@ -64,7 +64,7 @@ def parse_timeout(text: str) -> tuple[str, str]:
 
 
 def parse_service(text: str) -> tuple[str, str] | None:
-    """A (project, service) pair; None for `*`, which is every service."""
+    """Return a (project, service) pair; None for `*`, which means every service."""
     if text == "*":
         return None
     project, _, service = (part.strip() for part in text.partition(":"))
@@ -74,7 +74,7 @@ def parse_service(text: str) -> tuple[str, str] | None:
 
 
 def parse_user(text: str) -> tuple[str, Secret]:
-    """A user with password."""
+    """Return a user's name and password."""
     name, _, password = text.partition(":")
     if not name or not password:
         raise ValueError("is not 'user:password'; write a comma list of these, a comma in a password as '\\,'")
@@ -84,7 +84,7 @@ def parse_user(text: str) -> tuple[str, Secret]:
 
 
 def parse_bind_setting(text: str) -> tuple[int, str]:
-    """A port and what is appended to its bind."""
+    """Return a port and the text that is appended to its bind line."""
     port, separator, setting = text.partition(":")
     if not separator or not setting.strip():
         raise ValueError("is not 'port:setting'; write a list such as '443:accept-proxy, 80:name http'")
@@ -92,14 +92,14 @@ def parse_bind_setting(text: str) -> tuple[int, str]:
 
 
 def parse_uri(text: str) -> str:
-    """An absolute path."""
+    """Return an absolute path."""
     if not text.startswith("/"):
         raise ValueError("is no path; begin it with '/'")
     return safe_word(text)
 
 
 def parse_log_target(text: str) -> str:
-    """`stdout`, the path of a syslog socket, or `host:port` of a syslog server."""
+    """Return `stdout`, the path of a syslog socket, or `host:port` of a syslog server."""
     if text == "stdout" or text.startswith("/"):
         return safe_word(text)
     if is_address(text) and ":" in text:
@@ -111,26 +111,26 @@ def parse_log_target(text: str) -> str:
 
 
 def parse_variable_name(text: str) -> str:
-    """The name of an environment variable."""
+    """Return the name of an environment variable."""
     if not re.fullmatch(r"\w[\w.-]*", text, re.ASCII):
         raise ValueError("is not the name of a variable; use letters, digits and _")
     return text
 
 
 def parse_boolean(text: str) -> bool:
-    """Yes or no."""
+    """Return whether the text means yes; raise ValueError if it means neither yes nor no."""
     if text.lower() not in _TRUE + _FALSE:
         raise ValueError("is neither true nor false")
     return text.lower() in _TRUE
 
 
 def is_not_false(text: str) -> bool:
-    """Whether a switch is on that any value but `false` and the like turns on."""
+    """Return whether a switch is on. Any value but `false` and the like turns it on."""
     return text.lower() not in _FALSE
 
 
 def is_address(text: str) -> bool:
-    """Whether `text` is an IP address."""
+    """Return whether `text` is an IP address."""
     try:
         ipaddress.ip_address(text)
     except ValueError:
@@ -139,7 +139,7 @@ def is_address(text: str) -> bool:
 
 
 def number(*, minimum: int, maximum: int | None = None) -> Callable[[str], int]:
-    """Return the parser of a whole number within bounds."""
+    """Return the parser of a whole number from `minimum` to `maximum`."""
 
     def parse(text: str) -> int:
         is_number = text.isascii() and text.isdigit()
@@ -152,7 +152,7 @@ def number(*, minimum: int, maximum: int | None = None) -> Callable[[str], int]:
 
 
 def choice(kind: type[Choice]) -> Callable[[str], Choice]:
-    """Return the parser of one of the enum's values, in any case."""
+    """Return the parser of one of the enum's values. Case is ignored."""
 
     def parse(text: str) -> Choice:
         for member in kind:

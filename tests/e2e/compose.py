@@ -1,4 +1,4 @@
-"""A Compose project for tests: a shipped file, started under a name and on host ports of its own."""
+"""A Compose project for tests: one of our Compose files, started with a unique name and unique host ports."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ PORT_VARIABLES = ("HTTP_PORT", "HTTPS_PORT", "STATS_PAGE_PORT", "REDIS_PORT")
 
 
 class Stack:
-    """The containers of one Compose file. Host ports and the engine's socket reach the file as variables."""
+    """The containers of one Compose file. Host ports and the engine's socket are passed to the file as variables."""
 
     def __init__(self, file: Path, project: str, variables: Mapping[str, str] | None = None) -> None:
         self.project = project
@@ -27,15 +27,15 @@ class Stack:
 
     @property
     def port(self) -> int:
-        """The host port of the proxy's port 80."""
+        """Return the host port of the proxy's port 80."""
         return self.ports["HTTP_PORT"]
 
     def up(self, *options: str) -> None:
-        """Start what is not running; wait until the engine has started it."""
+        """Start what is not running, and wait until the engine has started it."""
         self._compose("up", "--detach", *options)
 
     def scale(self, service: str, count: int) -> None:
-        """Run `count` containers of the service; the other services stay as they are."""
+        """Run `count` containers of the service. The other services stay as they are."""
         self._compose("up", "--detach", "--no-recreate", "--no-deps", "--scale", f"{service}={count}", service)
 
     def recreate(self, service: str) -> None:
@@ -53,7 +53,7 @@ class Stack:
         self._compose("rm", "--stop", "--force", "--volumes", *services)
 
     def down(self) -> None:
-        """Remove everything, at once and whatever state it is in."""
+        """Remove everything at once, whatever state it is in."""
         self._compose("down", "--volumes", "--remove-orphans", "--timeout", "0")
 
     def containers(self, service: str) -> list[Container]:
@@ -67,7 +67,7 @@ class Stack:
         return container
 
     def call(self, service: str, *command: str) -> str:
-        """Run a command in the only container of the service; raise CommandError when it fails."""
+        """Run a command in the only container of the service. Raises CommandError when it fails."""
         return self.container(service).call(*command)
 
     def _compose(self, *arguments: str) -> str:

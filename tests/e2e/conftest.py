@@ -1,4 +1,4 @@
-"""The engine, the image and unique names for end-to-end tests; a failed test tells what its proxies did."""
+"""The engine, the image and unique names for end-to-end tests. The report of a failed test contains its proxies' logs."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def real_engine() -> Iterator[None]:
-    """Point docker at the engine that `python3 -m tests.real up` has told of, unless the environment names one."""
+    """Make docker use the engine that `python3 -m tests.real up` has set up, unless the environment names one."""
     env_file = ROOT / ".cache" / "real.env"
     told = dict(word.partition("=")[::2] for word in shlex.split(env_file.read_text())) if env_file.exists() else {}
     with pytest.MonkeyPatch.context() as patch:
@@ -41,13 +41,13 @@ def real_engine() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def proxy_image(real_engine: None) -> None:
-    """Build the image `proxy` as a user does; where nothing changed, the engine's cache makes this short."""
+    """Build the image `proxy` as a user does. If nothing has changed, the engine's cache makes this fast."""
     docker("build", "--tag", "proxy", str(ROOT), environment={"DOCKER_BUILDKIT": "0"})
 
 
 @pytest.fixture(scope="session")
 def prefix(pytestconfig: pytest.Config, real_engine: None) -> Iterator[str]:
-    """What the names of all containers and projects of this run begin with; what is left of them goes at the end."""
+    """Return the start of all names of containers and projects of this run. At the end, what is left is removed."""
     prefix = pytestconfig.stash[PREFIX]
     yield prefix
     remove_containers(prefix)
@@ -59,7 +59,7 @@ RunExample = Callable[[str], Stack]
 
 @pytest.fixture(scope="module")
 def run_file(prefix: str, proxy_image: None) -> Iterator[RunFile]:
-    """Start a Compose file, which ends with the module's last test or when the next file is started."""
+    """Start a Compose file. It ends after the module's last test, or when the next file is started."""
     with ExitStack() as running:
 
         def start(file: Path) -> Stack:
@@ -74,7 +74,7 @@ RunContainer = Callable[..., Container]
 
 @pytest.fixture
 def run_container(prefix: str, proxy_image: None) -> Iterator[RunContainer]:
-    """Start a container with `docker run`; all of a test are one Compose project, and are removed at its end."""
+    """Start a container with `docker run`. All containers of a test are one Compose project and are removed at its end."""
     own = f"{prefix}{uuid.uuid4().hex[:4]}-"
 
     def start(role: str, *arguments: str) -> Container:
@@ -90,7 +90,7 @@ def run_container(prefix: str, proxy_image: None) -> Iterator[RunContainer]:
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Attach what each proxy of this run has logged, and its configuration, to the report of a failed test."""
+    """Add the log and the configuration of each proxy of this run to the report of a failed test."""
     report = yield
     if report.failed and report.when == "call":
         try:

@@ -1,6 +1,6 @@
-"""The docker command line for tests: containers by name, and everything of a test run under one prefix.
+"""The docker command line for tests. All names of a test run start with the same prefix.
 
-Names are unique to the run, so that what it leaves behind is found by name and goes away with it.
+Names are unique to the run, so that everything it leaves behind can be found and removed by name.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ DEFAULT_SOCKET = "/var/run/docker.sock"
 
 
 class CommandError(AssertionError):
-    """A command of a test ended with another exit code than 0. An AssertionError, so that `eventually` tries again."""
+    """A command of a test did not exit with 0. It is an AssertionError, so that `eventually` tries again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
-    """How a command ended; `output` is standard output, `errors` standard error."""
+    """The result of a command: `output` is standard output, `errors` standard error."""
 
     code: int
     output: str
@@ -30,7 +30,7 @@ class Result:
 
 
 def run(*command: str, environment: Mapping[str, str] | None = None, folder: Path | None = None) -> Result:
-    """Run a command to its end with these variables added."""
+    """Run a command to its end. `environment` is added to the variables of this process."""
     completed = subprocess.run(
         command,
         env={**os.environ, **(environment or {})},
@@ -45,7 +45,7 @@ def run(*command: str, environment: Mapping[str, str] | None = None, folder: Pat
 
 
 def docker(*arguments: str, environment: Mapping[str, str] | None = None, folder: Path | None = None) -> str:
-    """Run `docker ARGUMENTS` and return its output without the last line break; raise CommandError when it fails."""
+    """Run `docker ARGUMENTS` and return its output without the last line break. Raises CommandError when it fails."""
     result = run("docker", *arguments, environment=environment, folder=folder)
     if result.code:
         text = f"docker {' '.join(arguments)[:300]}: exit code {result.code}\n{result.errors[-3000:]}"
@@ -54,7 +54,7 @@ def docker(*arguments: str, environment: Mapping[str, str] | None = None, folder
 
 
 def engine_socket() -> str:
-    """Return the path of the socket of the engine in use, which containers get mounted."""
+    """Return the path of the socket of the engine in use, which is mounted into containers."""
     host = os.environ.get("DOCKER_HOST") or f"unix://{DEFAULT_SOCKET}"
     if not host.startswith("unix://"):
         raise CommandError(f"DOCKER_HOST is {host}, but these tests mount the engine's socket: use one with unix://")
@@ -69,7 +69,7 @@ def mount_socket() -> tuple[str, str]:
 def in_project(project: str, service: str) -> tuple[str, ...]:
     """Return the options of `docker run` that put a container into a Compose project.
 
-    A proxy in a project routes that project only, so that what others run on the same engine does not matter.
+    A proxy in a project routes only that project, so other containers of the same engine do not matter.
     """
     labels = (f"com.docker.compose.project={project}", f"com.docker.compose.service={service}")
     return tuple(word for label in labels for word in ("--label", label))
@@ -81,7 +81,7 @@ def gateway() -> str:
 
 
 def container_names(prefix: str, *filters: str) -> list[str]:
-    """Return the names, sorted, of all containers whose name begins with `prefix`, also of those that do not run."""
+    """Return the sorted names of all containers whose name begins with `prefix`, including those that do not run."""
     options = [word for text in (f"name=^{prefix}", *filters) for word in ("--filter", text)]
     return sorted(docker("ps", "--all", "--format", "{{.Names}}", *options).split())
 
@@ -94,16 +94,16 @@ def remove_containers(prefix: str) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Container:
-    """One container, by its name."""
+    """One container, identified by its name."""
 
     name: str
 
     def exec(self, *command: str) -> Result:
-        """Run a command in the container and return how it ended."""
+        """Run a command in the container and return its result."""
         return run("docker", "exec", self.name, *command)
 
     def call(self, *command: str) -> str:
-        """Run a command in the container and return its output; raise CommandError when it fails."""
+        """Run a command in the container and return its output. Raises CommandError when it fails."""
         return docker("exec", self.name, *command)
 
     def logs(self) -> str:
@@ -112,11 +112,11 @@ class Container:
         return result.output + result.errors
 
     def inspect(self, template: str) -> str:
-        """Return what a Go template says of the container."""
+        """Return the result of a Go template for `docker inspect`."""
         return docker("inspect", "--format", template, self.name)
 
     def stop(self, seconds: int = 10) -> float:
-        """Stop the container as `docker stop` does; return how many seconds it took."""
+        """Stop the container as `docker stop` does. Return how many seconds it took."""
         before = time.monotonic()
         docker("stop", "--time", str(seconds), self.name)
         return time.monotonic() - before
@@ -126,7 +126,7 @@ class Container:
         docker("restart", self.name)
 
     def processes(self) -> dict[int, tuple[int, str]]:
-        """Return, by process id inside the container, the effective user and the command line of each process."""
+        """Return the effective user and the command line of each process, by process id inside the container."""
         script = r'for p in /proc/[0-9]*; do echo "${p#/proc/} $(sed -n "s/^Uid:\t[0-9]*\t\([0-9]*\).*/\1/p" $p/status)'
         script += r' $(tr "\0" " " < $p/cmdline)"; done 2> /dev/null'
         found = (line.split(" ", 2) for line in self.exec("sh", "-c", script).output.splitlines())

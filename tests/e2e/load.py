@@ -1,4 +1,4 @@
-"""Visitors who ask again and again, on connections that stay and on new ones, and remember each request that failed."""
+"""Visitors who send requests all the time, on lasting and on new connections, and record each request that failed."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.e2e.visitor import ADDRESS, TIMEOUT_SECONDS, exchange, fetch
 from tests.eventually import eventually
 
 MOST_REQUESTS = 20_000
-"""Per visitor: the load ends by itself even when the test does not."""
+"""The limit per visitor. It ends the load even if the test does not."""
 
 
 class Load:
@@ -28,7 +28,7 @@ class Load:
         self._repeat("new connection", lambda: fetch(port, host=host).status)
 
     def visit_on_one_connection(self, port: int, host: str) -> None:
-        """Keep the connection as long as the proxy does; open another one when an answer says `Connection: close`."""
+        """Keep the connection as long as the proxy does. Open another one when an answer says `Connection: close`."""
         connection = http.client.HTTPConnection(ADDRESS, port, timeout=TIMEOUT_SECONDS)
 
         def visit() -> int:
@@ -63,7 +63,7 @@ class Load:
 
 @contextmanager
 def under_load(port: int, *, host: str = "", visitors_of_each_kind: int = 2) -> Iterator[Load]:
-    """Have visitors of both kinds ask for `/` while the block runs; all of them have ended after it."""
+    """Let visitors of both kinds ask for `/` while the block runs. All of them have ended after it."""
     load = Load()
     kinds = (load.visit_on_new_connections, load.visit_on_one_connection)
     threads = [threading.Thread(target=kind, args=(port, host)) for kind in kinds * visitors_of_each_kind]
@@ -79,7 +79,7 @@ def under_load(port: int, *, host: str = "", visitors_of_each_kind: int = 2) -> 
 
 @contextmanager
 def watched(port: int, host: str) -> Iterator[list[str]]:
-    """Ask for a host while the block runs: the test backend's NAME that answered, else the status, or else the error."""
+    """Send requests for a host while the block runs. The list gets the backend's NAME, else the status or error."""
     seen: list[str] = []
     is_over = threading.Event()
 

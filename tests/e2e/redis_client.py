@@ -1,4 +1,4 @@
-"""Just enough of Redis's protocol (RESP) to send one command and read one answer."""
+"""The part of Redis's protocol (RESP) that sends one command and reads one answer."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from tests.e2e.visitor import ADDRESS, TIMEOUT_SECONDS
 
 
 def ask_redis(port: int, *command: str) -> str:
-    """Send one command on a connection of its own; return the answer's text, errors with their word in front.
+    """Send one command on a new connection. Return the answer's text; an error starts with its error word.
 
-    Raises OSError when nobody answers.
+    Raises OSError when there is no answer.
     """
     with socket.create_connection((ADDRESS, port), timeout=TIMEOUT_SECONDS) as connection:
         connection.sendall((" ".join(command) + "\r\n").encode())
@@ -22,6 +22,6 @@ def ask_redis(port: int, *command: str) -> str:
 
 
 def run_id(port: int) -> str:
-    """Return which server answers: the id that each Redis process gives itself."""
+    """Return the id that the Redis process that answers has given itself."""
     lines = ask_redis(port, "INFO", "server").splitlines()
     return next(line.removeprefix("run_id:") for line in lines if line.startswith("run_id:"))

@@ -1,4 +1,4 @@
-"""An engine's socket that can be taken away: a Unix socket that relays to the real one until it is closed."""
+"""An engine's socket that a test can remove: a Unix socket that relays to the real one until it is closed."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ CHUNK = 65536
 
 
 class Relay:
-    """Relays connections on `path` to `target`; `close` takes the socket's file away and cuts every connection."""
+    """Relays connections on `path` to `target`. `close` removes the socket's file and cuts every connection."""
 
     def __init__(self, path: Path, target: str) -> None:
         self._path = path
         self._target = target
         self._listener = socket.socket(socket.AF_UNIX)
         self._listener.bind(str(path))
-        path.chmod(0o666)  # the proxy is another user
+        path.chmod(0o666)  # the proxy runs as another user
         self._listener.listen()
         self._open: list[socket.socket] = [self._listener]
         self._threads = [threading.Thread(target=self._accept)]
         self._threads[0].start()
 
     def close(self) -> None:
-        """End all connections, and refuse new ones; a second call does nothing."""
+        """End all connections, and refuse new ones. A second call does nothing."""
         self._path.unlink(missing_ok=True)
         for end in self._open:
-            with contextlib.suppress(OSError):  # one that the other side has ended already
+            with contextlib.suppress(OSError):  # the other side has already ended it
                 end.shutdown(socket.SHUT_RDWR)
         for thread in self._threads:
             thread.join()

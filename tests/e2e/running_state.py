@@ -1,6 +1,6 @@
-"""What the HAProxy in a proxy's container has, by its own word, and what a fresh start would give it.
+"""The state that the HAProxy in a proxy's container reports, and the state that a fresh start would give it.
 
-Both as sets of lines by what they are about, so that a difference names itself.
+Both are sets of lines, grouped by what they are about, so that a difference is easy to read.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def running_state(proxy: Container) -> State:
 
 
 def desired_state(proxy: Container) -> State:
-    """Return the same as `proxy render` has it, which reads the engine anew."""
+    """Return the same from `proxy render`, which reads the engine again."""
     state: dict[str, set[str]] = {"backends": set(), "servers": set()}
     section, file = "", ""
     for line in proxy.call("proxy", "render").splitlines():
@@ -63,7 +63,7 @@ def desired_state(proxy: Container) -> State:
 
 
 def differences(proxy: Container) -> list[str]:
-    """Return where what runs and what is desired do not agree; `-` is missing from what runs, `+` is too much in it."""
+    """Return the differences of the running state from the desired one: `-` is missing in it, `+` is too much."""
     running, desired = running_state(proxy), desired_state(proxy)
     found = []
     for name in sorted({*running, *desired}):

@@ -1,4 +1,4 @@
-"""The commands of examples/docker-run.md, run as they stand but for names and host ports, which must be free here."""
+"""The commands of examples/docker-run.md. Only names and host ports are changed, because they must be free here."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def read_scenarios(document: Path) -> Mapping[str, str]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HaproxyState:
-    """A scenario that runs: its proxy, and the port of this machine for each that the scenario publishes."""
+    """A running scenario: its proxy, and the port of this machine for each port that the scenario publishes."""
 
     proxy: Container
     ports: Mapping[int, int]
@@ -29,16 +29,16 @@ class HaproxyState:
 
     @property
     def port(self) -> int:
-        """Where port 80 of the scenario is."""
+        """Return the port of this machine for port 80 of the scenario."""
         return self.ports[80]
 
     def hostname(self, name: str) -> str:
-        """Return the host name of one of the scenario's containers, which is what it answers with."""
+        """Return the host name of one of the scenario's containers, which is also the text of its answers."""
         return Container(self.prefix + name).inspect("{{.Config.Hostname}}")
 
 
 def run_scenario(commands: str, *, prefix: str, with_socket: bool, folder: Path) -> HaproxyState:
-    """Run the commands in `folder`; `prefix` goes before the names of containers."""
+    """Run the commands in `folder`. `prefix` is put before the names of containers."""
     ports = {int(port): free_low_port() for port in re.findall(r" -p (\d+):", commands)}
     names = re.findall(r" --name (\S+)", commands)
     proxy = Container(f"{prefix}proxy")

@@ -1,4 +1,4 @@
-"""A proxy's site: test backends in a Compose project of their own, which come and go through the engine's API."""
+"""A proxy's site: test backends in a separate Compose project, started and stopped through the engine's API."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ IMAGE = "proxy-test/backend"
 
 @dataclass(slots=True, kw_only=True)
 class Site:
-    """A proxy before the engine, and the containers that tests start in a project of its own."""
+    """A proxy, and the containers that tests start in a separate project behind it."""
 
     project: str
     port: int
@@ -53,13 +53,13 @@ class Site:
         return container
 
     def stop(self, service: str, number: int = 0) -> None:
-        """Stop and remove a container of a service, the oldest unless told otherwise."""
+        """Stop and remove a container of a service; by default the oldest."""
         container = self.groups[service].pop(number)
         container.stop(timeout=10)
         container.remove(v=True)
 
     def roll(self, service: str, **labels: str) -> None:
-        """Replace each container by a new one with these labels, one after the other, each once the new one serves."""
+        """Replace the containers by new ones with these labels. Each new one must serve before the next is replaced."""
         for _ in range(len(self.groups[service])):
             new = self.start(service, **labels)
             hostname = hostname_of(new)
@@ -67,12 +67,12 @@ class Site:
             self.stop(service)
 
     def told(self, service: str) -> Mapping[str, Any]:
-        """What a container of a service says of itself and of the request that asks it."""
+        """Return what a container of a service reports about itself and about the request."""
         told: Mapping[str, Any] = json.loads(fetch(self.port, host=self.host(service)).body)
         return told
 
     def hostname(self, service: str) -> str:
-        """Which container answers."""
+        """Return the host name of the container that answers."""
         return str(self.told(service).get("hostname"))
 
     def _is_answered_by(self, service: str, hostname: str) -> bool:
@@ -86,7 +86,7 @@ class Site:
             try:
                 container.remove(force=True, v=True)
             except docker.errors.NotFound:
-                continue  # gone by itself meanwhile
+                continue  # it has gone by itself meanwhile
 
 
 def hostname_of(container: Any) -> str:
@@ -100,7 +100,7 @@ def address_of(container: Any) -> str:
 
 @contextmanager
 def running_site() -> Iterator[Site]:
-    """Have a site whose containers go when the block ends; whoever wants it served starts a proxy at its port."""
+    """Provide a site whose containers are removed when the block ends. The caller starts a proxy on its port."""
     with contextlib.closing(docker.from_env()) as client:
         site = Site(project=f"site{uuid.uuid4().hex[:6]}", port=free_low_port(), client=client)
         try:

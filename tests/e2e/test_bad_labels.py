@@ -1,4 +1,4 @@
-"""A container that asks wrongly costs its own service, is named, and hurts nobody else."""
+"""A container with a bad label is named. Only its own service is affected."""
 
 from __future__ import annotations
 

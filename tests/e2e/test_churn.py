@@ -1,8 +1,8 @@
-"""Two hundred changes of all kinds on a real engine, under load: no visitor notices, and HAProxy ends up as desired.
+"""Two hundred changes of all kinds on a real engine, under load: no visitor notices, and HAProxy ends in the desired state.
 
-Containers are started and stopped through the engine's API, as Compose does it, several at a time. Loaded services keep
-at least one container that runs, and are themselves rolled out anew, with other settings and other certificates; the
-others come and go around them.
+Containers are started and stopped through the engine's API, as Compose does it, several at a time. Services under load keep
+at least one running container. They too are rolled out again, with other settings and other certificates. The other
+services come and go around them.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ REPLICAS = 3
 LOAD_SECONDS = 240
 CHANGED = tuple(f"guest{number}" for number in range(8))
 SETTING_SETS: tuple[Mapping[str, str], ...] = ({}, {"BALANCE": "leastconn"}, {"COOKIE": "SRV insert indirect nocache"})
-"""Each is one that a service has from the start: HAProxy has loaded them all."""
+"""One of the services has each of them from the start, so HAProxy has loaded them all."""
 RELOADS_OF_THE_START = ("first configuration", "TLS termination begins", "has settings that no other has")
 
 
@@ -52,7 +52,7 @@ def site(real_engine: None) -> Iterator[Site]:
 
 @contextmanager
 def proxy_on_host(site: Site, binary: str, folder: Path) -> Iterator[Path]:
-    """Run the proxy on this machine with an HAProxy of its own until the block ends; the file that it logs to."""
+    """Run the proxy on this machine with its own HAProxy until the block ends. Yields the path of its log file."""
     offset, log = free_offset(80, 443, 1936), folder / "proxy.log"
     site.port = 80 + offset
     environment = host_environment(binary, folder / "state", offset)
@@ -68,7 +68,7 @@ def proxy_on_host(site: Site, binary: str, folder: Path) -> Iterator[Path]:
 
 
 def change(site: Site, chance: random.Random) -> None:
-    """Two hundred changes of services that nobody asks for, and rolling updates of those that everybody does."""
+    """Make two hundred changes of services without visitors, and rolling updates of the services under load."""
     with ThreadPoolExecutor(4) as workers:
         for number in range(0, CHANGES, 4):
             if number % ROLLING_EVERY == 0:
@@ -93,13 +93,13 @@ def change_guest(site: Site, service: str, chance: random.Random) -> None:
 
 
 def with_tls(site: Site, service: str) -> dict[str, str]:
-    """Labels of a service that is served with TLS, too, with a certificate that nobody has had before."""
+    """Return labels of a service that is also served with TLS, with a new certificate."""
     host = site.host(service)
     return {"VIRTUAL_HOST": f"{host}, https://{host}", "SSL_CERT": one_line(make_pem(host))}
 
 
 def run_churn(site: Site, tls_port: int) -> list[str]:
-    """Change everything under load; what went wrong for visitors."""
+    """Make all changes under load. Return what went wrong for visitors."""
     site.start("always", **with_tls(site, "always"))
     for _ in range(REPLICAS):
         site.start("web")
@@ -121,7 +121,7 @@ def run_churn(site: Site, tls_port: int) -> list[str]:
 
 
 def newest_certificates(site: Site) -> Mapping[str, str]:
-    """Return the fingerprint of the certificate that each service's newest container brings, by HAProxy's file name."""
+    """Return the fingerprint of the certificate of each service's newest container, by HAProxy's file name."""
     found = {}
     for service, containers in site.groups.items():
         if containers and (text := containers[-1].labels.get("aliyun.proxy.SSL_CERT")):
@@ -131,7 +131,7 @@ def newest_certificates(site: Site) -> Mapping[str, str]:
 
 
 def test_churn_on_the_image_is_not_noticed_and_takes_no_reload(site: Site, run_container: RunContainer) -> None:
-    """But for the reloads of the start: the ports, the first certificate, the settings that each service begins with."""
+    """Only the start takes reloads: for the ports, the first certificate, and the first settings of each service."""
     project, tls_port = f"com.docker.compose.project={site.project}", free_low_port()
     ports = ("-p", f"{site.port}:80", "-p", f"{tls_port}:443")
     proxy = run_container("proxy", *mount_socket(), *ports, "--label", project, "-e", "OPTION=redispatch", "proxy")

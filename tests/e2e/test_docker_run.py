@@ -25,7 +25,7 @@ RunScenario = Callable[..., HaproxyState]
 
 @pytest.fixture(params=[False, True], ids=["links alone", "with socket"])
 def run_title(request: pytest.FixtureRequest, prefix: str, proxy_image: None, tmp_path: Path) -> Iterator[RunScenario]:
-    """Run the section of this title in a folder of the test; `replacements` are made in its commands first."""
+    """Run the section of this title in a folder of the test. `replacements` are made in its commands first."""
     own = f"{prefix}{uuid.uuid4().hex[:4]}-"
 
     def start(title: str, **replacements: str) -> HaproxyState:
@@ -39,14 +39,14 @@ def run_title(request: pytest.FixtureRequest, prefix: str, proxy_image: None, tm
 
 
 def make_certificate(folder: Path, name: str = "*") -> None:
-    """Run the document's own commands, for a name of the test's choice."""
+    """Run the document's own commands, for a name that the test chooses."""
     commands = read_scenarios(DOCUMENT)[CERTIFICATE].replace("CN=*", f"CN={name}")
     made = run("sh", "-e", "-c", commands, folder=folder)
     assert made.code == 0, made.errors
 
 
 def answering(running: HaproxyState, host: str = "", path: str = "/", visits: int = 1) -> set[str]:
-    """Return the host names of those who answer; fail where somebody does not."""
+    """Return the host names of the containers that answer. Fails if a request is not answered."""
     return {server_name(fetch(running.port, path, host=host)) for _ in range(visits)}
 
 

@@ -1,4 +1,4 @@
-"""The source of containers against a real engine."""
+"""The source of containers with a real engine."""
 
 from __future__ import annotations
 
@@ -43,11 +43,11 @@ def network(client: docker.DockerClient) -> Iterator[str]:
 
 @pytest.fixture
 def run_container(client: docker.DockerClient, network: str) -> Iterator[RunContainer]:
-    """Start a container of the test and return its id; all are removed before `network` is."""
+    """Start a container of the test and return its id. All are removed before `network` is."""
     started = []
 
     def run(**options: Any) -> str:
-        # Events of a container without a label of ours are passed over, so that each has one.
+        # Events of a container without a label of ours are ignored, so each container gets one.
         options["labels"] = {"aliyun.proxy.required": "true", **options.get("labels", {})}
         container = client.containers.run(IMAGE, detach=True, name=f"source-{uuid.uuid4().hex[:8]}", **options)
         started.append(container)

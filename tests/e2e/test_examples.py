@@ -1,4 +1,4 @@
-"""Each shipped example does what its first lines promise."""
+"""Each example does what its first lines promise."""
 
 from __future__ import annotations
 
@@ -130,7 +130,7 @@ def test_redis_tcp_reaches_master_and_replica(run_example: RunExample) -> None:
 
 
 def test_https_serves_each_name_its_certificate(run_file: RunFile, tmp_path: Path) -> None:
-    """In a copy, since the script writes private keys beside the file."""
+    """It runs in a copy, because the script writes private keys beside the file."""
     folder = shutil.copytree(EXAMPLES / "https", tmp_path / "https")
     made = run(str(folder / "make-certificates.sh"))
     assert made.code == 0, made.errors

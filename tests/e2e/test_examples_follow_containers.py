@@ -1,4 +1,4 @@
-"""In each shipped example, routes follow the containers: more, fewer, new ones, none, and back again."""
+"""In each example, routes follow the containers: more, fewer, new ones, none, and back again."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Subject:
 
     service = "appone"
     replicas = 1
-    """How many containers the file starts of it."""
+    """The number of its containers that the file starts."""
 
     def __init__(self, stack: Stack, *, host: str = "appone.example.com", query: str = "") -> None:
         self.stack = stack
@@ -33,11 +33,11 @@ class Subject:
         self._path = f"/hostname.txt{query}"
 
     def containers(self) -> set[str]:
-        """Have each container tell its name to visitors, and return these names."""
+        """Make each container answer with its name, and return these names."""
         return {name_of(container) for container in self.stack.containers(self.service)}
 
     def visit(self) -> str:
-        """Return the name of the container that answers, the status code where it is not 200."""
+        """Return the name of the container that answers, or the status code if it is not 200."""
         answer = fetch(self.stack.port, self._path, host=self._host)
         return answer.body.strip() if answer.status == 200 else str(answer.status)
 
@@ -63,7 +63,7 @@ class TlsSubject(Subject):
 
 
 class RedisSubject(Subject):
-    """The replicas and the master, which stays as it is."""
+    """The replicas, and the master, which does not change."""
 
     service = "redis-slave"
 
@@ -108,7 +108,7 @@ def name_of(container: Container) -> str:
 
 
 def expect_only(subject: Subject) -> set[str]:
-    """Wait until each of the service's containers, and nothing else, answers visitors; return who they are."""
+    """Wait until exactly the service's containers answer visitors. Return their names."""
     names = eventually(subject.containers)
     eventually(lambda: {subject.visit() for _ in range(VISITS)} == names, timeout=20.0)
     return names
@@ -129,7 +129,7 @@ def test_no_example_is_left_out() -> None:
 
 
 def test_route_follows_the_containers(subject: Subject) -> None:
-    """One test for the whole life, since each step starts where the one before has ended."""
+    """One test for the whole sequence, because each step starts where the one before has ended."""
     stack, service = subject.stack, subject.service
     others = len(expect_only(subject)) - subject.replicas
 

@@ -1,4 +1,4 @@
-"""The image: who its processes are, how it starts and stops, and what it goes through without losing a request."""
+"""The image: which users its processes have, how it starts and stops, and what it survives without losing a request."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ STATE = "/var/lib/proxy"
 
 
 class Served:
-    """A proxy with one application behind it, both by `docker run`."""
+    """A proxy with one application behind it, both started by `docker run`."""
 
     def __init__(self, run_container: RunContainer, options: Sequence[str] = (), image: str = "hello") -> None:
         image = {"hello": "nginxdemos/hello:plain-text", "backend": "proxy-test/backend"}[image]
@@ -39,7 +39,7 @@ class Served:
         return fetch(self.port).status == 200
 
     def processes(self, command: str) -> dict[int, int]:
-        """Return, by process id, the user of each process whose command line holds `command`."""
+        """Return the user of each process whose command line contains `command`, by process id."""
         return {pid: user for pid, (user, line) in self.proxy.processes().items() if command in line}
 
     def requests_in_flight(self) -> int:
@@ -49,7 +49,7 @@ class Served:
         return int(frontend["scur"])
 
     def controller_with_a_pass(self) -> int:
-        """Return the process id of the controller whose pass was the last."""
+        """Return the process id of the controller that made the last pass."""
         return int(json.loads(self.proxy.call("cat", "/var/lib/proxy/status.json"))["pid"])
 
     def reloads(self) -> int:
@@ -97,7 +97,7 @@ def test_read_only_root_file_system(run_container: RunContainer) -> None:
 
 
 def test_no_privileges_at_all(run_container: RunContainer) -> None:
-    """The engine lets every user bind low ports in a container of its own, so port 80 needs no capability."""
+    """The engine lets every user bind low ports inside a container, so port 80 needs no capability."""
     user = f"{HAPROXY_USER}:{os.stat(engine_socket()).st_gid}"
     served = Served(run_container, ("--user", user, "--cap-drop", "ALL", *mount_socket()))
 
@@ -116,7 +116,7 @@ def test_killed_controller_costs_neither_request_nor_reload(run_container: RunCo
         served.proxy.call("sh", "-c", f"kill -9 {controller}")
         eventually(lambda: served.processes("-m proxy control").keys() - {controller})
         load.wait_for(200)
-        # Only then comes a change: one that happens while there is no controller may take a reload.
+        # The change comes only then: a change while there is no controller may take a reload.
         eventually(lambda: served.controller_with_a_pass() in served.processes("-m proxy control"))
 
     assert load.failures == []

@@ -1,7 +1,7 @@
-"""Connections that last: they live on while containers come and go, and nobody is sent to a container that cannot answer.
+"""Connections that last: they survive while containers come and go, and no request goes to a container that cannot answer.
 
-One proxy (the image) serves the whole module. A download is as slow as the test reads it: its body is larger than all
-buffers on the way, so that the backend is busy with it until the test has read the rest.
+One proxy (the image) serves the whole module. A download is as slow as the test reads it. Its body is larger than all
+buffers on the way, so the backend is busy with it until the test has read the rest.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ BODY_LENGTH = 64 * 1024 * 1024
 PIECE = 256 * 1024
 LATE = {"DELAY_LISTEN": "10"}
 LOAD_SECONDS = 60
-"""At the latest; the load ends with what it is for."""
+"""An upper limit; the load ends earlier, with its purpose."""
 MAINTENANCE = 1
 """The state of a server that was set to `maint`."""
 
@@ -50,7 +50,7 @@ def site(real_engine: None) -> Iterator[Site]:
 
 @pytest.fixture(scope="module")
 def proxy(site: Site, prefix: str, proxy_image: None) -> Iterator[Container]:
-    """A proxy that has no reason left for a reload: a service with the settings of all others is served."""
+    """A proxy that has no reason left for a reload: a service with the settings of all others is already served."""
     proxy = Container(f"{prefix}long-proxy")
     options = (*in_project(site.project, "proxy"), *mount_socket(), "-p", f"{site.port}:80")
     try:
@@ -63,7 +63,7 @@ def proxy(site: Site, prefix: str, proxy_image: None) -> Iterator[Container]:
 
 
 class Download:
-    """A long answer of a service, of which the test reads as much as it wants to."""
+    """A long answer of a service. The test decides how much of it to read."""
 
     def __init__(self, site: Site, service: str) -> None:
         self._connection = http.client.HTTPConnection(ADDRESS, site.port, timeout=30)
@@ -73,14 +73,14 @@ class Download:
         self._length = 0
 
     def read_piece(self) -> bool:
-        """Read a little more; return whether there was more."""
+        """Read a little more. Return whether there was more."""
         data = self._response.read(PIECE)
         self._hash.update(data)
         self._length += len(data)
         return bool(data)
 
     def read_rest(self) -> tuple[int, str]:
-        """Read to the end; return length and hash of the whole body."""
+        """Read to the end. Return length and hash of the whole body."""
         while self.read_piece():
             pass
         return self._length, self._hash.hexdigest()
@@ -96,8 +96,9 @@ def whole_body() -> tuple[int, str]:
 
 @dataclass(slots=True, kw_only=True)
 class Stay:
-    """What a visitor had who stayed with one service: on a WebSocket, where each message waits for the last one's echo,
-    and of a download. `in_flight` is what the backend was busy with at the end, `reloads` the reasons of all meanwhile.
+    """The results of a visitor who stayed with one service: of a WebSocket, on which each message waits for the echo of the
+    last one, and of a download. `in_flight` is the number of requests that the backend was busy with at the end. `reloads`
+    are the reasons of all reloads meanwhile.
     """
 
     download: Download
@@ -125,7 +126,7 @@ class Stay:
 
 @contextmanager
 def visitor_who_stays(site: Site, proxy: Container, service: str) -> Iterator[Stay]:
-    """Keep a WebSocket and a download, both of the only container of a service, until the block ends."""
+    """Keep a WebSocket and a download open, both to the only container of a service, until the block ends."""
     reloads_before = reloads(proxy)
     plain = socket.create_connection((ADDRESS, site.port))
     with (
@@ -139,7 +140,7 @@ def visitor_who_stays(site: Site, proxy: Container, service: str) -> Iterator[St
             stay.wait_for_messages()
             yield stay
             stay.wait_for_messages()
-            stay.in_flight = site.told(service)["in_flight"] - 1  # without the request that asks
+            stay.in_flight = site.told(service)["in_flight"] - 1  # without this request itself
             stay.body = download.read_rest()
         finally:
             stay.is_over.set()
@@ -149,7 +150,7 @@ def visitor_who_stays(site: Site, proxy: Container, service: str) -> Iterator[St
 
 @pytest.fixture(scope="module")
 def stay(site: Site, proxy: Container) -> Stay:
-    """What a visitor of one service had while all others came and went."""
+    """The results of a visitor of one service while all other services came and went."""
     with visitor_who_stays(site, proxy, "steady") as stay, ThreadPoolExecutor(GUESTS_AT_A_TIME) as workers:
         guests = [workers.submit(come_and_go, site, f"guest{number}") for number in range(GUESTS)]
         for guest in as_completed(guests):
@@ -196,7 +197,7 @@ def test_long_connections_survive_their_own_services_scaling(site: Site, proxy: 
 
 
 def test_download_from_a_container_that_is_told_to_stop_is_finished(site: Site, proxy: Container) -> None:
-    """Its server takes no new request, and HAProxy keeps it until the last answer has gone out."""
+    """Its server gets no new request, and HAProxy keeps it until the last answer has been sent."""
     first = site.start("shop")
     eventually(lambda: site.serves("shop"))
     first_address = address_of(first)
@@ -224,12 +225,12 @@ def test_download_from_a_container_that_is_told_to_stop_is_finished(site: Site, 
 
 
 def states(proxy: Container, address: str) -> list[int]:
-    """What is set of the servers at an address."""
+    """Return the states set by command of the servers at an address."""
     return [state for server, state in server_states(proxy).items() if server.endswith(f" {address}:80")]
 
 
 def test_late_listener_gets_no_request_before_it_listens(site: Site, proxy: Container) -> None:
-    """Another replica answers instead; where there is none the answer is 503, though a wildcard's service could answer."""
+    """Another replica answers instead. If there is none, the answer is 503, even if a wildcard's service could answer."""
     site.start("late")
     site.start("any", VIRTUAL_HOST=f"*.{site.project}.example")
     eventually(lambda: site.serves("late"))

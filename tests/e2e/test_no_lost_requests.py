@@ -1,4 +1,4 @@
-"""No visitor loses a request: not by reloads, not by containers that come and go."""
+"""No visitor loses a request, neither through reloads nor through containers that come and go."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_reload_under_load(stack: Stack) -> None:
 
 
 def test_scaling_under_load(stack: Stack) -> None:
-    """Two more, two fewer, three more, three fewer, each time while visitors ask."""
+    """Two more, two fewer, three more, three fewer; each time while visitors send requests."""
     with under_load(stack.port, host=HOST) as load:
         for count in (3, 1, 4, 1):
             stack.scale("appone", count)

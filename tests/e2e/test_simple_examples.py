@@ -1,4 +1,4 @@
-"""Each shipped example of simple routing does what its first lines promise."""
+"""Each example of simple routing does what its first lines promise."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def test_basic_answers_all_its_names_and_is_sticky(run_example: RunExample) -> N
 
 
 def _all_cookies(stack: Stack, host: str, *, count: int) -> set[str] | None:
-    """The first Set-Cookie lines of a number of visitors, once they name so many containers."""
+    """Return the first Set-Cookie lines of several visitors, as soon as they name `count` containers."""
     lines = {fetch(stack.port, host=host).set_cookies[0] for _ in range(4 * count)}
     return lines if len(lines) == count else None
 

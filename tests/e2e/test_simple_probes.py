@@ -1,4 +1,4 @@
-"""Containers lose their traffic when their probe fails and get it back when it passes, without a failed request."""
+"""Containers get no traffic while their probe fails, and get it back when it passes. No request fails."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ def stack(run_file: RunFile) -> Stack:
 
 
 def visits(stack: Stack, host: str) -> set[str]:
-    """Who answers, by name, or by status code where nobody does."""
+    """Return the names of the containers that answer, or the status code if none does."""
     answers = [fetch(stack.port, host=host) for _ in range(VISITS)]
     return {str(json.loads(a.body)["name"]) if a.status == 200 else str(a.status) for a in answers}
 
 
 def server_row(stack: Stack, service: str) -> dict[str, str]:
-    """What the statistics page says of the service's container."""
+    """Return the row of the service's container on the statistics page."""
     page = fetch(stack.ports["STATS_PAGE_PORT"], "/;csv", headers=basic_auth("stats", "stats"))
     header, *rows = csv.reader(page.body.lstrip("# ").splitlines())
     own = f"{stack.project}:{service}:80"
@@ -50,7 +50,7 @@ def server_row(stack: Stack, service: str) -> dict[str, str]:
 
 
 def failed_checks(stack: Stack, service: str) -> int:
-    """How many checks of the service's container HAProxy has counted as failed."""
+    """Return how many checks of the service's container HAProxy has counted as failed."""
     return int(server_row(stack, service)["chkfail"])
 
 
@@ -79,13 +79,13 @@ def test_url_probe_moves_traffic_without_a_failed_request(
     stack: Stack, name: str, break_it: Callable[[Stack], None], mend_it: Callable[[Stack], None]
 ) -> None:
     host = f"{name}.example.com"
-    # A server that has not passed a check yet goes down at the first failed one, which HAProxy then does not count.
+    # A server that has not passed a check yet goes down at the first failed one, and HAProxy does not count that one.
     eventually(lambda: server_row(stack, name)["check_status"] in ("L7OK", "L4OK"), timeout=PATIENCE_SECONDS)
     failed_before = failed_checks(stack, name)
 
     with under_load(stack.port, host=host, visitors_of_each_kind=1) as load:
         break_it(stack)
-        # A few visits may all fall to the other one by chance, so HAProxy itself is asked first.
+        # By chance a few visits may all go to the other container, so HAProxy itself is asked first.
         eventually(lambda: server_row(stack, name)["status"] == "DOWN", timeout=PATIENCE_SECONDS)
         failed = failed_checks(stack, name) - failed_before
         assert {"other"} == visits(stack, host)
@@ -98,7 +98,7 @@ def test_url_probe_moves_traffic_without_a_failed_request(
 
 
 def test_command_probe_moves_traffic_without_a_failed_request(stack: Stack) -> None:
-    """The command itself counts how often it is run; it may run once more while the last visits are made."""
+    """The command itself counts its runs. It may run once more while the last visits are made."""
     host = "cmd.example.com"
 
     def probes_until(expected: set[str]) -> int:

@@ -1,4 +1,4 @@
-"""Blue-green releases: weights move visitors while they go on visiting, and what a user has set is kept."""
+"""Blue-green releases: weights move visitors while they keep visiting, and weights set by a user are kept."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def stack(run_file: RunFile) -> Stack:
 
 
 def count(port: int, requests: int) -> Counter[str]:
-    """Who answers so many requests without cookies, over one connection; "503" and the like where nobody does."""
+    """Return who answers this many requests without cookies over one connection, with the status for failed ones."""
     counter: Counter[str] = Counter()
     connection = http.client.HTTPConnection(ADDRESS, port, timeout=15)
     try:
@@ -54,7 +54,7 @@ def reloads(stack: Stack, proxy: str) -> int:
 
 @pytest.mark.parametrize("proxy", PROXIES)
 def test_release_under_load_loses_no_request_and_shares_follow_the_weights(stack: Stack, proxy: str) -> None:
-    """One test for the whole release, since each step starts where the one before has ended."""
+    """One test for the whole release, because each step starts where the one before has ended."""
     port = stack.ports[PROXIES[proxy]]
     reloads_before = reloads(stack, proxy)
 

@@ -1,4 +1,4 @@
-"""Requests as a visitor sends them: to a port of this machine, with a host name of the visitor's choice."""
+"""Requests as a visitor sends them: to a port of this machine, with a host name that the test chooses."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ TIMEOUT_SECONDS = 5.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """What came back. Names of headers are in small letters; `certificate` is the name in the server's certificate.
+    """The answer to a request. Names of headers are in lower case. `certificate` is the name in the server's certificate.
 
-    `set_cookies` are all lines of that header, of which `headers` has only the last.
+    `set_cookies` are all lines of that header; `headers` has only the last one.
     """
 
     status: int
@@ -31,7 +31,7 @@ class Answer:
 
 
 def fetch(port: int, path: str = "/", *, host: str = "", headers: Mapping[str, str] | None = None) -> Answer:
-    """Send one request on a connection of its own. Raises OSError when there is no answer."""
+    """Send one request on a new connection. Raises OSError when there is no answer."""
     connection = http.client.HTTPConnection(ADDRESS, port, timeout=TIMEOUT_SECONDS)
     try:
         return exchange(connection, path, host=host, headers=headers)
@@ -40,7 +40,7 @@ def fetch(port: int, path: str = "/", *, host: str = "", headers: Mapping[str, s
 
 
 def fetch_tls(port: int, path: str = "/", *, host: str = "") -> Answer:
-    """Send one request over TLS, with `host` as server name; the certificate is told, not judged."""
+    """Send one request over TLS, with `host` as server name. The certificate is returned, but not verified."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
@@ -60,7 +60,7 @@ def exchange(
     headers: Mapping[str, str] | None = None,
     certificate: str = "",
 ) -> Answer:
-    """Send one request on an open connection and read all of its answer."""
+    """Send one request on an open connection and read the whole answer."""
     connection.request("GET", path, headers={**({"Host": host} if host else {}), **(headers or {})})
     response = connection.getresponse()
     received = {name.lower(): value for name, value in response.getheaders()}
@@ -75,12 +75,12 @@ def basic_auth(user: str, password: str) -> Mapping[str, str]:
 
 
 def is_nginx(answer: Answer) -> bool:
-    """Whether nginx's own page was answered."""
+    """Return whether the answer is nginx's own page."""
     return answer.status == 200 and "Welcome to nginx" in answer.body
 
 
 def server_name(answer: Answer) -> str:
-    """Return which server an answer of nginxdemos/hello names; fail when it is no such answer."""
+    """Return the server that an answer of nginxdemos/hello names. Fails if it is another kind of answer."""
     assert answer.status == 200, answer
     names = [line for line in answer.body.splitlines() if line.startswith("Server name: ")]
     assert names, answer

@@ -1,4 +1,4 @@
-"""A certificate authority for tests: client certificates that chain to it, and those that do not."""
+"""A certificate authority for tests, for client certificates that are signed by it and others that are not."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from cryptography.x509.oid import NameOID
 
 
 class Authority:
-    """Signs client certificates with a key of its own."""
+    """Signs client certificates with its own key."""
 
     def __init__(self, name: str) -> None:
         self._key = ec.generate_private_key(ec.SECP256R1())
@@ -21,7 +21,7 @@ class Authority:
         self.certificate = self._sign(self._name, self._key.public_key(), is_authority=True)
 
     def client(self, folder: Path) -> str:
-        """The path of a file with a client's key and the certificate that this authority has signed for it."""
+        """Return the path of a file with a client's key and the certificate that this authority has signed for it."""
         key = ec.generate_private_key(ec.SECP256R1())
         path = folder / f"client-{self._serial}.pem"
         private = key.private_bytes(

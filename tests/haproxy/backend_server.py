@@ -1,7 +1,7 @@
-"""Small backends for tests: each tells its own name and what reached it, so that a test sees what HAProxy did.
+"""Small backends for tests. Each answers with its own name and with the request that reached it.
 
-They read and write HTTP by hand, over plain TCP: what is in front of a request (the PROXY protocol) is seen too, and the
-same server stands behind HTTP and TCP ports.
+They read and write HTTP by hand, over plain TCP. So they also see what is in front of a request (the PROXY protocol), and
+the same server works behind HTTP and TCP ports.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Seen:
 class BackendServer:
     """A running backend. `/login` starts a session, `/text` is long, `/broken` fails, `/slow` waits for `release`.
 
-    One that `hangs_up` reads each request and closes the connection instead of an answer.
+    With `hangs_up` it reads each request and closes the connection without an answer.
     """
 
     name: str
@@ -45,13 +45,13 @@ class BackendServer:
     hangs_up: bool = False
 
     def container(self, *, ports: tuple[int, ...] = (), project: str = "shop", **labels: str) -> Container:
-        """The container that this backend plays, under the labels of custom routing given by their short names."""
+        """Return the container that this backend stands for, with labels of custom routing given by their short names."""
         return make_container(
             self.name, ports=ports or (self.port,), project=project, address=self.address, labels=with_labels(**labels)
         )
 
     def targets(self) -> set[tuple[str, str]]:
-        """(method, target) of all requests so far, health checks included."""
+        """Return (method, target) of all requests so far, including health checks."""
         return {(seen.method, seen.target) for seen in self.seen}
 
 
@@ -65,7 +65,7 @@ class _Conversation(socketserver.StreamRequestHandler):
     server: _Server
 
     def handle(self) -> None:
-        """Answer one request; a connection without any (a check that only connects) is left alone."""
+        """Answer one request. A connection without a request (a check that only connects) gets no answer."""
         backend = self.server.backend
         seen = self._read()
         if seen is None:
@@ -102,12 +102,12 @@ class _Conversation(socketserver.StreamRequestHandler):
         try:
             self.wfile.write(text.encode())
         except OSError:
-            return  # whoever asked does not wait for the answer: a health check, or a timeout that a test is about
+            return  # the client does not wait: a health check, or a timeout under test
 
 
 @contextmanager
 def run_backend(name: str, address: str = "127.0.0.1", port: int = 0) -> Iterator[BackendServer]:
-    """A backend until the block ends, on a free port if none is given."""
+    """Run a backend until the block ends, on a free port if none is given."""
     with _Server((address, port), _Conversation) as server:
         server.backend = BackendServer(name=name, address=address, port=server.server_address[1])
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})

@@ -1,4 +1,4 @@
-"""A visitor for tests: one request over a connection of its own, and what came back."""
+"""A visitor for tests: sends one request on a new connection, and returns the answer."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ HOST = "shop.example"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """What came back; `headers` by their names in lower case. `server` is who answered, empty for HAProxy itself."""
+    """The answer; `headers` by their names in lower case. `server` is the backend, empty for HAProxy itself."""
 
     status: int
     headers: Mapping[str, str]
@@ -31,18 +31,18 @@ class Answer:
 
     @property
     def forwarded(self) -> Mapping[str, str]:
-        """The headers as the backend got them, by their names in lower case."""
+        """The headers that the backend received, by their names in lower case."""
         found: dict[str, str] = self._told()["headers"]
         return found
 
     @property
     def proxied(self) -> str:
-        """The line of the PROXY protocol that the backend got."""
+        """The line of the PROXY protocol that the backend received."""
         return str(self._told()["proxied"])
 
     @property
     def cookie(self) -> str:
-        """`name=value` of the cookie that is set."""
+        """`name=value` of the cookie that the answer sets."""
         return self.headers.get("set-cookie", "").partition(";")[0]
 
     def _told(self) -> dict[str, Any]:
@@ -60,7 +60,7 @@ def ask(
     tls: ssl.SSLContext | None = None,
     preamble: bytes = b"",
 ) -> Answer:
-    """Send one request to this machine. `preamble` goes in front of everything (PROXY protocol), the host is also the SNI.
+    """Send one request to this machine. `preamble` is sent first (PROXY protocol). The host is also the SNI.
 
     Raises OSError when there is no answer.
     """
@@ -86,7 +86,7 @@ def _lower(headers: http.client.HTTPMessage) -> Mapping[str, str]:
 
 
 def any_tls() -> ssl.SSLContext:
-    """TLS with whatever certificate the server shows."""
+    """Return a TLS context that accepts every certificate."""
     context = ssl.create_default_context()
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
@@ -94,18 +94,18 @@ def any_tls() -> ssl.SSLContext:
 
 
 def connect_tls(port: int, sni: str = HOST, *, tls: ssl.SSLContext | None = None) -> ssl.SSLSocket:
-    """A connection over TLS to this machine; without a name, no SNI is sent."""
+    """Return a TLS connection to this machine. If `sni` is empty, no SNI is sent."""
     plain = socket.create_connection(("127.0.0.1", port), timeout=20)
     return (tls or any_tls()).wrap_socket(plain, server_hostname=sni or None)
 
 
 def shown_name(port: int, sni: str = HOST, *, tls: ssl.SSLContext | None = None) -> str:
-    """The first name in the certificate that a visitor of `sni` is shown."""
+    """Return the first name in the certificate that a visitor of `sni` is shown."""
     with connect_tls(port, sni, tls=tls) as connection:
         certificate = x509.load_der_x509_certificate(connection.getpeercert(binary_form=True) or b"")
     return certificate.subject.rfc4514_string().removeprefix("CN=")
 
 
 def basic_auth(user: str, password: str) -> Mapping[str, str]:
-    """The header of HTTP basic authentication."""
+    """Return the header of HTTP basic authentication."""
     return {"Authorization": "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()}

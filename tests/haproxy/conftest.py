@@ -1,4 +1,4 @@
-"""Both HAProxy versions that the product meets: 2.6 of hosts, 3.4 of the image. A missing one is a failure, no skip."""
+"""Both HAProxy versions that the product works with: 2.6 of hosts, 3.4 of the image. If one is missing, the tests fail."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ ENVIRONMENT_FILE = Path(__file__).parent.parent.parent / ".cache" / "real.env"
 
 
 def find_binary(variable: str) -> str | None:
-    """The path that `python3 -m tests.real up` has told, in the environment or in its file."""
+    """Return the path that `python3 -m tests.real up` has set, from the environment or from its file."""
     told = ENVIRONMENT_FILE.read_text().splitlines() if ENVIRONMENT_FILE.exists() else []
     values = dict(line.partition("=")[::2] for line in told)
     return os.environ.get(variable) or values.get(variable)
@@ -25,20 +25,20 @@ def find_binary(variable: str) -> str | None:
 
 @pytest.fixture(params=["HAPROXY_26", "HAPROXY_34"], ids=["2.6", "3.4"])
 def haproxy_binary(request: pytest.FixtureRequest) -> str:
-    """The path of an HAProxy; the test runs once for each version."""
+    """Return the path of an HAProxy. The test runs once for each version."""
     return find_binary(request.param) or pytest.fail(f"{request.param} is unknown: run `python3 -m tests.real up` first")
 
 
 @pytest.fixture
 def product(haproxy_binary: str, tmp_path: Path) -> Iterator[Product]:
-    """Runs what a test asks for, on each HAProxy, until the test ends."""
+    """Run what a test asks for, on each HAProxy, until the test ends."""
     with ExitStack() as stack:
         yield Product(haproxy_binary, tmp_path, stack)
 
 
 @pytest.fixture
 def site(haproxy_binary: str, tmp_path: Path) -> Iterator[SimpleSite]:
-    """The same for simple routing."""
+    """Do the same for simple routing."""
     with simple_site(haproxy_binary, tmp_path) as site:
         yield site
 

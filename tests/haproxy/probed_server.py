@@ -1,4 +1,4 @@
-"""A backend whose probe can be made to fail while it goes on answering visitors, and which counts its probes."""
+"""A backend that counts its probes. A test can make its probe fail while it still answers visitors."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ class ProbedServer:
         self.probes = 0
 
     def set_health(self, *, is_healthy: bool) -> None:
-        """From the next probe on, answer 200 or 500 to it."""
+        """From the next probe on, answer it with 200 or 500."""
         self.is_healthy, self.probes = is_healthy, 0
 
 
 @contextmanager
 def run_probed_server(name: str) -> Iterator[tuple[ProbedServer, int]]:
-    """The server and its port, until the block ends."""
+    """Yield the server and its port. It runs until the block ends."""
     probed = ProbedServer(name)
 
     class Handler(http.server.BaseHTTPRequestHandler):
@@ -38,7 +38,7 @@ def run_probed_server(name: str) -> Iterator[tuple[ProbedServer, int]]:
             self.end_headers()
 
         def log_message(self, *_: object) -> None:
-            """Say nothing."""
+            """Log nothing."""
 
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})

@@ -1,4 +1,4 @@
-"""What a user has, without engine and controller: variables and labelled containers in, a running HAProxy out."""
+"""The product without engine and controller: it takes variables and labelled containers, and gives a running HAProxy."""
 
 from __future__ import annotations
 
@@ -25,23 +25,23 @@ class Serving:
     haproxy: RunningHaproxy
     model: RoutingModel
     problems: tuple[str, ...]
-    """The problems that users are told of, those of labels included."""
+    """The problems that users see, including those of labels."""
 
     def ask(self, path: str = "/", *, port: int = 80, **options: Any) -> Answer:
-        """One request to a port as users name it; options as those of `client.ask`."""
+        """Send one request to a port, given by the number that users write. The options are those of `client.ask`."""
         return ask(self.haproxy.port(port), path, **options)
 
     def servers(self, count: int = 6, **options: Any) -> list[str]:
-        """Which backends answer `count` requests, one after the other."""
+        """Return which backends answer `count` requests, one after the other."""
         return [self.ask(**options).server for _ in range(count)]
 
     def info(self, field: str) -> str:
-        """A field of `show info`."""
+        """Return a field of `show info`."""
         lines = (line.partition(": ") for line in self.haproxy.runtime("show info").splitlines())
         return next(value for name, _, value in lines if name == field)
 
     def stat(self, column: str, server: str) -> str:
-        """A column of `show stat`, of the first server whose name begins with `server`."""
+        """Return a column of `show stat`, for the first server whose name begins with `server`."""
         header, *rows = csv.reader(self.haproxy.runtime("show stat").lstrip("# ").splitlines())
         row = next(row for row in rows if row and row[1].startswith(server))
         return row[header.index(column)]
@@ -55,11 +55,11 @@ class Product:
         self._folder = folder
         self._stack = stack
         self.tcp_port = free_low_port()
-        """A port that backends at different addresses may listen on, and HAProxy in front of them."""
+        """A port on which backends at different addresses can listen, with HAProxy in front of them."""
         self.port_offset = free_offset(80, 81, 443, 444, 1936, 9000, self.tcp_port)
 
     def backend(self, name: str = "web-1", address: str = "127.0.0.1", port: int = 0) -> BackendServer:
-        """A running backend that plays the container `name`, on a port of its own if none is given."""
+        """Return a running backend that stands for the container `name`, on a free port if none is given."""
         return self._stack.enter_context(run_backend(name, address, port))
 
     def serve(self, *containers: Container, **variables: str) -> Serving:

@@ -1,4 +1,4 @@
-"""The whole program in a folder of its own, with a services file in the place of an engine."""
+"""The whole program in a folder, with a services file instead of an engine."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ ROOT = Path(__file__).parent.parent.parent
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Program:
-    """The program in a folder of its own; the services file is `services.yml` there."""
+    """The whole program in a folder. The services file is `services.yml` there."""
 
     folder: Path
     environment: Mapping[str, str]
     offset: int
 
     def write_services(self, **services: tuple[BackendServer, Mapping[str, str]]) -> None:
-        """Write the services file: name -> (where it is, its labels by their short names)."""
+        """Write the services file. Each name has a backend and its labels, which are given by their short names."""
         document = {
             name: {
                 "labels": {f"aliyun.proxy.{label}": value for label, value in labels.items()},
@@ -45,7 +45,7 @@ class Program:
 
     @contextmanager
     def running(self, **variables: str) -> Iterator[subprocess.Popen[str]]:
-        """`proxy run`, until the block ends; what it says goes to `log`."""
+        """Run `proxy run` until the block ends. Its output goes to `log`."""
         with (
             self.log.open("w") as log,
             subprocess.Popen(

@@ -1,6 +1,6 @@
-"""A real HAProxy that a real `Reconciler` keeps, fed with containers by a test: everything but engine, loop and waiting.
+"""A real HAProxy with a real `Reconciler`. The test provides the containers; there is no engine, loop or waiting.
 
-Time is the test's, so that routes that linger and removals end when it says so.
+The test also moves the time, so it decides when routes that linger and removals end.
 """
 
 from __future__ import annotations
@@ -41,17 +41,17 @@ from tests.haproxy.running import run_haproxy
 
 ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin"}
 LONG_ENOUGH_SECONDS = 400.0
-"""After this long every route that lingers and every removal has ended."""
+"""After this time every route that lingers and every removal has ended."""
 ORDERED_MAPS = ("patterns.map", "wildcards.map")
 FORCED_MAINT, FORCED_DRAIN = 1, 8
-"""Bits of `srv_admin_state` (management guide, `show servers state`); 4 only tells how the server was configured."""
+"""Bits of `srv_admin_state` (management guide, `show servers state`). 4 only says how the server was configured."""
 
 State = dict[str, object]
-"""What an HAProxy reports of itself, by what it is about."""
+"""What an HAProxy reports about itself, by subject."""
 
 
 class Reconciled:
-    """Bring containers in with `apply`; what each pass did is in `plans`."""
+    """Change the containers with `apply`. `plans` has the plan of each pass."""
 
     def __init__(self, binary: str, folder: Path, settings: Settings) -> None:
         self.settings = settings
@@ -159,40 +159,40 @@ class Reconciled:
             self._files.close()
 
     def apply(self, containers: Sequence[Container], *, seconds: float = 1.0) -> None:
-        """Let exactly `containers` run from now on, and have passes until all of them are taken in."""
+        """From now on exactly `containers` run. Make passes until all of them are applied."""
         self._source.set(containers)
         self.now += seconds
-        for _ in range(2):  # the second one takes in who has answered
+        for _ in range(2):  # the second pass applies which servers have answered
             self._pass()
 
     def settle(self) -> None:
-        """Let so much time go by that nothing lingers and nothing is left to be removed."""
+        """Let time go by until no route lingers and no removal is left."""
         for _ in range(3):
             self.now += LONG_ENOUGH_SECONDS
             self._pass()
 
     def reload_reasons(self) -> list[str]:
-        """Why HAProxy was reloaded since it started."""
+        """Return the reasons of all reloads since HAProxy started."""
         return [reason for plan in self.plans if isinstance(plan, Reload) for reason in plan.reasons]
 
     def config(self) -> str:
-        """The configuration on disk."""
+        """Return the configuration on disk."""
         return self._layout.config.read_text()
 
     def maps(self) -> str:
-        """All maps on disk."""
+        """Return all maps on disk."""
         return "".join(path.read_text() for path in sorted(self._layout.current.glob("maps/*.map")))
 
     def problems(self) -> list[str]:
-        """What users are told of."""
+        """Return the problems that users see."""
         return [str(problem) for problem in self._desired.problems()]
 
     def report(self) -> State:
-        """What the running HAProxy reports of itself."""
+        """Return what the running HAProxy reports about itself."""
         return report_state(self.socket)
 
     def report_fresh(self, binary: str, folder: Path) -> State:
-        """What an HAProxy reports that is started now, in `folder` and on the same ports, from the present model."""
+        """Start an HAProxy from the present model, in `folder` and on the same ports, and return what it reports."""
         with run_haproxy(binary, folder, self._desired.model(), self.settings):
             return report_state(RuntimeSocket(folder / "haproxy.sock"))
 
@@ -216,7 +216,7 @@ class Failing:
 
 
 def report_state(socket: RuntimeSocket) -> State:
-    """Read backends, servers, maps and certificates; addresses in memory, order of creation and health are left out."""
+    """Return backends, servers, maps and certificates, without memory addresses, order of creation and health."""
     maps = re.findall(r"^\S+ \((maps/[^)]+)\)", socket.send("show map"), re.MULTILINE)
     lists = re.findall(r"^\S+\.list$", socket.send("show ssl crt-list"), re.MULTILINE)
     listed = socket.send(f"show ssl crt-list {lists[0]}").splitlines() if lists else []
@@ -231,7 +231,7 @@ def report_state(socket: RuntimeSocket) -> State:
 
 
 def differences(first: State, second: State, where: str = "") -> list[str]:
-    """Return what two reports do not agree on, one line each."""
+    """Return the differences between two reports, one line each."""
     found = []
     for key in sorted({*first, *second}):
         one, other = first.get(key), second.get(key)

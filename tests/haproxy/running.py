@@ -1,4 +1,4 @@
-"""A real HAProxy that runs a model, without engine, supervisor or controller: for tests of what a configuration does."""
+"""A real HAProxy that runs a model, without engine, supervisor or controller. It tests what a configuration does."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.eventually import eventually
 
 @dataclass(frozen=True)
 class RunningHaproxy:
-    """An HAProxy in the foreground; `port` maps a port of the model to the one it really listens on."""
+    """An HAProxy in the foreground. `port` maps a port of the model to the one on which it really listens."""
 
     folder: Path
     offset: int
@@ -27,7 +27,7 @@ class RunningHaproxy:
         return number + self.offset
 
     def runtime(self, command: str) -> str:
-        """The reply to a command on the runtime socket."""
+        """Return the reply to a command on the runtime socket."""
         with socket.socket(socket.AF_UNIX) as connection:
             connection.connect(str(self.folder / "haproxy.sock"))
             connection.sendall(command.encode() + b"\n")
@@ -43,7 +43,7 @@ def write_files(folder: Path, files: Mapping[str, str]) -> None:
 
 @contextmanager
 def run_haproxy(binary: str, folder: Path, model: RoutingModel, settings: Settings) -> Iterator[RunningHaproxy]:
-    """Run `model` until the block ends; fails with HAProxy's own words when it does not start."""
+    """Run `model` until the block ends. If HAProxy does not start, fail with its own messages."""
     write_files(folder, make_renderer(settings, folder).render(model).files)
     log = folder / "haproxy.log"
     config = folder / "current" / "haproxy.cfg"

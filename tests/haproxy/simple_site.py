@@ -1,4 +1,4 @@
-"""What a user of simple routing has, without engine and controller: labelled containers in, a running HAProxy out."""
+"""Simple routing without engine and controller: it takes labelled containers and gives a running HAProxy."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class SimpleSite:
     stack: ExitStack
 
     def backend(self, name: str = "web-1") -> BackendServer:
-        """A running backend that plays the container `name`."""
+        """Return a running backend that stands for the container `name`."""
         return self.stack.enter_context(run_backend(name))
 
     def serve(self, *containers: Container, **variables: str) -> Serving:
@@ -43,13 +43,13 @@ RunSimple = Callable[..., Serving]
 
 @contextmanager
 def simple_site(binary: str, folder: Path) -> Iterator[SimpleSite]:
-    """Everything that the site starts ends with the block."""
+    """Yield a site. Everything that it starts ends with the block."""
     with ExitStack() as stack:
         yield SimpleSite(binary, folder, stack)
 
 
 def played_by(backend: BackendServer, addresses: str, **labels: str) -> Container:
-    """The container that `backend` plays: its port answers `addresses`; further labels as in `tests.simple`."""
+    """Return the container that `backend` stands for. Its port serves `addresses`. Labels are as in `tests.simple`."""
     named = {f"aliyun.{key.replace('__', '.')}": value.replace("PORT", str(backend.port)) for key, value in labels.items()}
     routed = {f"aliyun.routing.port_{backend.port}": addresses}
     return make_container(backend.name, ports=(backend.port,), labels={**routed, **named})

@@ -1,4 +1,4 @@
-"""A small hand-written configuration on a state folder, for tests of the HAProxy process rather than of its routing."""
+"""A small hand-written configuration in a state folder, for tests of the HAProxy process and not of its routing."""
 
 from __future__ import annotations
 
@@ -47,14 +47,14 @@ backend weighted
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SmallSite:
-    """One plain and one TLS port. What `a.test` answers comes from a map, so that it tells which files are in force."""
+    """One plain and one TLS port. The answer of `a.test` comes from a map, so it shows which files are in force."""
 
     layout: StateLayout
     port: int
     tls_port: int
 
     def files(self, *, answer: str = "one", name: str = "first.test", more: str = "") -> Mapping[str, str]:
-        """A set of files: what `a.test` answers, the name in the certificate, lines to end the configuration with."""
+        """Return a set of files: what `a.test` answers, the name in the certificate, and the end of the configuration."""
         config = CONFIG.format(layout=self.layout, port=self.port, tls_port=self.tls_port)
         return {
             "haproxy.cfg": config + more,
@@ -64,7 +64,7 @@ class SmallSite:
         }
 
     def fetch(self) -> str:
-        """What `a.test` answers. Raises OSError when nobody does."""
+        """Return the answer of `a.test`. Raises OSError when there is none."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=5)
         try:
             connection.request("GET", "/", headers={"Host": "a.test"})
@@ -73,28 +73,28 @@ class SmallSite:
             connection.close()
 
     def certificate_name(self) -> str:
-        """The name in the certificate that the TLS port shows."""
+        """Return the name in the certificate that the TLS port shows."""
         pem = ssl.get_server_certificate(("127.0.0.1", self.tls_port), timeout=5)
         return x509.load_pem_x509_certificate(pem.encode()).subject.rfc4514_string().removeprefix("CN=")
 
     def runtime(self, command: str, payload: str = "") -> str:
-        """The reply of the worker's runtime socket."""
+        """Return the reply of the worker's runtime socket."""
         return RuntimeSocket(self.layout.runtime_socket).send(command, payload)
 
     def begin_request(self) -> socket.socket:
-        """A connection on which HAProxy has read the beginning of a request, and waits for the rest."""
+        """Return a connection on which HAProxy has read the beginning of a request, and waits for the rest."""
         connection = socket.create_connection(("127.0.0.1", self.port), timeout=30)
         connection.sendall(b"GET / HTTP/1.1\r\nHost: a.test\r\n")
         return connection
 
 
 def finish_request(connection: socket.socket) -> str:
-    """Send the rest of a request and return the whole response; closes the connection."""
+    """Send the rest of a request and return the whole response. Closes the connection."""
     with connection:
         connection.sendall(b"Connection: close\r\n\r\n")
         return b"".join(iter(lambda: connection.recv(65536), b"")).decode()
 
 
 def make_site(folder: Path) -> SmallSite:
-    """A site in `folder`, on ports that are free."""
+    """Return a site in `folder`, on free ports."""
     return SmallSite(layout=StateLayout(folder=folder), port=free_port(), tls_port=free_port())

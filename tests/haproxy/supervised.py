@@ -1,6 +1,6 @@
-"""Supervisors in processes of their own, on a small site, for tests of what they keep running.
+"""Supervisors in separate processes, on a small site, for tests of what they keep running.
 
-The controller is a few lines of Python that say what happened to them in files beside the state.
+The controller is a few lines of Python that record what happened to them in files beside the state.
 """
 
 from __future__ import annotations
@@ -49,14 +49,14 @@ signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGUSR1, signal.SIGRTMIN})
 while True:
     signal.pause()
 """
-"""Has no handlers as long as a file `wait` is beside its notes."""
+"""A controller that sets no signal handlers as long as there is a file `wait` beside its notes."""
 STUBBORN_CONTROLLER = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN);" + CONTROLLER
 WRONG_SETTINGS = "raise SystemExit(2)"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Supervised:
-    """A supervisor in a process of its own, the site it serves, and what its controller noted."""
+    """A supervisor in a separate process, the site that it serves, and the notes of its controller."""
 
     process: subprocess.Popen[bytes]
     site: SmallSite
@@ -67,7 +67,7 @@ class Supervised:
         return int((self.notes / "pid").read_text())
 
     def haproxy_pid(self) -> int:
-        """The master's process. The master answers a little later than the first worker serves."""
+        """Return the master's process. The master answers a little later than the first worker serves."""
         return eventually(lambda: answering_pid(self.site))
 
     def serves(self) -> bool:
@@ -77,7 +77,7 @@ class Supervised:
         return text in self.log.read_text()
 
     def noted(self, name: str) -> int:
-        """How often the controller noted that this happened to it."""
+        """Return how often the controller noted that this happened to it."""
         with suppress(FileNotFoundError):
             return len((self.notes / name).read_text().split())
         return 0
@@ -88,7 +88,7 @@ Start = Callable[..., Supervised]
 
 @contextmanager
 def supervisors(binary: str, site: SmallSite, folder: Path) -> Iterator[Start]:
-    """Starts supervisors; whatever still runs on the site at the end is killed."""
+    """Start supervisors. Everything that still runs on the site at the end is killed."""
     started: list[Supervised] = []
 
     def start(controller: str = CONTROLLER, *, stop_seconds: float = 8.0, waits: bool = False) -> Supervised:
@@ -116,7 +116,7 @@ def supervisors(binary: str, site: SmallSite, folder: Path) -> Iterator[Start]:
 
 
 def kill_with_children(process: subprocess.Popen[bytes]) -> None:
-    """Kill a supervisor and what it has started, a child included that is only about to become HAProxy."""
+    """Kill a supervisor and everything it has started, including a child that is only about to become HAProxy."""
     if process.poll() is None:
         process.send_signal(signal.SIGSTOP)
         children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
@@ -134,7 +134,7 @@ def save_files(site: SmallSite, **changes: str) -> None:
 
 
 def answering_pid(site: SmallSite) -> int:
-    """The master that answers, 0 while none does."""
+    """Return the master that answers; 0 if none does."""
     try:
         return parse_processes(MasterSocket(site.layout.master_socket).send("show proc")).master_pid
     except RuntimeApiError:
@@ -142,7 +142,7 @@ def answering_pid(site: SmallSite) -> int:
 
 
 def haproxy_pids(site: SmallSite) -> set[int]:
-    """All processes of HAProxy on this site's state folder, masters and workers, told by their command lines."""
+    """Return all HAProxy processes on this site's state folder, masters and workers. Their command lines identify them."""
     wanted = f"-S\0{site.layout.master_socket},".encode()
     found = set()
     for path in Path("/proc").glob("[0-9]*/cmdline"):
@@ -153,7 +153,7 @@ def haproxy_pids(site: SmallSite) -> set[int]:
 
 
 def master_pids(site: SmallSite) -> set[int]:
-    """The masters among them: those whose parent is not one of them."""
+    """Return the masters among them: those whose parent is not one of them."""
     pids, masters = haproxy_pids(site), set()
     for pid in pids:
         with suppress(OSError):
@@ -171,7 +171,7 @@ def is_answering(site: SmallSite) -> bool:
 
 
 def is_alive(pid: int) -> bool:
-    """Whether a process runs; one that is dead but that nobody has waited for does not."""
+    """Return whether a process runs. A zombie does not."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
     except (FileNotFoundError, ProcessLookupError):
@@ -185,7 +185,7 @@ def voluntary_switches(pid: int) -> int:
 
 @contextmanager
 def constant_requests(site: SmallSite) -> Iterator[list[str]]:
-    """Ask all the time; what was answered, and what went wrong, is in the list."""
+    """Send requests all the time. The list gets each answer and each error."""
     has_ended, answers = threading.Event(), list[str]()
 
     def ask() -> None:

@@ -1,5 +1,4 @@
-"""Spec 1.3, through a running HAProxy: labels in HAProxy's own language (health checks, options, lines), old spellings
-included."""
+"""Spec 1.3, through a running HAProxy: labels in HAProxy's own language (checks, options, lines), also obsolete ones."""
 
 from __future__ import annotations
 
@@ -118,7 +117,7 @@ def test_line_of_a_service_wins_over_its_balance(product: Product) -> None:
 
 
 def test_conditions_reach_the_lines_that_only_a_backend_takes(product: Product) -> None:
-    """An ACL of a `defaults` section is unknown to lines of a backend."""
+    """Lines of a backend cannot use an ACL of a `defaults` section."""
     lines = "acl is_old path_beg /old, redirect code 302 location /new if is_old, http-response set-header X-A b"
     serving = product.serve(product.backend().container(VIRTUAL_HOST=HOST, EXTRA_SETTINGS=lines))
 

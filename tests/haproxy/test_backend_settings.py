@@ -1,5 +1,5 @@
-"""Spec 1.3, through a running HAProxy: what each label of a service does to requests. Health checks and lines of HAProxy's
-own language are in `test_backend_lines`, certificates in `test_tls`, ports in `test_tcp`, hosts and paths in
+"""Spec 1.3, through a running HAProxy: the effect of each label of a service on requests. Health checks and lines in
+HAProxy's own language are in `test_backend_lines`, certificates in `test_tls`, ports in `test_tcp`, hosts and paths in
 `test_routing_matches_reference`."""
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ def test_inserted_cookie_is_the_id_of_the_container(product: Product) -> None:
 
 
 def test_cookie_keeps_a_visitor_on_one_of_several_ports(product: Product) -> None:
-    """Two servers with one value would both hand out cookies that lead to the first of them."""
+    """If two servers had the same cookie value, both would set cookies that lead to the first of them."""
     first, second = product.backend("first"), product.backend("second")
     container = first.container(VIRTUAL_HOST=HOST, ports=(first.port, second.port), COOKIE="SRV insert indirect")
     serving = product.serve(container)
@@ -183,7 +183,7 @@ def test_service_can_do_without_basic_auth(product: Product) -> None:
 
 
 def test_failover_service_answers_only_when_the_others_are_down(product: Product) -> None:
-    """Two services with equal virtual hosts are one backend; only the servers of the one are backup."""
+    """Two services with equal virtual hosts are one backend, and only the servers of one of them are backup."""
     main = product.backend("main-1").container(VIRTUAL_HOST=HOST)
     spare = product.backend("spare-1").container(VIRTUAL_HOST=HOST, FAILOVER="yes")
     serving = product.serve(main, spare)

@@ -16,7 +16,7 @@ FORWARDED = b"PROXY TCP4 203.0.113.7 127.0.0.1 40000 80\r\n"
 
 
 def write_lines(path: Path, *lines: str) -> str:
-    """A file of such lines, with what a person would also write."""
+    """Write a file with these lines, and with the comments and blank lines that a person would write."""
     path.write_text("# our own\n\n" + "\n".join(lines) + "\n")
     return str(path)
 

@@ -1,6 +1,6 @@
-"""What goes wrong around a running proxy, and that it is right again without anybody's help.
+"""Things go wrong around a running proxy, and it recovers without anybody's help.
 
-Through the whole program: supervisor, controller and HAProxy. The services come from a file.
+The tests use the whole program: supervisor, controller and HAProxy. The services come from a file.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def host(name: str, **labels: str) -> Mapping[str, str]:
 
 
 def answers(program: Program, name: str) -> str:
-    """Who answers for a host; empty while nobody does."""
+    """Return who answers for a host; empty if nobody does."""
     return ask(80 + program.offset, host=name).server
 
 
@@ -49,7 +49,7 @@ def layout_of(program: Program) -> StateLayout:
 
 
 def processes(program: Program) -> Processes:
-    """The master and its workers."""
+    """Return the master and its workers."""
 
     def read() -> Processes | None:
         try:
@@ -63,12 +63,12 @@ def processes(program: Program) -> Processes:
 
 
 def reloads(program: Program) -> int:
-    """How often the log says that HAProxy was reloaded."""
+    """Return how often the log says that HAProxy was reloaded."""
     return program.log.read_text().count(" reload: ")
 
 
 class Checker:
-    """A program in the place of HAProxy that counts checks, and kills or holds them up as a test wants."""
+    """A program in the place of HAProxy. It counts checks, and kills or delays them when a test wants it."""
 
     def __init__(self, binary: str, folder: Path) -> None:
         self.path = folder / "haproxy-checked"
@@ -105,7 +105,7 @@ def checker(haproxy_binary: str, tmp_path: Path) -> Checker:
 
 
 def test_new_service_is_served_after_haproxy_was_killed(program: Program, product: Product) -> None:
-    """HAProxy starts from files that lag behind by up to a second."""
+    """HAProxy starts from files that may be up to a second old."""
     first, second = product.backend("first"), product.backend("second")
     program.write_services(web=(first, host(HOST)))
 
@@ -123,7 +123,7 @@ def test_new_service_is_served_after_haproxy_was_killed(program: Program, produc
 
 
 def test_server_that_has_gone_gets_nothing_after_haproxy_was_killed(program: Program, product: Product) -> None:
-    """Its address may be another service's by now."""
+    """Its address may belong to another service by now."""
     first, second = product.backend("first", "127.0.0.1"), product.backend("second", "127.0.0.2")
     program.write_services(web=(first, host(HOST)), also=(second, host(HOST)))
 
@@ -142,7 +142,7 @@ def test_server_that_has_gone_gets_nothing_after_haproxy_was_killed(program: Pro
 
 @contextmanager
 def small_disk(folder: Path) -> Iterator[Path]:
-    """A file system of its own on `folder`, small enough to be filled."""
+    """Mount a separate file system on `folder`, small enough to be filled."""
     folder.mkdir(exist_ok=True)
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m,mode=700", "tmpfs", str(folder)], check=True)
     try:
@@ -152,7 +152,7 @@ def small_disk(folder: Path) -> Iterator[Path]:
 
 
 def fill(folder: Path) -> Path:
-    """Leave no room on the disk; return what takes it."""
+    """Fill the disk. Return the file that takes the space."""
     filler = folder / "filler"
     with filler.open("wb", buffering=0) as file:
         for size in (1 << 16, 1 << 8, 1):
@@ -196,7 +196,7 @@ def test_reload_that_was_due_while_the_disk_was_full_is_done_later(program: Prog
 
 
 def test_killed_check_says_nothing_about_the_service(program: Program, product: Product, checker: Checker) -> None:
-    """The memory killer of the system takes such a process first."""
+    """The system's memory killer takes such a process first."""
     first, second = product.backend("first"), product.backend("second")
     program.write_services(web=(first, host(HOST)))
 
@@ -224,13 +224,13 @@ def test_killed_check_before_the_first_start_is_tried_again(program: Program, pr
 
 @contextmanager
 def somebody_listens(port: int) -> Iterator[None]:
-    """Another program has the port until the block ends."""
+    """Occupy the port, as another program does, until the block ends."""
     with socket.create_server(("", port), reuse_port=False):
         yield
 
 
 def test_port_that_somebody_has_costs_only_its_service(program: Program, product: Product) -> None:
-    """HAProxy would not start at all."""
+    """Without this, HAProxy would not start at all."""
     first, second = product.backend("first"), product.backend("second")
     port = product.tcp_port
     program.write_services(web=(first, host(HOST)), own=(second, {"TCP_PORTS": str(second.port)}))
@@ -296,7 +296,7 @@ def test_many_services_with_settings_of_their_own_take_one_check_and_hold_up_nob
 
 
 def test_other_ca_is_taken_over(program: Program, product: Product) -> None:
-    """Clients of the old one must not be let in any longer."""
+    """Clients of the old CA must not be let in any longer."""
     old, new = Authority("old"), Authority("new")
     file = program.folder / "ca.pem"
     file.write_text(old.certificate)
@@ -377,7 +377,7 @@ def test_deleted_sockets_or_state_are_mended(program: Program, product: Product,
 
 
 def masters(state: Path) -> list[int]:
-    """The HAProxies that were started as masters on a state folder."""
+    """Return the HAProxy processes that were started as masters on a state folder."""
     found = []
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         try:
@@ -391,7 +391,7 @@ def masters(state: Path) -> list[int]:
 
 
 def test_restarted_controller_takes_over_what_changed_meanwhile(program: Program, product: Product) -> None:
-    """On 3.4 without a reload: HAProxy itself tells what it has."""
+    """On 3.4 it needs no reload, because HAProxy itself reports its state."""
     first, second = product.backend("first"), product.backend("second")
     program.write_services(web=(first, host(HOST)))
 

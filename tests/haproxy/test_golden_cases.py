@@ -1,4 +1,4 @@
-"""HAProxy loads what the golden cases say, without an alert or a warning."""
+"""HAProxy loads the configuration of each golden case without an alert or a warning."""
 
 from __future__ import annotations
 

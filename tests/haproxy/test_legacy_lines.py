@@ -1,4 +1,4 @@
-"""What replaces the directives of old is accepted by HAProxy, and a session keeps going to the server that made it."""
+"""HAProxy accepts the lines that replace removed directives, and a session stays with the server that created it."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ class Application(BaseHTTPRequestHandler):
         self.wfile.write(port.encode())
 
     def log_message(self, *_: object) -> None:
-        """Say nothing: the tests look at answers."""
+        """Log nothing; the tests look at answers."""
 
 
 @contextmanager
@@ -97,7 +97,7 @@ def run_applications(count: int) -> Iterator[list[int]]:
 
 
 def ask(port: int, path: str, cookie: str = "") -> tuple[str, str]:
-    """The port of the application that answered, and the session it started."""
+    """Return the port of the application that answered, and the session that it started."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
     connection.request("GET", path, headers={"Host": "shop.example", **({"Cookie": cookie} if cookie else {})})
     response = connection.getresponse()

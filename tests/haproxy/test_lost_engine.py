@@ -1,4 +1,4 @@
-"""The whole program with an engine that is not there, or that says nothing more: it serves what it knows, and finds back."""
+"""The whole program with an engine that is unreachable or silent. It keeps serving its routes, and recovers later."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Site:
 
     @contextmanager
     def engine(self, *backends: BackendServer) -> Iterator[StubEngine]:
-        """An engine that runs these backends as one service; its socket goes with it."""
+        """Run an engine with these backends as one service. Its socket disappears with it."""
         with run_stub_engine(self._folder) as stub:
             for backend in backends:
                 stub.start(make_stub_container(backend))
@@ -51,7 +51,7 @@ class Site:
 
     @contextmanager
     def proxy(self, **variables: str) -> Iterator[subprocess.Popen[str]]:
-        """The program, until the block ends."""
+        """Run the program until the block ends."""
         command, environment = [sys.executable, "-m", "proxy", "run"], {**self._environment, **variables}
         with (
             self.log.open("w") as log,
@@ -102,7 +102,7 @@ def test_first_start_without_any_source_ends_with_what_to_do(site: Site) -> None
 
 
 def test_stream_that_falls_silent_is_found_by_a_full_look_and_opened_again(site: Site, product: Product) -> None:
-    """The connection on which the list is asked for is silent, too, so the first question takes its 10 s to fail."""
+    """The connection for the list is silent too, so the first request takes its 10 s to fail."""
     first, second, third = product.backend("first"), product.backend("second"), product.backend("third")
     with (
         site.engine(first) as engine,

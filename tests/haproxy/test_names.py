@@ -1,4 +1,4 @@
-"""HAProxy takes every name that is made of what strangers call their services, and other settings are other names."""
+"""HAProxy accepts every name that is made from what users call their services. Other settings give other names."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ NASTY = (
 
 
 class Site:
-    """A reconciled HAProxy, and backends that play containers."""
+    """A reconciled HAProxy, and backends that stand for containers."""
 
     def __init__(self, binary: str, folder: Path, stack: ExitStack, **variables: str) -> None:
         self._stack = stack
@@ -67,7 +67,7 @@ class Site:
         return ask(80 + self.offset, host=host).status
 
     def nasty_containers(self) -> list[Container]:
-        """One of each service, all at the same address."""
+        """Return one container of each service, all at the same address."""
         port = self.backend("any").port
         return [
             make_container(
@@ -138,7 +138,7 @@ def backends_of(site: Site) -> list[str]:
 def test_other_settings_of_a_server_of_the_file_take_no_reload(
     haproxy_binary: str, tmp_path: Path, stack: ExitStack
 ) -> None:
-    """Its name has no id in it that would tell it from the one before."""
+    """The name of such a server contains no id, so its settings must distinguish it from the one before."""
     site = Site(haproxy_binary, tmp_path / "state", stack)
     port = site.backend("any").port
 
@@ -164,7 +164,7 @@ def test_other_settings_of_a_server_of_the_file_take_no_reload(
 
 
 def test_another_probe_takes_no_reload(modern_binary: str, tmp_path: Path, stack: ExitStack) -> None:
-    """Another probe is another container, and another backend for HAProxy."""
+    """Another probe means another container, and another backend for HAProxy."""
     site = Site(modern_binary, tmp_path / "state", stack, PROXY_MODE="acsrouting")
     web, zoo = site.backend("web-1"), site.backend("zoo-1")
     first = {"probe__url": "http://container:PORT/", "routing__session_sticky": "false"}
@@ -189,7 +189,7 @@ def test_another_probe_takes_no_reload(modern_binary: str, tmp_path: Path, stack
 
 
 def test_another_probe_at_a_shared_address_takes_over(haproxy_binary: str, tmp_path: Path, stack: ExitStack) -> None:
-    """By a reload: a server that has come at runtime cannot be tracked by others [tried: 2.6 and 3.4]."""
+    """It takes a reload: other servers cannot track a server that was added at runtime [tried: 2.6 and 3.4]."""
     site = Site(haproxy_binary, tmp_path / "state", stack, PROXY_MODE="acsrouting")
     web, zoo = site.backend("web-1"), site.backend("zoo-1")
     addresses = "www.example.com;web.example.com"

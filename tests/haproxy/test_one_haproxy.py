@@ -1,5 +1,5 @@
-"""There is one HAProxy on a state folder: the one that an earlier supervisor left running is taken over, whether or not it
-answers at that moment, and nothing else is ever taken for it."""
+"""There is only one HAProxy on a state folder. One that an earlier supervisor left running is taken over, whether or not it
+answers at that moment. No other process is ever mistaken for it."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def start(haproxy_binary: str, site: SmallSite, tmp_path: Path) -> Iterator[Star
 
 @pytest.fixture
 def left(start: Start) -> int:
-    """The master that a supervisor, which was killed, has left running."""
+    """Return the master that a killed supervisor has left running."""
     first = start()
     eventually(first.serves)
     pid, controller = first.haproxy_pid(), eventually(first.controller_pid)
@@ -97,7 +97,7 @@ def test_adopted_haproxy_that_dies_is_started_again(site: SmallSite, start: Star
 
 
 def test_haproxy_that_does_not_answer_at_the_moment_is_adopted(left: int, site: SmallSite, start: Start) -> None:
-    """HAProxy 2.6 refuses connections to its master socket while it reloads; here the socket is gone for good."""
+    """HAProxy 2.6 refuses connections to its master socket while it reloads. Here the socket is gone for good."""
     site.layout.master_socket.unlink()
 
     second = start()
@@ -156,7 +156,7 @@ def test_haproxy_without_a_mark_is_adopted_and_marked(left: int, site: SmallSite
 
 
 def test_disk_that_does_not_take_the_mark_keeps_nobody_from_serving(site: SmallSite, start: Start) -> None:
-    """A folder in the mark's place can be neither written nor removed."""
+    """A folder with the name of the mark can be neither written nor removed."""
     site.layout.start_mark.mkdir()
     first = start()
     eventually(first.serves)
@@ -181,7 +181,7 @@ def test_mark_names_the_master_also_after_a_reload(site: SmallSite, start: Start
     save_files(site, answer="two")
 
     def has_reloaded() -> bool:
-        os.kill(haproxy, signal.SIGUSR2)  # Again each time: a master that is just starting loses it.
+        os.kill(haproxy, signal.SIGUSR2)  # Again each time, because a master that is just starting loses the signal.
         return site.fetch() == "two"
 
     eventually(has_reloaded, interval=0.5)
@@ -214,7 +214,7 @@ def test_another_program_that_has_the_number_is_neither_adopted_nor_signalled(
 def test_haproxy_that_somebody_else_started_is_adopted_when_it_answers(
     site: SmallSite, start: Start, haproxy_binary: str
 ) -> None:
-    """It leads no session and no mark names it: only what the kernel says about the socket tells who it is."""
+    """It leads no session and no mark names it. Only the kernel's information about the socket identifies it."""
     program = HaproxyProgram(haproxy_binary, os.environ)
     command = program.master_command(site.layout.config, site.layout.master_socket)
     with subprocess.Popen(command, env=program.environment) as master:

@@ -51,7 +51,7 @@ def control(site: SmallSite, program: HaproxyProgram) -> HaproxyControl:
 def running(
     site: SmallSite, store: StateFiles, control: HaproxyControl, program: HaproxyProgram
 ) -> Iterator[HaproxyControl]:
-    """A master that serves the site's first files, until the test ends."""
+    """Run a master that serves the site's first files, until the test ends."""
     store.promote(store.write_candidate(site.files()))
     command = program.master_command(site.layout.config, site.layout.master_socket)
     with subprocess.Popen(command, env=program.environment) as master:
@@ -63,7 +63,7 @@ def running(
 
 
 def worker_pids(site: SmallSite) -> list[int]:
-    """The processes of all workers, those that are finishing included."""
+    """Return the processes of all workers, including those that only finish their connections."""
     processes = parse_processes(MasterSocket(site.layout.master_socket).send("show proc"))
     return [worker.pid for worker in (*processes.workers, *processes.old_workers)]
 
@@ -106,7 +106,7 @@ def test_rejected_candidate_names_each_faulty_line_and_nothing_else(
 def test_configuration_cannot_read_the_environment_of_the_proxy(
     site: SmallSite, store: StateFiles, program: HaproxyProgram
 ) -> None:
-    """The check complains about the address of a server, and shows it: here what a variable holds, if anything."""
+    """The check's message shows the address of a server. Here that is the value of a variable, if HAProxy has it."""
     candidate = store.write_candidate(site.files(more='backend spy\n    server spy "${SECRET_KEY}"\n'))
 
     with pytest.raises(ConfigCheckError) as caught:
@@ -136,7 +136,7 @@ def test_reload_takes_maps_and_certificates_of_the_new_generation(
 def test_files_keep_their_relative_names_on_the_runtime_socket(
     site: SmallSite, store: StateFiles, running: HaproxyControl
 ) -> None:
-    """Commands for maps and certificates name them as the configuration does, whatever the generation."""
+    """Commands for maps and certificates use the same names as the configuration, whatever the generation is."""
     store.promote(store.write_candidate(site.files(answer="two")))
     running.reload()
 
@@ -146,7 +146,7 @@ def test_files_keep_their_relative_names_on_the_runtime_socket(
 
 
 def test_weight_set_by_hand_ends_with_a_reload(site: SmallSite, running: HaproxyControl) -> None:
-    """The model alone says which weight a server has: a resync brings it back, too. `proxy weight` is the way to set one."""
+    """Only the model decides on a server's weight, so a resync restores it too. `proxy weight` is the way to set one."""
     site.runtime("set server weighted/first weight 25%")
 
     running.reload()

@@ -1,4 +1,4 @@
-"""The whole program with a services file, as a user starts it: what the variables of its own surroundings do, and that no
+"""The whole program with a services file, as a user starts it: the effect of the variables about its surroundings. No
 command shows a secret."""
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
-"""Spec 1.2, through a running HAProxy: what each variable of the proxy does to requests. TLS is in `test_tls`, lines and
-files of the operator's own in `test_extra_lines`, reloads in `test_reloads`."""
+"""Spec 1.2, through a running HAProxy: the effect of each variable of the proxy on requests. TLS is in `test_tls`, the
+operator's own lines and files in `test_extra_lines`, reloads in `test_reloads`."""
 
 from __future__ import annotations
 
@@ -216,7 +216,7 @@ def test_statistics_ask_for_the_password_that_is_set(product: Product, written: 
 
 @pytest.mark.parametrize("port", [81, 80], ids=["of-its-own", "of-virtual-hosts"])
 def test_statistics_are_on_the_port_that_is_set(product: Product, port: int) -> None:
-    """On a port of virtual hosts they win: HAProxy would not start with both."""
+    """On a port of virtual hosts only the statistics page is served, because HAProxy would not start with both."""
     serving = product.serve(product.backend().container(VIRTUAL_HOST=f"{HOST}:444"), STATS_PORT=str(port))
 
     assert 200 == serving.ask(port=port, headers=basic_auth("stats", "stats")).status

@@ -1,4 +1,4 @@
-"""What visitors notice of a reload: their sessions stay, requests in flight finish in the time that they are given."""
+"""What visitors notice of a reload: their sessions stay, and requests in flight finish in the time that they get."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ pytestmark = pytest.mark.haproxy
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reloadable:
-    """A master with a worker, on a state folder as the product has one."""
+    """A master with a worker, in a state folder like the product's."""
 
     control: HaproxyControl
     layout: StateLayout
@@ -39,7 +39,7 @@ class Reloadable:
         return ask(self.port, path, headers={"Cookie": cookie} if cookie else {})
 
     def has_settled(self) -> bool:
-        """Whether the worker has stopped waiting for sessions of one before it (2.6: 5 s); then it hands over its own."""
+        """Whether the worker has stopped waiting for sessions of an earlier one (2.6: 5 s). Then it passes on its own."""
         match = re.search(r" flags=(0x[0-9a-f]+) ", RuntimeSocket(self.layout.runtime_socket).send("show peers"))
         return match is not None and int(match[1], 16) & 3 == 3
 

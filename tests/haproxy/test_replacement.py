@@ -1,4 +1,4 @@
-"""An HAProxy whose sockets are gone is replaced by another one: the old one serves until the new one does."""
+"""An HAProxy whose sockets are gone is replaced by another one. The old one serves until the new one does."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def start(haproxy_binary: str, site: SmallSite, tmp_path: Path) -> Iterator[Star
 
 @pytest.fixture
 def running(start: Start) -> Supervised:
-    """A supervisor whose HAProxy and controller are ready."""
+    """Run a supervisor whose HAProxy and controller are ready."""
     supervised = start()
     eventually(supervised.serves)
     eventually((supervised.notes / "ready").exists)
@@ -63,8 +63,8 @@ def ask_for_another(supervised: Supervised) -> None:
 
 
 def test_haproxy_without_sockets_is_replaced_and_no_connection_is_refused(site: SmallSite, running: Supervised) -> None:
-    """When a listener is closed, the kernel resets a connection that HAProxy has not accepted yet: at most the one that a
-    single client may have in that moment. A listener that is missing would refuse many."""
+    """When a listener is closed, the kernel resets a connection that HAProxy has not accepted yet. A single client has at
+    most one such connection at that moment. A missing listener would refuse many."""
     old = running.haproxy_pid()
     remove_sockets(site)
 
@@ -119,7 +119,7 @@ def test_request_that_never_ends_holds_the_old_haproxy_for_the_time_of_a_stop(si
 
 
 def test_haproxy_that_answers_is_not_replaced(site: SmallSite, running: Supervised) -> None:
-    """The controller may have asked again before it heard that another one has taken over."""
+    """The controller may have sent another request before it noticed that another HAProxy has taken over."""
     old = running.haproxy_pid()
 
     ask_for_another(running)

@@ -1,4 +1,4 @@
-"""A server that hangs up costs no visitor a request that is safe to send again, to another server."""
+"""A request that is safe to repeat is sent to another server when a server hangs up, so no visitor notices."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ LENGTHS = {"short": 10, "longer-than-a-small-buffer": 7000}
 
 
 def status_counts(product: Product, method: str, header_length: int) -> tuple[dict[int, int], int]:
-    """How often each status was answered, and how many of the requests one of the servers has hung up on."""
+    """Return how often each status was answered, and on how many of the requests one of the servers hung up."""
     good, bad = product.backend("good-1"), product.backend("bad-1")
     bad.hangs_up = True
     serving = product.serve(*(server.container(VIRTUAL_HOST="shop.example") for server in (good, bad)))

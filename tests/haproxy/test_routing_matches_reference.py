@@ -1,4 +1,4 @@
-"""HAProxy chooses what `reference_matcher` chooses: a table of examples, and entries drawn at random."""
+"""HAProxy chooses the same service as `reference_matcher`: for a table of examples, and for random entries."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.reference_matcher import Entry, Request, choose
 
 pytestmark = pytest.mark.haproxy
 
-# entry, requests that it matches, requests that it does not
+# entry, requests that match it, requests that do not
 TABLE: tuple[tuple[str, tuple[str, ...], tuple[str, ...]], ...] = (
     ("http://domain.com", ("domain.com", "DOMAIN.com", "domain.com:80"), ("www.domain.com",)),
     ("domain.com", ("domain.com",), ("www.domain.com",)),
@@ -41,7 +41,7 @@ TABLE: tuple[tuple[str, tuple[str, ...], tuple[str, ...]], ...] = (
 
 
 def model_of(services: dict[str, tuple[str, int]], **variables: str) -> RoutingModel:
-    """One service per name, each answering with its own name."""
+    """Return a model with one service per name. Each answers with its own name."""
     containers = [
         make_container(
             name,
@@ -67,14 +67,14 @@ UPGRADE = (
 
 
 class Client:
-    """Sends requests that say exactly what a test means, over one connection per port."""
+    """Sends exactly the requests that a test describes, over one connection per port."""
 
     def __init__(self, haproxy: RunningHaproxy) -> None:
         self._haproxy = haproxy
         self._connections: dict[int, socket.socket] = {}
 
     def ask(self, request: Request) -> str | None:
-        """The name of the service that answered; None for HAProxy's own 503."""
+        """Return the name of the service that answered; None for HAProxy's own 503."""
         connection = self._connections.get(request.port)
         if connection is None:
             connection = socket.create_connection(("127.0.0.1", self._haproxy.port(request.port)), timeout=10)
@@ -168,7 +168,7 @@ def draw_request(rng: random.Random) -> Request:
 
 
 def test_random_entries_and_requests_are_routed_as_the_reference_says(haproxy_binary: str, tmp_path: Path) -> None:
-    """10,000 requests a run against 20 sets of entries; the seed of a failing set is part of the message."""
+    """10,000 requests a run against 20 sets of entries. The message of a failure contains the seed of the set."""
     seed = random.SystemRandom().randrange(2**32)
     asked = 0
     for number in range(ROUNDS):

@@ -1,4 +1,4 @@
-"""What single changes do to an HAProxy that runs and serves: no reload where none is needed, and nobody is cut off."""
+"""The effect of single changes on an HAProxy that serves: no reload unless one is needed, and no connection is cut."""
 
 from __future__ import annotations
 
@@ -44,11 +44,11 @@ class Site:
         return self._stack.enter_context(run_backend(name))
 
     def apply(self, *containers: Container, seconds: float = 1.0) -> None:
-        """`always` and `containers` run from now on."""
+        """From now on `always` and `containers` run."""
         self.haproxy.apply([self.always, *containers], seconds=seconds)
 
     def server(self, host: str, path: str = "/") -> str:
-        """Who answers; the status where it is HAProxy itself."""
+        """Return who answers, or the status if HAProxy itself does."""
         answer = ask(80 + self.offset, path, host=host)
         return answer.server or str(answer.status)
 
@@ -86,7 +86,7 @@ def test_scaling_takes_no_reload(site: Site) -> None:
 
 
 def test_other_settings_that_are_loaded_take_no_reload_and_cut_nobody_off(modern_site: Site) -> None:
-    """The service moves to a backend of another name; what it was asked before is answered."""
+    """The service moves to a backend with another name. A request that was sent before is still answered."""
     site, backend = modern_site, modern_site.backend("slow-1")
     sticky: dict[str, Any] = {"COOKIE": "SRV insert indirect nocache"}
     other = site.backend("other-1").container(VIRTUAL_HOST="other.example", **sticky)
@@ -183,7 +183,7 @@ def test_server_that_does_not_answer_yet_gets_no_request(site: Site) -> None:
 
 
 def test_server_that_answers_in_the_pass_of_a_reload_gets_requests(site: Site) -> None:
-    """The file of servers' states would keep it in maintenance, where it was when the reload began."""
+    """The file of servers' states would keep it in maintenance, because it was there when the reload began."""
     late = site.backend("late-1").container(VIRTUAL_HOST="late.example")
     site.haproxy.prober.answers_at_once = False
     site.apply(late)
@@ -237,7 +237,7 @@ def test_other_default_certificate_is_served_without_a_reload(modern_site: Site,
 
 
 def test_refused_command_becomes_a_reload_with_that_reason(modern_site: Site) -> None:
-    """Somebody else has added a backend by hand: the name is taken, and only a reload puts that right."""
+    """Somebody else has added a backend by hand, so the name is taken. Only a reload corrects that."""
     site = modern_site
     profile = next(
         line.split()[1]

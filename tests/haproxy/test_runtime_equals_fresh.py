@@ -1,6 +1,6 @@
-"""Whatever changes in whatever order, the running HAProxy ends up as one that starts from the last configuration.
+"""After any changes in any order, the running HAProxy equals one that starts from the last configuration.
 
-The sequences are random but repeatable: a seed names one.
+The sequences are random but repeatable: each has a seed.
 """
 
 from __future__ import annotations
@@ -45,19 +45,19 @@ SETTING_SETS = (
     {"FAILOVER": "yes", "HEALTH_CHECK": "check inter 1s"},
 )
 RELOADS_ALLOWED = ("settings that no other has",)
-"""A profile that no service has had since the last reload is added by one."""
+"""A profile that no service has used since the last reload is added by one."""
 
 
 @dataclass(slots=True)
 class Shop:
-    """The containers of a few services, and what may happen to them."""
+    """The containers of a few services, and the changes that can happen to them."""
 
     chance: random.Random
     services: dict[str, list[Container]] = field(default_factory=dict)
     created: int = 0
 
     def containers(self) -> list[Container]:
-        """All that run, and one service that is always there: it holds the ports and the default certificate."""
+        """Return all running containers. One service is always there: it keeps the ports and the default certificate."""
         labels = with_labels(
             VIRTUAL_HOST="always.example, https://always.example",
             SSL_CERT=one_line(make_pem("always.example")),
@@ -67,7 +67,7 @@ class Shop:
         return [always, *(container for group in self.services.values() for container in group)]
 
     def change(self) -> None:
-        """Do one thing."""
+        """Make one random change."""
         name = self.chance.choice(NAMES)
         if name not in self.services:
             self.services[name] = [self._make(name, self._labels(name))]

@@ -1,4 +1,4 @@
-"""Simple routing through a real HAProxy: which address leads where, and what the proxy itself answers."""
+"""Simple routing through a real HAProxy: which address leads to which service, and what the proxy itself answers."""
 
 from __future__ import annotations
 

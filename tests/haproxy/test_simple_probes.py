@@ -1,4 +1,4 @@
-"""HAProxy's checks for `aliyun.probe.url`: how many probes it takes to lose and to regain traffic.
+"""HAProxy's checks for `aliyun.probe.url`: how many probes it takes to lose traffic and to get it back.
 
 Intervals are counted by the probes that the backend received, or that HAProxy counts, not by the clock.
 """
@@ -29,7 +29,7 @@ PATIENCE_SECONDS = 20.0
 
 
 def stat(serving: Serving, column: str, server: str) -> str:
-    """A column of the statistics of a server in its service's own backend, where it is probed."""
+    """Return a column of the statistics of a server in its service's own backend, where it is probed."""
     header, *rows = csv.reader(serving.haproxy.runtime("show stat").lstrip("# ").splitlines())
     row = next(row for row in rows if row and row[0].startswith("shop:") and row[1].startswith(server))
     return row[header.index(column)]
@@ -40,7 +40,7 @@ def status(serving: Serving, server: str) -> str:
 
 
 def ask_until(serving: Serving, server: str, wanted: str) -> set[int]:
-    """Ask again and again until the server is in this state; return the status codes of all answers."""
+    """Send requests until the server is in this state. Return the status codes of all answers."""
     codes: set[int] = set()
 
     def has_come() -> bool:
@@ -79,7 +79,7 @@ def test_http_probe_takes_traffic_away_and_gives_it_back(site: SimpleSite) -> No
 
 @contextmanager
 def listening(port: int) -> Iterator[None]:
-    """Something that accepts connections and answers each request with 200."""
+    """Run a server that accepts connections and answers each request with 200."""
     answer = b"HTTP/1.1 200 OK\r\nServer-Name: web-2\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
     listener = socket.create_server(("127.0.0.1", port), reuse_port=True)
 
@@ -129,7 +129,7 @@ def test_tcp_probe_takes_traffic_away_and_gives_it_back(site: SimpleSite) -> Non
 
 
 def test_container_behind_a_shared_address_is_probed_once(site: SimpleSite) -> None:
-    """The shared backend takes its health from the service's own, so a failing probe counts in both at once."""
+    """The shared backend takes its health from the service's own backend, so a failing probe affects both at once."""
     probed, port = site.stack.enter_context(run_probed_server("blue-1"))
     blue = make_container(
         "blue-1",

@@ -1,4 +1,4 @@
-"""A visitor stays with a container: the cookie as the seed shows it, its limits, and what the application sees."""
+"""A visitor stays with a container: the cookie of the seed's examples, its limits, and what the application sees."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ class Visit:
 
     @property
     def is_new(self) -> bool:
-        """Whether a container was chosen anew."""
+        """Whether HAProxy has chosen a new container."""
         return any(line.startswith("CONTAINERID=") for line in self.set_cookies)
 
     @property
     def times(self) -> tuple[int, ...]:
-        """First and last request as the answer's second cookie tells them; empty where it has none."""
+        """The first and last request as the answer's second cookie has them; empty without this cookie."""
         lines = [line for line in self.set_cookies if line.startswith("ROUTING_TIMES=")]
         dates = [line.removeprefix("ROUTING_TIMES=").partition(";")[0].split("-") for line in lines]
         return tuple(int(date) for pair in dates for date in pair)
@@ -58,13 +58,13 @@ def visit(serving: Serving, cookies: str = "") -> Visit:
 
 
 def times(first_ago: int, last_ago: int) -> str:
-    """The second cookie of a visitor whose first and last requests were so many seconds ago."""
+    """Return the second cookie of a visitor whose first and last requests were this many seconds ago."""
     now = int(time.time())
     return f"ROUTING_TIMES={now - first_ago}-{now - last_ago}"
 
 
 class Pair:
-    """Two containers behind one address, the second of which the cookies of the tests name."""
+    """Two containers behind one address. The tests' cookies name the second one."""
 
     def __init__(self, site: SimpleSite, **labels: str) -> None:
         self.containers: list[Container] = [played_by(site.backend(name), HOST, **labels) for name in ("web-1", "web-2")]
@@ -92,7 +92,7 @@ def test_visitor_stays_and_is_told_nothing_again(site: SimpleSite) -> None:
 
 
 def test_visitor_without_dates_is_followed_and_starts_now(site: SimpleSite) -> None:
-    """As one who was given the cookie by another version, or keeps only this one."""
+    """Such a visitor got the cookie from another version, or keeps only this cookie."""
     pair = Pair(site)
 
     one = visit(pair.serving, pair.cookie)

@@ -1,4 +1,4 @@
-"""HAProxy and the controller, each killed, each stopped: traffic flows as long as it can, and the end is in good order."""
+"""HAProxy or the controller is killed or stopped: traffic flows as long as possible, and the end is in good order."""
 
 from __future__ import annotations
 
@@ -215,7 +215,7 @@ def test_controller_that_is_only_starting_outlives_the_news_of_a_start_and_gets_
 
 
 def is_pending(pid: int, number: int) -> bool:
-    """Whether a signal waits until the process unblocks it (proc(5), ShdPnd)."""
+    """Return whether a signal waits until the process unblocks it (proc(5), ShdPnd)."""
     status = Path(f"/proc/{pid}/status").read_text()
     pending = next(line.split()[1] for line in status.splitlines() if line.startswith("ShdPnd"))
     return bool(int(pending, 16) >> (number - 1) & 1)
@@ -253,7 +253,7 @@ def test_second_supervisor_on_the_same_folder_is_refused(saved_site: SmallSite, 
 
 
 def test_start_of_haproxy_is_marked_until_it_has_ended(saved_site: SmallSite, start: Start) -> None:
-    """The controller reads the mark: see `HaproxyControl.is_running`."""
+    """A later supervisor reads the mark: see `find_masters`."""
     supervised = start()
     eventually(supervised.serves)
     was_marked = saved_site.layout.start_mark.exists()
@@ -275,7 +275,7 @@ def test_old_health_of_servers_is_not_taken_into_a_fresh_start(saved_site: Small
 
 
 def test_quiet_supervisor_uses_next_to_no_processor_time(saved_site: SmallSite, start: Start) -> None:
-    """Counts how often it was woken, which other load on the machine does not change."""
+    """The test counts how often it was woken. Other load on the machine does not change this number."""
     supervised = start()
     eventually(supervised.serves)
     eventually(supervised.controller_pid)

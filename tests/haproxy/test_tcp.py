@@ -19,13 +19,13 @@ BaseContainer = Callable[..., Container]
 
 @pytest.fixture
 def one(product: Product) -> BaseContainer:
-    """Makes the container of a service that listens on the TCP port."""
+    """Return a function that makes the container of a service that listens on the TCP port."""
     return product.backend("one-1", "127.0.0.2", product.tcp_port).container
 
 
 @pytest.fixture
 def two(product: Product) -> BaseContainer:
-    """The same, of another service."""
+    """Return the same for another service."""
     return product.backend("two-1", "127.0.0.3", product.tcp_port).container
 
 
@@ -106,7 +106,7 @@ def test_settings_of_a_tcp_service_are_in_force_on_its_port(product: Product, on
 
 
 def test_settings_of_one_tcp_service_do_not_reach_another(product: Product, one: BaseContainer) -> None:
-    """Both have no virtual host, but they are not one service for that."""
+    """Both have no virtual host, but this does not make them one service."""
     other = product.backend("other-1")
     cut = one(TCP_PORTS=f"{product.tcp_port}", EXTRA_SETTINGS="timeout server 100")
     plain = other.container(TCP_PORTS="9000", ports=(9000,), EXTRA_ROUTE_SETTINGS=f"port {other.port}")

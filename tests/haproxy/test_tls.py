@@ -1,4 +1,4 @@
-"""Spec 1.5, through a running HAProxy: certificates from everywhere, SNI, client certificates, TLS policy, HTTP/2."""
+"""Spec 1.5, through a running HAProxy: certificates from all sources, SNI, client certificates, TLS policy, HTTP/2."""
 
 from __future__ import annotations
 
@@ -195,7 +195,7 @@ def test_tls_ports_speak_http_2(product: Product) -> None:
 
 
 def only(version: ssl.TLSVersion, ciphers: str = "DEFAULT:@SECLEVEL=0") -> ssl.SSLContext:
-    """TLS of one version alone."""
+    """Return a TLS context that accepts only one version."""
     tls = any_tls()
     tls.set_ciphers(ciphers)
     tls.minimum_version = tls.maximum_version = version

@@ -47,7 +47,7 @@ def _parse_arguments() -> argparse.Namespace:
 
 @contextmanager
 def _alone(places: Places) -> Iterator[None]:
-    """Wait for another `up` or `down` of this checkout to end, and keep the next one waiting."""
+    """Wait for another `up` or `down` of this checkout to end, and make the next one wait."""
     places.cache.mkdir(parents=True, exist_ok=True)
     with places.lock.open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)

@@ -1,14 +1,15 @@
-"""An HTTP, WebSocket and TCP backend for tests, which says who it is and what it was asked.
+"""An HTTP, WebSocket and TCP backend for tests. It answers with its own name and with what it was asked.
 
-Runs inside the image `proxy-test/backend` (and anywhere else with Python), so it uses the standard library only. One
-event loop serves everything: enough for thousands of requests per second, and small enough to start a hundred times.
+It runs inside the image `proxy-test/backend` (and anywhere else with Python), so it uses only the standard library. One
+event loop serves everything. It is fast enough for thousands of requests per second, and so small that a hundred can run.
 
-Environment: PORTS (HTTP, default 80), TCP_PORTS_LISTEN (sends NAME and a newline, then echoes), NAME (default: the
-host name), DELAY_LISTEN (seconds until it listens). Ports are separated by commas or spaces.
+Environment: PORTS (HTTP, default 80), TCP_PORTS_LISTEN (sends NAME and a newline, then echoes), NAME (default: the host
+name), DELAY_LISTEN (seconds until it listens). Ports are separated by commas or spaces.
 
 Paths: /status/CODE, /slow/SECONDS, /bytes/COUNT (each byte is its position modulo 251), /set-cookie/NAME/VALUE, /health
-(answers what POST /health/CODE set, 200 at first; /fail toggles it between 200 and 503); everything else gets 200. A
-WebSocket upgrade works on any path. SIGTERM ends it as soon as the answers to the requests in flight have arrived.
+(answers with the code that POST /health/CODE set, 200 at first; /fail switches it between 200 and 503). Every other path
+gets 200. A WebSocket upgrade works on any path. After SIGTERM it ends as soon as the answers to the requests in flight have
+arrived.
 """
 
 from __future__ import annotations
@@ -27,13 +28,13 @@ from http import HTTPStatus
 
 _WEBSOCKET_GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 _TEXT, _BINARY, _CONTINUATION, _CLOSE, _PING, _PONG = 1, 2, 0, 8, 9, 10
-_CHUNK = bytes(range(251)) * 261  # a prime: no buffer that is lost, doubled or swapped leaves the pattern whole
+_CHUNK = bytes(range(251)) * 261  # a prime length, so that a lost, doubled or swapped buffer breaks the pattern
 _NO_BODY = {204, 304}
 
 
 @dataclass
 class Request:
-    """One request; `body_length` is counted while the body is read and dropped."""
+    """One request. `body_length` is counted while the body is read and dropped."""
 
     method: str
     path: str
@@ -58,7 +59,7 @@ class Request:
 
 @dataclass
 class Answer:
-    """What to send: either a `payload`, or `stream_length` bytes of no meaning."""
+    """The answer to send: either `payload`, or `stream_length` bytes of the pattern."""
 
     status: int = 200
     payload: bytes = b""
@@ -76,7 +77,7 @@ class Answer:
 
 
 class Backend:
-    """Everything that the connections share: identity, health, and how many requests are in flight."""
+    """What all connections share: the name, the health, and the number of requests in flight."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -100,7 +101,7 @@ class Backend:
                 if not await self._serve_request(request, port, reader, writer):
                     break
         except (ConnectionError, asyncio.IncompleteReadError, asyncio.LimitOverrunError, ValueError):
-            pass  # the client went away, or spoke no HTTP
+            pass  # the client went away, or did not speak HTTP
         finally:
             writer.close()
 
@@ -116,14 +117,14 @@ class Backend:
             writer.close()
 
     async def finish_requests(self) -> None:
-        """Wait until no request is in flight; idle connections are not waited for."""
+        """Wait until no request is in flight. Idle connections may stay open."""
         self._is_stopping = True
         await self._idle.wait()
 
     async def _serve_request(
         self, request: Request, port: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> bool:
-        """Answer one request; return whether the connection may carry another one."""
+        """Answer one request. Return whether the connection may carry another one."""
         self._in_flight += 1
         self._idle.clear()
         try:
@@ -136,7 +137,7 @@ class Backend:
             await _send(answer, writer, close=close, has_body=request.method != "HEAD")
             if self._is_stopping:
                 writer.write_eof()
-                await reader.read()  # until the client has it all: what the kernel still holds ends with the container
+                await reader.read()  # until the client has everything; the kernel's rest is lost with the container
             return not close
         finally:
             self._in_flight -= 1
@@ -179,7 +180,7 @@ class Backend:
 
 
 async def _read_head(reader: asyncio.StreamReader) -> Request | None:
-    """The next request on the connection; None at its end."""
+    """Return the next request on the connection; None at its end."""
     try:
         head = await reader.readuntil(b"\r\n\r\n")
     except asyncio.IncompleteReadError as error:

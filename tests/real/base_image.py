@@ -1,6 +1,6 @@
-"""The image under all others: Debian testing, set up to use the machine's mirrors and certificates in a build.
+"""The base of all other images: Debian testing, set up to use the machine's mirrors and certificates in a build.
 
-Its content is kept as a tar file named after its recipe, so that an engine that lost its images gets it back at once.
+Its content is kept as a tar file named after its recipe, so that an engine that has lost its images gets it back at once.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ Suites: {suite}
 Components: main
 Signed-By: {keyring}
 """
-# Nobody reads manuals in a test container, and nobody minds a half-written one after a crash.
+# A test container needs no manuals, and need not survive a crash during an installation.
 _DPKG_SETTINGS = """\
 force-unsafe-io
 path-exclude /usr/share/doc/*
 path-exclude /usr/share/man/*
 path-exclude /usr/share/locale/*
 """
-# As in the public Debian images: what apt-get downloads and caches does not stay in the layer.
+# As in the public Debian images, apt-get's downloads and caches do not stay in the layer.
 _APT_SETTINGS = """\
 Dir::Cache::pkgcache "";
 Dir::Cache::srcpkgcache "";
@@ -45,7 +45,7 @@ _DROPPED = (
 
 @dataclass(frozen=True)
 class Recipe:
-    """All that the base image is made of; equal recipes give equal images, up to the packages' versions."""
+    """Everything that the base image is made of. Equal recipes give equal images, except for the versions of packages."""
 
     mirror: str
     files: Mapping[str, bytes]
@@ -75,7 +75,7 @@ def tar_path(folder: Path, recipe: Recipe) -> Path:
 
 
 def provide_tar(folder: Path, recipe: Recipe) -> Path:
-    """The base image's content as a tar file in the folder; made by debootstrap unless it is there."""
+    """Return a tar file in the folder with the base image's content. debootstrap makes it unless it exists."""
     tar = tar_path(folder, recipe)
     if tar.exists():
         return tar
@@ -93,7 +93,7 @@ def provide_tar(folder: Path, recipe: Recipe) -> Path:
 
 
 def _bootstrap(root: Path, recipe: Recipe) -> None:
-    script = Path("/usr/share/debootstrap/scripts/sid")  # what any newer suite is made with, known by name or not
+    script = Path("/usr/share/debootstrap/scripts/sid")  # fits any newer suite, known by name or not
     command = ("debootstrap", "--variant=minbase", "--include=ca-certificates", f"--keyring={machine.KEYRING}")
     try:
         run(*command, TESTING, root, recipe.mirror, script)
@@ -106,7 +106,7 @@ def _bootstrap(root: Path, recipe: Recipe) -> None:
 
 
 def _settle(root: Path, recipe: Recipe) -> None:
-    """Write the recipe's files, take its certificates over, and drop what a container does not need."""
+    """Write the recipe's files, use its certificates, and remove what a container does not need."""
     for name, content in recipe.files.items():
         path = root / name
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""The docker client's own settings folder, with the Compose plugin in it unless the machine has one."""
+"""A separate settings folder for the docker client, with the Compose plugin in it unless the machine has one."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tests.real.suites import Suites
 
 
 def provide(docker_config: Path, suites: Suites) -> str:
-    """Make `docker compose` work under DOCKER_CONFIG=docker_config; return Compose's version."""
+    """Make `docker compose` work with DOCKER_CONFIG=docker_config. Return the version of Compose."""
     plugins = docker_config / "cli-plugins"
     plugins.mkdir(parents=True, exist_ok=True)
     version = _version(docker_config)

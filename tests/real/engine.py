@@ -1,6 +1,6 @@
-"""A Docker engine: the one that answers already, or else a private one with everything of its own.
+"""A Docker engine: one that already answers, or else a private one that shares nothing with others.
 
-The private engine is started without any service manager, lives until `down` (or the machine) ends it, and keeps its
+The private engine is started without a service manager. It lives until `down` ends it or the machine stops, and keeps its
 images when it is stopped. Its sockets, data, bridge and address range belong to the checkout.
 """
 
@@ -34,7 +34,7 @@ class Engine:
 
 
 def provide(places: Places) -> Engine:
-    """The engine that the current settings reach, else the private one, started unless it runs."""
+    """Return the engine that the current settings reach, else the private one, which is started unless it runs."""
     found = find(places)
     if found is None:
         require_root("to start a Docker engine (no engine answers)")
@@ -46,7 +46,7 @@ def provide(places: Places) -> Engine:
 
 
 def find(places: Places) -> Engine | None:
-    """The engine that answers now: by the current settings, or else the private one."""
+    """Return the engine that answers now: by the current settings, or else the private one."""
     own_host = private_host(places)
     if version := _answering_by_settings():
         host = os.environ.get("DOCKER_HOST") or _host_of_context()
@@ -57,12 +57,12 @@ def find(places: Places) -> Engine | None:
 
 
 def install_packages() -> str:
-    """Install engine and client as far as they are missing; an engine that answers needs no package but the client."""
+    """Install what is missing of engine and client. If an engine answers already, only the client is needed."""
     if _answering_by_settings():
         return "an engine answers: nothing to install"
     packages = ["docker.io", "iptables", "iproute2"]
     if machine.program("docker") is None and answer("apt-cache", "show", "docker-cli"):
-        packages.append("docker-cli")  # newer Debian releases ship the client apart from the engine
+        packages.append("docker-cli")  # newer Debian releases have a separate package for the client
     return machine.install(*packages)
 
 
@@ -81,7 +81,7 @@ def stop(places: Places) -> str:
 def _start(places: Places) -> None:
     if _running_pid(places) is not None:
         raise StepError(f"dockerd runs but does not answer; see {places.engine / 'dockerd.log'}")
-    if _settings_file(places).exists():  # it was killed rather than stopped
+    if _settings_file(places).exists():  # it was killed and not stopped
         _remove_leftovers(places)
     addresses = host_network.free_range()
     mtu = host_network.uplink_mtu()
@@ -117,7 +117,7 @@ def _launch(places: Places) -> None:
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
-            start_new_session=True,  # it outlives the terminal it was started from
+            start_new_session=True,  # it keeps running when the terminal that started it closes
         )
     deadline = time.monotonic() + _PATIENCE_SECONDS
     while _ask_version(private_host(places)) is None:
@@ -127,7 +127,7 @@ def _launch(places: Places) -> None:
 
 
 def _running_pid(places: Places) -> int | None:
-    """The process id of our dockerd: a process of the pid file that really is started with our settings file."""
+    """Return the process id of our dockerd, if the process in the pid file was really started with our settings file."""
     try:
         pid = int((places.engine / "dockerd.pid").read_text())
     except (OSError, ValueError):

@@ -1,4 +1,4 @@
-"""The file that tells others where the real parts are: `KEY=VALUE` lines that a shell can read, too."""
+"""The file that says where the real parts are. It has `KEY=VALUE` lines, which a shell can read too."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 class EnvFile:
-    """Settings that appear in the file as soon as a part works, and stay when only another part is set up again."""
+    """Settings that appear in the file as soon as a part works. They stay when only another part is set up again."""
 
     def __init__(self, path: Path) -> None:
         self._path = path

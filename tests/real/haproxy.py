@@ -1,7 +1,7 @@
 """Both HAProxy versions on the host: 2.6 as a package, 3.4 as a folder with all the libraries it needs.
 
-3.4 is built for a newer C library than the host's. Its binary therefore names its own loader and finds its libraries
-beside itself, rather than being started through a wrapper: a master that re-executes itself finds the same ones.
+3.4 is built for a newer C library than the host's. So its binary itself names its loader and finds its libraries in the
+folder. With a wrapper, a master that executes itself again would not find them.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _PATIENCE_SECONDS = 20
 
 
 def provide_26() -> tuple[Path, str]:
-    """Debian 12's HAProxy from the host's own packages; return its path and version."""
+    """Install Debian 12's own HAProxy on the host. Return its path and version."""
     binary = machine.program("haproxy")
     if binary is None:
         raise StepError("the package haproxy has no program haproxy")
@@ -38,10 +38,10 @@ def provide_26() -> tuple[Path, str]:
 
 
 def provide_34(folder: Path, suites: Suites) -> tuple[Path, str]:
-    """HAProxy 3.4 as a folder that runs on the host; return the binary's path and version."""
+    """Make a folder with an HAProxy 3.4 that runs on the host. Return the binary's path and version."""
     binary = folder / "sbin/haproxy"
     built_for = folder / "built-for"
-    # The binary holds the absolute path of its loader, so a folder that was moved has to be built again.
+    # The binary contains the absolute path of its loader, so it must be built again if its folder was moved.
     if not (built_for.exists() and built_for.read_text() == str(folder)):
         with suites.unpacked("haproxy") as unpacked:
             assembled = unpacked / "haproxy-3.4"
@@ -52,7 +52,7 @@ def provide_34(folder: Path, suites: Suites) -> tuple[Path, str]:
 
 
 def _assemble(unpacked: Path, folder: Path, *, destination: Path) -> None:
-    """Copy the binary and, transitively, its libraries into the folder, and make it use these at its destination."""
+    """Copy the binary and all libraries that it needs into the folder, and make it use these at its destination."""
     binary = folder / "sbin/haproxy"
     libraries = folder / "lib"
     binary.parent.mkdir(parents=True)
@@ -65,7 +65,7 @@ def _assemble(unpacked: Path, folder: Path, *, destination: Path) -> None:
         if not (libraries / name).exists():
             shutil.copy2(_find_library(unpacked, name), libraries / name)
             to_copy += _needed(libraries / name)
-    # --force-rpath, since a plain runpath does not count for the libraries of libraries.
+    # --force-rpath is needed because a plain runpath does not apply to the libraries that libraries need.
     run("patchelf", "--force-rpath", "--set-rpath", "$ORIGIN/../lib", binary)
     run("patchelf", "--set-interpreter", destination / "lib" / loader, binary)
     (folder / "built-for").write_text(str(destination))
@@ -83,11 +83,11 @@ def _find_library(unpacked: Path, name: str) -> Path:
 
 
 def _verified_version(binary: Path, wanted: str) -> str:
-    """The version of an HAProxy that has just been seen to start in master-worker mode and to reload."""
+    """Start an HAProxy in master-worker mode and reload it. Return its version."""
     version = (answer(binary, "-v") or "").partition("version ")[2].partition(" ")[0]
     if not version.startswith(wanted):
         raise StepError(f"{binary} is HAProxy {version or 'that does not start'}, not {wanted}x")
-    with tempfile.TemporaryDirectory() as folder:  # below /tmp, as a socket's path has to be short
+    with tempfile.TemporaryDirectory() as folder:  # in /tmp, because a socket's path must be short
         _verify_reload(binary, Path(folder))
     return version
 
@@ -111,7 +111,7 @@ def _verify_reload(binary: Path, folder: Path) -> None:
 
 
 def _wait_for_other_worker(master: Path, previous: str) -> str:
-    """Wait until the newest worker is another process than the previous one; return its process id."""
+    """Wait until the newest worker is another process than the previous one. Return its process id."""
     deadline = time.monotonic() + _PATIENCE_SECONDS
     while time.monotonic() < deadline:
         workers = [line.split() for line in _ask_master(master, "show proc").splitlines() if " worker " in line]
@@ -122,7 +122,7 @@ def _wait_for_other_worker(master: Path, previous: str) -> str:
 
 
 def _wait_until_reload_is_taken(master: Path) -> None:
-    """Ask for a reload; 3.4 refuses one while its first worker is still starting ("another reload in progress")."""
+    """Ask for a reload. 3.4 refuses one while its first worker is still starting ("another reload in progress")."""
     deadline = time.monotonic() + _PATIENCE_SECONDS
     while "Success=0" in _ask_master(master, "reload"):
         if time.monotonic() > deadline:
@@ -131,7 +131,7 @@ def _wait_until_reload_is_taken(master: Path) -> None:
 
 
 def _ask_master(master: Path, command: str) -> str:
-    """Send one command to the master; an empty answer while it is starting or re-executing itself."""
+    """Send one command to the master. The answer is empty while it starts or executes itself again."""
     received = b""
     try:
         with socket.socket(socket.AF_UNIX) as connection:

@@ -1,8 +1,7 @@
-"""What a private engine needs of the host's network, and what it leaves there: subnet, bridges, firewall rules.
+"""What a private engine needs from the host's network, and what it leaves there: subnet, bridges, firewall rules.
 
-An engine that ends by SIGTERM removes neither its bridges nor its rules; one that was killed does not remove its
-mounts either. All of it is recognised by the engine's own address range, bridge name and folder, so that nothing of
-another engine is touched.
+An engine that ends by SIGTERM does not remove its bridges and rules; one that was killed does not remove its mounts either.
+They are recognised by the engine's own address range, bridge name and folder, so that nothing of another engine is touched.
 """
 
 from __future__ import annotations
@@ -16,14 +15,14 @@ from typing import Any
 
 from tests.real.steps import StepError, answer, run
 
-# Inside 172.16.0.0/12, where engines live by custom; 10.0.0.0/8 is left to Swarm's overlay networks.
+# Inside 172.16.0.0/12, where engines usually have their networks. 10.0.0.0/8 is left to Swarm's overlay networks.
 _CANDIDATES = [IPv4Network(f"172.{second}.0.0/16") for second in range(30, 19, -1)]
 _IP_FORWARD = Path("/proc/sys/net/ipv4/ip_forward")
 
 
 @dataclass(frozen=True)
 class Range:
-    """The addresses of one engine: the lower half holds its default bridge, networks made later use the upper half."""
+    """The addresses of one engine. The lower half is for its default bridge, the upper half for networks made later."""
 
     network: IPv4Network
 
@@ -38,7 +37,7 @@ class Range:
 
 @dataclass(frozen=True)
 class Before:
-    """How the host was before the engine started, as far as the engine changes it for good."""
+    """The state of the host before the engine started, as far as the engine changes it permanently."""
 
     ip_forward: str
     forward_policy: str
@@ -59,7 +58,7 @@ class Before:
 
 
 def free_range() -> Range:
-    """The first address range that collides with no route and no address of the host."""
+    """Return the first address range that does not overlap with a route or an address of the host."""
     routes = [route.get("dst", "") for route in _ip_json("route", "show", "table", "all")]
     taken = [network for network in map(_parse_network, routes) if network is not None]
     for candidate in _CANDIDATES:
@@ -69,7 +68,7 @@ def free_range() -> Range:
 
 
 def uplink_mtu() -> int:
-    """The packet size of the link with the default route: larger packets of containers would get lost there."""
+    """Return the packet size of the link with the default route. Larger packets of containers would get lost there."""
     routes = _ip_json("route", "show", "default")
     links = _ip_json("link", "show", "dev", routes[0]["dev"]) if routes else []
     return int(links[0]["mtu"]) if links else 1500
@@ -82,7 +81,7 @@ def make_bridge(name: str, addresses: Range, mtu: int) -> None:
 
 
 def remove_bridges(addresses: Range) -> list[str]:
-    """Remove every bridge with an address out of the range: the engine's own and those of networks it made."""
+    """Remove every bridge with an address in the range: the engine's own, and those of networks that it made."""
     names = []
     for link in _ip_json("-details", "address", "show", "type", "bridge"):
         networks = [_parse_network(entry["local"]) for entry in link.get("addr_info", [])]
@@ -93,7 +92,7 @@ def remove_bridges(addresses: Range) -> list[str]:
 
 
 def remove_rules(addresses: Range, bridges: list[str], before: Before) -> None:
-    """Remove the engine's firewall rules, and Docker's chains and defaults unless they were there before."""
+    """Remove the engine's firewall rules. Also remove Docker's chains and defaults, unless they were there before."""
     mine = [rf"{re.escape(bridge)}\b" for bridge in bridges]
     mine.append(rf"\b{re.escape(str(addresses.network).removesuffix('.0.0/16'))}\.")
     if not before.had_docker_chains:

@@ -1,7 +1,7 @@
-"""Images for tests and examples, built on the base image and tagged with the public names they stand in for.
+"""Images for tests and examples. They are built on the base image and have the public names that they stand in for.
 
-An image carries a hash of its recipe as a label: what it is made of, and the recipe of the image beneath it. It is
-built again only when that changed. A tag that holds an image without the label is somebody's own and is left alone.
+An image carries a hash of its recipe as a label. The recipe is what the image is made of, and the recipe of its parent. It
+is built again only when the hash changed. A tag whose image has no such label belongs to somebody else and is left alone.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ _HERE = Path(__file__).parent
 
 @dataclass(frozen=True)
 class Image:
-    """An image to build from a folder below `images/`, upon the image named `parent` (None: the base image)."""
+    """An image to build from a folder below `images/`, based on the image named `parent` (None: the base image)."""
 
     name: str
     tags: tuple[str, ...]
     parent: str | None = None
 
     def context(self) -> dict[str, bytes]:
-        """The files of its build, by name."""
+        """Return the files of its build, by name."""
         files = {path.name: path.read_bytes() for path in sorted((_HERE / "images" / self.name).iterdir())}
         if self.name == "haproxy":
             files["haproxy.pref"] = EXPERIMENTAL_PIN.encode()
@@ -53,10 +53,10 @@ IMAGES = (
 
 
 class ImageStore:
-    """The images of one engine, reached with the given environment of the docker client."""
+    """The images of one engine, which is reached with the given environment of the docker client."""
 
     def __init__(self, docker_env: Mapping[str, str], base_key: str) -> None:
-        # The classic builder: it needs no plugin, and finds local images whichever builder is configured.
+        # The classic builder needs no plugin, and it finds local images whatever builder is configured.
         self._env = {**docker_env, "DOCKER_BUILDKIT": "0"}
         self._base_key = base_key
 
@@ -71,7 +71,7 @@ class ImageStore:
         return f"{BASE_TAG} imported"
 
     def provide(self, image: Image) -> str:
-        """Build the image unless it is there; return what was done, by tag."""
+        """Build the image unless it exists. Return what was done."""
         recipe = self._wanted_recipe(image)
         present = {tag: self._recipe_of(tag) for tag in image.tags}
         foreign = [tag for tag in image.tags if present[tag] == ""]
@@ -97,7 +97,7 @@ class ImageStore:
             answer("docker", "image", "rm", image_id, env=self._env)  # refused while a container uses it
 
     def _recipe_of(self, tag: str) -> str | None:
-        """The recipe of the image with this tag: "" when it has none, None when there is no such image."""
+        """Return the recipe of the image with this tag: "" if it has none, None if there is no such image."""
         form = f'{{{{index .Config.Labels "{_LABEL}"}}}}'
         return answer("docker", "image", "inspect", "--format", form, tag, env=self._env)
 
@@ -109,6 +109,6 @@ class ImageStore:
 
 
 def docker_environment(host: str, docker_config: Path) -> dict[str, str]:
-    """What a docker client needs in its environment to reach the engine."""
+    """Return the environment that a docker client needs to reach the engine."""
     inherited = {key: os.environ[key] for key in ("DOCKER_TLS_VERIFY", "DOCKER_CERT_PATH") if key in os.environ}
     return {**inherited, "DOCKER_HOST": host, "DOCKER_CONFIG": str(docker_config)}

@@ -1,4 +1,4 @@
-"""Where the real parts lie: every path of the package, derived from the checkout."""
+"""The paths of all real parts. They are all derived from the checkout."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-# A socket's path has at most 107 bytes, and the longest one that dockerd appends to its exec root has 40.
+# A socket's path has at most 107 bytes. The longest one that dockerd appends to its exec root has 40.
 _LONGEST_ENGINE_FOLDER = 65
 
 
@@ -31,7 +31,7 @@ class Places:
 
     @property
     def apt(self) -> Path:
-        """apt's state for the suites that the host itself does not use."""
+        """Return the folder of apt's state for the suites that the host itself does not use."""
         return self.cache / "apt"
 
     @property
@@ -52,7 +52,7 @@ class Places:
 
     @property
     def engine_run(self) -> Path:
-        """The folder of the engine's sockets: beside its data, unless that is too deep for a socket's path."""
+        """Return the folder of the engine's sockets. It is beside its data, unless that path is too long for a socket."""
         beside_data = self.engine / "run"
         if len(str(beside_data)) <= _LONGEST_ENGINE_FOLDER:
             return beside_data
@@ -60,5 +60,5 @@ class Places:
 
     @property
     def key(self) -> str:
-        """A short name for this checkout, for what has to be named outside it, such as a network bridge."""
+        """Return a short name for this checkout. It names things outside the checkout, such as a network bridge."""
         return hashlib.sha256(str(self.cache).encode()).hexdigest()[:8]

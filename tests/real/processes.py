@@ -1,7 +1,7 @@
-"""Processes of the private engine: recognise them for sure, and end them.
+"""Processes of the private engine: how to recognise them reliably, and how to end them.
 
-An engine that was killed leaves processes behind: containerd, a shim per container, and the containers' own. The next
-engine would wait for the old containerd, even for one that is dead but that its parent has not collected yet.
+An engine that was killed leaves processes behind: containerd, a shim per container, and the containers' own processes. The
+next engine would wait for the old containerd, even if it is a zombie.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _PATIENCE_SECONDS = 60
 
 
 def command_line(pid: int) -> list[str]:
-    """The words that a process was started with; none when it does not live."""
+    """Return the words that a process was started with; empty if it does not run."""
     try:
         return os.fsdecode(Path(f"/proc/{pid}/cmdline").read_bytes()).rstrip("\0").split("\0")
     except OSError:
@@ -38,11 +38,11 @@ def end(pid: int, number: signal.Signals) -> None:
 
 
 def end_orphans(engine_run: Path) -> None:
-    """Kill the containerd and the shims that serve this folder, and the containers beneath those shims."""
+    """Kill the containerd and the shims that serve this folder, and the containers below those shims."""
     pids = [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
     servants = {pid for pid in pids if _serves(pid, engine_run)}
     containers = {pid for pid in pids if _state_and_parent(pid)[1] in servants} - servants
-    for pid in [*servants, *containers]:  # the shims first, so that none reports a container's end
+    for pid in [*servants, *containers]:  # the shims first, so that none of them reports the end of a container
         end(pid, signal.SIGKILL)
 
 
@@ -53,7 +53,7 @@ def _serves(pid: int, engine_run: Path) -> bool:
 
 
 def _state_and_parent(pid: int) -> tuple[str, int]:
-    """A process's state, as in proc(5), and its parent's id; ("X", 0) when it does not exist any more."""
+    """Return a process's state, as in proc(5), and its parent's id; ("X", 0) if it does not exist any more."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:

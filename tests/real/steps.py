@@ -1,6 +1,7 @@
-"""Run named steps side by side as far as their needs allow, and say in one line each how it went.
+"""Run named steps side by side, as far as their needs allow, and report each result in one line.
 
-A step is a function that returns what is there now, or raises `StepError`. A step whose need failed is not tried.
+A step is a function that returns a text about what it provided, or raises `StepError`. A step is not tried if one that it
+needs has failed.
 """
 
 from __future__ import annotations
@@ -19,12 +20,12 @@ _LAST_LINES = 15
 
 
 class StepError(Exception):
-    """A step could not be done; the text says what failed, with the last lines of its output."""
+    """A step failed. The text says what failed, with the last lines of its output."""
 
 
 @dataclass(frozen=True)
 class Step:
-    """One part to provide; `needs` names the steps that come before it."""
+    """One part to provide. `needs` names the steps that must come before it."""
 
     name: str
     provide: Callable[[], str]
@@ -36,7 +37,7 @@ def run(
     stdin: bytes | None = None,
     env: Mapping[str, str] | None = None,
 ) -> str:
-    """Run a command and return its standard output; raise `StepError` with the end of its output when it fails."""
+    """Run a command and return its standard output. If it fails, raise `StepError` with the end of its output."""
     words = [str(word) for word in command]
     try:
         done = subprocess.run(
@@ -59,7 +60,7 @@ def run(
 
 
 def answer(*command: str | os.PathLike[str], env: Mapping[str, str] | None = None) -> str | None:
-    """The stripped output of a command that may well fail; None when it does."""
+    """Return the stripped output of a command that may fail; None if it does."""
     try:
         return run(*command, env=env).strip()
     except StepError:
@@ -67,19 +68,19 @@ def answer(*command: str | os.PathLike[str], env: Mapping[str, str] | None = Non
 
 
 def last_lines(output: str) -> str:
-    """The end of a command's output, indented for the report."""
+    """Return the end of a command's output, indented for the report."""
     lines = [line for line in output.splitlines() if line.strip()]
     return "\n".join(f"    {line}" for line in lines[-_LAST_LINES:])
 
 
 def require_root(purpose: str) -> None:
-    """Raise `StepError` that names what needs root, unless we are root."""
+    """Raise `StepError` that says what needs root, unless this process is root."""
     if os.geteuid() != 0:
         raise StepError(f"needs root {purpose}")
 
 
 def run_steps(steps: Sequence[Step]) -> bool:
-    """Run all steps, each as soon as its needs are met; return whether all of them succeeded."""
+    """Run all steps, each as soon as its needs are met. Return whether all of them succeeded."""
     outcomes: dict[str, Future[bool]] = {step.name: Future() for step in steps}
     report = _Report(width=max(len(step.name) for step in steps))
 

@@ -1,6 +1,6 @@
-"""Packages of Debian suites that the host does not use, fetched by an apt of our own beside the host's.
+"""Packages of Debian suites that the host does not use. A separate apt state fetches them.
 
-The host's apt never hears of these suites, so nothing of the host can be upgraded by accident.
+The host's apt does not know these suites, so no package of the host can be upgraded by accident.
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ from tests.real import machine
 from tests.real.steps import run
 
 TESTING = "forky"
-# Only HAProxy comes from experimental: a package's newer dependencies there (libc6) would break everything else.
+# Only HAProxy comes from experimental. Newer dependencies from there (libc6) would break everything else.
 EXPERIMENTAL_PIN = "Package: haproxy\nPin: version 3.4.*\nPin-Priority: 990\n"
 APT_SETTINGS = {
-    # Release files of testing and experimental are past their date on a mirror that stands still.
+    # Release files of testing and experimental are out of date on a mirror that is not updated.
     "Acquire::Check-Valid-Until": "false",
     "Acquire::Languages": "none",
 }
 
 
 class Suites:
-    """Debian testing and experimental, below a folder of their own."""
+    """Debian testing and experimental, in a separate folder."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -34,12 +34,12 @@ class Suites:
 
     @contextmanager
     def unpacked(self, package: str) -> Iterator[Path]:
-        """Fetch a package and all it depends on, and yield a folder where they lie unpacked until the context ends."""
+        """Fetch a package with all its dependencies. Yield a folder where they are unpacked until the context ends."""
         self._update()
         with tempfile.TemporaryDirectory(dir=self._folder) as folder:
             archives, unpacked = Path(folder) / "archives", Path(folder) / "unpacked"
             (archives / "partial").mkdir(parents=True)
-            with self._lock:  # two apt-get at once would fight over the package lists
+            with self._lock:  # only one apt-get at a time can use the package lists
                 self._apt("install", "--download-only", "-o", f"Dir::Cache::archives={archives}", package)
             for archive in sorted(archives.glob("*.deb")):
                 run("dpkg-deb", "--extract", archive, unpacked)
@@ -55,7 +55,7 @@ class Suites:
     def _write_settings(self) -> None:
         for name in ("lists/partial", "etc/apt.conf.d", "etc/preferences.d", "etc/sources.list.d", "etc/trusted.gpg.d"):
             (self._folder / name).mkdir(parents=True, exist_ok=True)
-        (self._folder / "status").touch()  # an empty list of installed packages: every dependency gets fetched
+        (self._folder / "status").touch()  # an empty list of installed packages, so that every dependency is fetched
         (self._folder / "etc/preferences").write_text(EXPERIMENTAL_PIN)
         mirror = machine.debian_mirror()
         lines = [f"deb [signed-by={machine.KEYRING}] {mirror} {suite} main\n" for suite in (TESTING, "experimental")]

@@ -1,4 +1,4 @@
-"""The steps of `up`: which there are, what each needs, and what it hands on to the others."""
+"""The steps of `up`: which steps there are, what each needs, and what it passes on to the others."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Up:
         self._store: ImageStore | None = None
 
     def steps(self, parts: Sequence[str]) -> list[Step]:
-        """The steps that provide these parts, and the ones they need."""
+        """Return the steps that provide these parts, and the steps that those need."""
         steps = {step.name: step for step in [*self._host_steps(), *self._engine_steps(), *self._image_steps()]}
         wanted: set[str] = set()
         to_add = [name for part in parts for name in PARTS[part]]
@@ -48,7 +48,7 @@ class Up:
 
     def _host_steps(self) -> list[Step]:
         return [
-            Step("packages", str),  # filled in once it is known what is wanted
+            Step("packages", str),  # set when it is known which packages are needed
             Step("haproxy 2.6", self._provide_haproxy_26, needs=("packages",)),
             Step("haproxy 3.4", self._provide_haproxy_34, needs=("packages",)),
             Step("base tree", self._provide_base_tree, needs=("packages",)),
@@ -57,7 +57,7 @@ class Up:
 
     def _engine_steps(self) -> list[Step]:
         return [
-            # After the other packages, since apt-get runs one at a time and debootstrap, the longest step, needs those.
+            # After the other packages: apt-get runs one at a time, and debootstrap, the longest step, needs those.
             Step("engine packages", engine.install_packages, needs=("packages",)),
             Step("engine", self._provide_engine, needs=("engine packages",)),
             Step("compose", self._provide_compose, needs=("engine packages",)),

@@ -1,4 +1,4 @@
-"""Fixtures of several files of this folder."""
+"""Fixtures for several files of this folder."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.command_line import CommandLine
 
 @pytest.fixture
 def command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[CommandLine]:
-    """Commands in a folder of their own; the log, which each of them sets up, is as before at the end."""
+    """Run commands in a folder of the test. Each command sets up the log; at the end the log is restored."""
     names = (None, "urllib3", "docker", "watchdog")
     loggers = [logging.getLogger(name) for name in names]
     levels, handlers = [logger.level for logger in loggers], loggers[0].handlers

@@ -1,4 +1,4 @@
-"""At which address the proxy reaches a container."""
+"""The address at which the proxy reaches a container."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Habits of the source that no linter holds. Who may import whom is told by `.importlinter`."""
+"""Rules of the source that no linter enforces. `.importlinter` says which modules may import which."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ MODULES = {".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts): pat
 READS_THE_ENVIRONMENT = {"proxy.cli"}
 
 TABLES = {"proxy.core.labels.labels", "proxy.core.labels.simple_routing"}
-"""A grammar and its table of labels in one module; most of it is the table."""
+"""The module has a grammar and its table of labels; most of it is the table."""
 
 MAX_MODULE_LINES = 300
 MAX_FUNCTION_LINES = 40
@@ -19,7 +19,7 @@ MAX_PARAMETERS = 5
 
 
 def imports_of(module: str) -> set[str]:
-    """The modules that `module` names in its imports, wherever they stand."""
+    """Return the modules that `module` imports, anywhere in its text."""
     found: set[str] = set()
     for node in ast.walk(ast.parse(MODULES[module].read_text())):
         if isinstance(node, ast.Import):

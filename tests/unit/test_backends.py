@@ -1,4 +1,4 @@
-"""What a service comes to as a backend, and which of its parts cannot be had."""
+"""The backend of a service, and the parts of a service that cannot be served."""
 
 from __future__ import annotations
 

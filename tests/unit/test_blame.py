@@ -1,4 +1,4 @@
-"""From what HAProxy says against a configuration back to the service, container and label at fault."""
+"""From HAProxy's messages about a configuration to the service, container and label at fault."""
 
 from pathlib import Path
 
@@ -26,7 +26,7 @@ def state() -> DesiredState:
 
 
 def alert(state: DesiredState, line: str, text: str) -> str:
-    """What HAProxy says of the first line that reads so."""
+    """Return HAProxy's message about the first line that equals `line`."""
     lines = [written.strip() for written in state.files[CONFIG_FILE].splitlines()]
     return f"config : parsing [/state/{CONFIG_FILE}:{lines.index(line) + 1}] : {text}"
 

@@ -1,4 +1,4 @@
-"""The certificates of CERT_FOLDER: each file is one, whatever the others are called."""
+"""The certificates of CERT_FOLDER: each file is served, whatever the other files are called."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Certificates: what is accepted, what is refused and with which words; no word holds any of the PEM."""
+"""Certificates: what is accepted, what is refused and with which message. No message contains any part of the PEM."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The command line: exit codes that scripts rely on, and words for people on standard error."""
+"""The command line: exit codes that scripts rely on, and messages for people on standard error."""
 
 from __future__ import annotations
 

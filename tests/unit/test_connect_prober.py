@@ -1,4 +1,4 @@
-"""Who is new is asked at once, and then again and again until it accepts a connection."""
+"""A new server is tried at once, and then again and again until it accepts a connection."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def target(port: int, address: str = "127.0.0.1") -> Target:
 
 @pytest.fixture
 def listening() -> Iterator[int]:
-    """A port that accepts connections."""
+    """Yield a port that accepts connections."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         yield server.getsockname()[1]
 

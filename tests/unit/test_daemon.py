@@ -1,4 +1,4 @@
-"""The loop: passes come when they are due, whatever happens in one of them, until it is told to stop."""
+"""The loop: passes run when they are due, whatever happens in one of them, until the loop is told to stop."""
 
 import logging
 import os
@@ -19,7 +19,7 @@ STOP = Trigger(reason="enough", kind=TriggerKind.STOP)
 
 
 class Clock:
-    """Time that stands still until it is moved."""
+    """A clock that only the test moves."""
 
     def __init__(self) -> None:
         self.now = 0.0
@@ -40,7 +40,7 @@ def restored_signals() -> Iterator[None]:
 
 
 def run_passes(*outcomes: bool | Exception) -> list[DuePass]:
-    """Run the loop until each outcome has been the end of a pass; time moves by an hour in each."""
+    """Run the loop until each outcome has ended a pass. Each pass moves the time by an hour."""
     triggers, clock, passes = TriggerQueue(), Clock(), list[DuePass]()
     left = list(outcomes)
 
@@ -113,7 +113,7 @@ def test_expected_error_is_logged_without_a_traceback(caplog: pytest.LogCaptureF
 
 
 def test_only_the_look_itself_puts_off_the_next_one() -> None:
-    """Each pass takes an hour; the look is said to take 0.4 s, a share of 0.0008 of 500 s."""
+    """Each pass takes an hour. The look takes 0.4 s, which is a share of 0.0008 of 500 s."""
     triggers, clock, ends = TriggerQueue(), Clock(), list[float]()
     schedule = Schedule(ScheduleSettings(resync_seconds=60))
 

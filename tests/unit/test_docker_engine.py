@@ -1,4 +1,4 @@
-"""Errors of an engine say where, why and what to do."""
+"""Errors of an engine say where it is, why it failed, and what to do."""
 
 from __future__ import annotations
 
@@ -86,6 +86,6 @@ def test_list_is_parsed_as_json_has_it(text: str) -> None:
 
 @pytest.mark.parametrize("text", ["", "null", '{"message": "no"}', '[{"Id": "1"}', '[{"Id": "1"},', '[{"Id": "1"}, {"Id":'])
 def test_half_a_list_is_no_list(text: str) -> None:
-    """Containers that it lacks must not be taken for gone."""
+    """The containers that are missing from it must not be treated as gone."""
     with pytest.raises(ValueError, match=r"."):
         list(parse_list(text))

@@ -26,7 +26,7 @@ LABELS = {"com.docker.compose.project": "shop", "com.docker.compose.service": "w
 
 
 def make_entry(**keys: Any) -> dict[str, Any]:
-    """An entry of the list."""
+    """Return an entry of the list."""
     return {
         "Id": ID,
         "Names": ["/shop-web-1"],
@@ -46,7 +46,7 @@ def make_entry(**keys: Any) -> dict[str, Any]:
 
 
 def make_document(**keys: Any) -> dict[str, Any]:
-    """The inspection of the same container."""
+    """Return the inspection of the same container."""
     return {
         "Id": ID,
         "Name": "/shop-web-1",
@@ -84,7 +84,7 @@ def test_list_and_inspection_give_equal_containers_but_for_the_environment() -> 
 
 
 def test_paused_container_has_no_health_in_either_document() -> None:
-    """The list's status text says "(Paused)" in the place of the health."""
+    """The list's status text says "(Paused)" instead of the health."""
     entry = make_entry(State="paused", Status="Up 3 minutes (Paused)")
     document = make_document(State={"Status": "paused", "Health": {"Status": "healthy"}})
 

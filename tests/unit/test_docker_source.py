@@ -1,4 +1,4 @@
-"""The view of an engine follows its events, at the cost of what they name. The engine is a fake."""
+"""The view of an engine follows its events. An event leads only to requests about what it names. The engine is a fake."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Document = Mapping[str, Any]
 
 
 class FakeStream:
-    """Events from a queue; None ends the stream, an error breaks it."""
+    """Events from a queue. None ends the stream, an error breaks it."""
 
     def __init__(self) -> None:
         self.items: SimpleQueue[Document | SourceError | None] = SimpleQueue()
@@ -39,7 +39,7 @@ class FakeStream:
 
 
 class FakeEngine:
-    """Containers as inspection documents, and a record of what was asked."""
+    """Containers as inspection documents, and a record of all requests."""
 
     address = "unix:///fake.sock"
 
@@ -92,7 +92,7 @@ class FakeEngine:
 
 
 class Watched:
-    """A source with a running watch thread, and the triggers it has put."""
+    """A source with a running watch thread, and the triggers that it has put."""
 
     def __init__(self, engine: FakeEngine, own_container_id: str | None = None) -> None:
         self.source = DockerSource(engine, own_container_id)
@@ -101,7 +101,7 @@ class Watched:
         self._engine = engine
 
     def send(self, event: Document) -> None:
-        """Let the engine tell an event, and wait until it has been passed on."""
+        """Make the engine report an event, and wait until it has been passed on."""
         known = len(self.triggers)
         self._engine.streams[-1].items.put(event)
         eventually(lambda: len(self.triggers) > known)
@@ -109,7 +109,7 @@ class Watched:
 
 @contextmanager
 def watched(engine: FakeEngine, own_container_id: str | None = None) -> Iterator[Watched]:
-    """A source that is connected to `engine`."""
+    """Yield a source that is connected to `engine`."""
     running = Watched(engine, own_container_id)
     running.thread.start()
     eventually(lambda: running.triggers)
@@ -261,7 +261,7 @@ def test_own_container_is_the_proxy_and_no_backend() -> None:
 
 
 def test_own_container_that_the_engine_does_not_know_means_outside() -> None:
-    """The proxy then runs in a container of another engine, or on a host with a name like an id."""
+    """The proxy then runs in a container of another engine, or on a host whose name looks like an id."""
     engine = FakeEngine(make_document("a"))
 
     assert DockerSource(engine, "deadbeef1234").read().proxy is None
@@ -501,15 +501,15 @@ def test_new_container_that_no_event_told_opens_the_stream_again() -> None:
 
 
 def is_left_open(engine: FakeEngine, running: Watched) -> bool:
-    """Whether the stream is still the first one after any check of it."""
-    time.sleep(0.15)  # nothing else would tell that nothing happens
+    """Return whether the stream is still the first one after any check of it."""
+    time.sleep(0.15)  # no event would show that nothing happens
     return len(engine.streams) == 1 and running.thread.is_alive()
 
 
 @pytest.mark.usefixtures("quick_grace")
 @pytest.mark.parametrize("is_early", [True, False], ids=["pending", "within the grace"])
 def test_change_that_an_event_told_leaves_the_stream_open(*, is_early: bool) -> None:
-    """The list may know of a change some milliseconds before the event comes."""
+    """The list may know about a change some milliseconds before the event comes."""
     engine = FakeEngine()
     with watched(engine) as running:
         running.source.read()
@@ -576,7 +576,7 @@ def test_gap_after_a_connect_is_no_reason_to_open_the_stream_again() -> None:
         running.source.invalidate()
         running.source.read()
 
-        time.sleep(0.15)  # nothing else would tell that nothing happens
+        time.sleep(0.15)  # no event would show that nothing happens
         assert 2 == len(engine.streams)
 
 
@@ -590,7 +590,7 @@ def test_engine_that_never_tells_does_not_have_its_stream_opened_again_and_again
             running.source.invalidate()
             running.source.read()
             eventually(lambda: len(engine.streams) == 2)
-            time.sleep(0.1)  # nothing else would tell that nothing happens
+            time.sleep(0.1)  # no event would show that nothing happens
             running.source.read()
 
         assert 2 == len(engine.streams)
@@ -614,7 +614,7 @@ def test_pauses_between_reopenings_grow_up_to_a_limit_and_start_anew_after_a_lon
 @pytest.mark.parametrize("error", [SourceError("the engine is away"), ZeroDivisionError("a fault of ours")])
 @pytest.mark.parametrize("is_full", [False, True], ids=["one", "all"])
 def test_whatever_fails_a_read_the_next_one_makes_up_for_it(error: Exception, *, is_full: bool) -> None:
-    """The second container comes while the first one is still to be looked at."""
+    """The second container comes while the first one still has to be read."""
     engine = FakeEngine(make_document("a"))
     with watched(engine) as running:
         running.source.read()
@@ -633,7 +633,7 @@ def test_whatever_fails_a_read_the_next_one_makes_up_for_it(error: Exception, *,
 
 
 def test_read_that_fails_is_asked_for_again_while_the_engine_is_connected(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No event may come for long, and the next full look may be minutes away."""
+    """It may take long until an event comes, and the next full look may be minutes away."""
     monkeypatch.setattr("proxy.adapters.engine.docker_source.FIRST_RETRY_SECONDS", 0.02)
     engine = FakeEngine(make_document("a"))
     with watched(engine) as running:
@@ -684,7 +684,7 @@ def test_thousand_stops_need_one_thread_and_one_list_call() -> None:
 
 
 def test_retry_does_not_put_off_when_a_stopping_container_is_taken_back(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It counts from the event, however late that is taken in."""
+    """The time counts from the event, however late the event is processed."""
     monkeypatch.setattr("proxy.adapters.engine.docker_view.STOP_GRACE_SECONDS", 0.0)
     monkeypatch.setattr("proxy.adapters.engine.docker_view.USUAL_PATIENCE_SECONDS", 0.05)
     engine = FakeEngine(make_document("a"))

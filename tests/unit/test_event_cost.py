@@ -1,4 +1,4 @@
-"""What an event costs follows what it changed, not how many services there are. Counted in calls, so that it is exact."""
+"""The cost of an event follows what it changed, not the number of services. It is counted in calls, so it is exact."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def service(number: int, *, generation: int = 1, **labels: str) -> Container:
 
 
 def calls_of_a_pass(controller: Controller) -> int:
-    """How many functions of this program are called, and how often, until the pass has ended."""
+    """Return how many calls of functions of this program happen until the pass has ended."""
     count = 0
 
     def note(frame: FrameType, event: str, _argument: object) -> None:
@@ -38,7 +38,7 @@ def calls_of_a_pass(controller: Controller) -> int:
 
 
 def calls_by_event(folder: Path, services: int) -> dict[str, int]:
-    """How many calls it takes to start, scale, relabel and stop one of so many services."""
+    """Return how many calls it takes to start, scale, relabel and stop one of `services` services."""
     folder.mkdir()
     controller = Controller(folder, ROUTE_LINGER="0")
     loaded = service(services, BALANCE="leastconn")

@@ -1,4 +1,4 @@
-"""No setting without a test of what it does: each row of the tables of variables and labels names one."""
+"""Every setting has a test of its effect: each row of the tables of variables and labels names one."""
 
 from __future__ import annotations
 
@@ -104,14 +104,14 @@ OF_LABELS = {
 
 
 def has_test(place: str) -> bool:
-    """Whether the test is there."""
+    """Return whether the test exists."""
     path, _, name = place.partition("::")
     tree = ast.parse((TESTS / path).read_text())
     return any(isinstance(node, ast.FunctionDef) and node.name == name for node in tree.body)
 
 
 def test_every_variable_has_a_test() -> None:
-    # Those of simple routing are tested with its labels.
+    # The variables of simple routing are tested with its labels.
     rows = {variable.name for variable in VARIABLES} - {variable.name for variable in SIMPLE_VARIABLES}
 
     assert rows == OF_VARIABLES.keys()

@@ -1,4 +1,4 @@
-"""Backends are read from a file in Compose's vocabulary, and a fault in it costs as little as possible."""
+"""Backends are read from a file in Compose's vocabulary, and a fault in it affects as little as possible."""
 
 from __future__ import annotations
 
@@ -211,7 +211,7 @@ OTHER_SHOP = SHOP.replace("10.0.0.6", "10.0.0.7")
 
 
 def write_with_time(path: Path, text: str, *, age_seconds: float) -> None:
-    """Write the file in place, as if that had been so long ago."""
+    """Write the file in place, with a modification time that is this long ago."""
     path.write_text(text, encoding="utf-8")
     then = round(time.time()) - age_seconds
     os.utime(path, (then, then))
@@ -275,7 +275,7 @@ def test_changes_are_everything_first_then_nothing_until_something_changes_or_al
 
 
 def test_dead_dns_delays_neither_a_read_nor_the_services_with_addresses(tmp_path: Path) -> None:
-    """A name that is still being asked for is no problem; one that has failed is."""
+    """A name without an answer yet is not a problem; one that has failed is."""
     path, is_over, triggers = tmp_path / "services.yml", threading.Event(), list[Trigger]()
     names = "".join(f"  db{number}: {{external: {{host: db{number}.example.com, ports: 80}}}}\n" for number in range(3))
     path.write_text(SHOP + names, encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Changes of files are seen however they come about."""
+"""Changes of files are noticed, however they are made."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.eventually import eventually
 
 
 class Watch:
-    """A running watch, known to be in place once a change of its probe file has been seen."""
+    """A running watch. It is in place when a change of its probe file has been reported."""
 
     def __init__(self, path: Path, probe: Path, make_observer: Callable[[], BaseObserver]) -> None:
         self._probe = probe
@@ -33,7 +33,7 @@ class Watch:
         self.settle()
 
     def settle(self) -> set[str]:
-        """Wait for a change that comes after all others so far; return those that were seen, and forget them."""
+        """Wait for a change that comes after all others so far. Return the earlier changes, and forget them."""
         marker = f"file {self._probe} changed"
         self._triggers[:] = [trigger for trigger in self._triggers if trigger.reason != marker]
         self._probe.write_text(f"{self._probe.stat().st_mtime_ns}")
@@ -53,7 +53,7 @@ class Watch:
 
 @contextmanager
 def watching(path: Path, folder: Path, make_observer: Callable[[], BaseObserver] = Observer) -> Iterator[Watch]:
-    """A running watch of `path`; its probe file lives in a folder apart."""
+    """Run a watch of `path`. Its probe file is in a separate folder."""
     probe = folder / "probe" / "file"
     probe.parent.mkdir()
     probe.touch()
@@ -95,7 +95,7 @@ def test_folder_tells_which_of_its_files_changed(tmp_path: Path, change: Callabl
 
 
 def test_reading_a_folder_is_no_change(tmp_path: Path) -> None:
-    """The proxy reads what it watches: a trigger for that would never end."""
+    """The proxy reads what it watches. A trigger for that would cause an endless loop."""
     certificate = tmp_path / "certs" / "a.pem"
     certificate.parent.mkdir()
     certificate.write_text("text")
@@ -198,7 +198,7 @@ def test_folder_behind_a_link_is_watched(tmp_path: Path) -> None:
 
 
 class ExhaustedObserver(PollingObserver):
-    """An observer that may observe a single folder, as inotify at its limit."""
+    """An observer that can observe only one folder, like inotify at its limit."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -212,7 +212,7 @@ class ExhaustedObserver(PollingObserver):
 
 
 def refuse_observer() -> BaseObserver:
-    """What inotify does where no instance is left."""
+    """Do what inotify does when no instance is left."""
     raise OSError(errno.EMFILE, "inotify instance limit reached")
 
 

@@ -1,4 +1,4 @@
-"""What is made of labels, as text for reading: one file per case. `pytest --update-golden` rewrites what is expected."""
+"""The result of labels as readable text, one file per case. `pytest --update-golden` rewrites the expected half."""
 
 from __future__ import annotations
 

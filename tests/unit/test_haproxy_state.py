@@ -1,4 +1,4 @@
-"""What runs is changed by commands where it can be, else by a reload that says why; the disk follows."""
+"""The running HAProxy is changed by commands if possible, else by a reload with a reason. The disk follows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Names are resolved beside the thread that asks for them, which never waits for a name that does not answer."""
+"""Names are resolved by other threads, so the thread that asks never waits for a name that does not answer."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ RENEWED = "proxy.adapters.files.host_names.RESOLVE_SECONDS"
 
 
 class Dns:
-    """Answers with `addresses`, fails for a name that it does not know, and lets names in `dead` wait until `revive`."""
+    """Answers with `addresses`, fails for a name that it does not know, and blocks on names in `dead` until `revive`."""
 
     def __init__(self, **addresses: str) -> None:
         self.addresses = {f"{name}.example.com": address for name, address in addresses.items()}
@@ -40,7 +40,7 @@ class Dns:
 
 
 class Watched:
-    """Names that somebody watches, so that nobody waits for them, and the triggers that they have put."""
+    """Names that are watched, so that no look waits for them, and the triggers that they have put."""
 
     def __init__(self, dns: Dns) -> None:
         self.names = HostNames(dns)
@@ -189,7 +189,7 @@ def test_fault_of_one_name_does_not_end_the_thread(fault: Exception) -> None:
 
 
 def test_who_does_not_watch_waits_for_all_answers_but_not_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A command such as `proxy check` looks once: nobody could tell it later."""
+    """A command such as `proxy check` looks only once and cannot use a later answer."""
     monkeypatch.setattr("proxy.adapters.files.host_names.ONE_LOOK_SECONDS", 0.5)
     dns = Dns(web="10.0.0.7")
     dns.dead = {"dead.example.com"}

@@ -1,4 +1,4 @@
-"""Commands that look and change nothing: what they print, and their exit codes."""
+"""Commands that only read: what they print, and their exit codes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ WEB = with_labels(VIRTUAL_HOST="www.example.com, www.example.com/api/*")
 
 
 def lines_of(text: str) -> list[list[str]]:
-    """The cells of a table, line by line."""
+    """Return the cells of a table, line by line."""
     return [line.split() for line in text.splitlines()]
 
 

@@ -1,4 +1,4 @@
-"""What a container asks for: which containers take part, which ports, what wins, and what is told of faults."""
+"""What a container asks for: which containers and ports take part, which value is used, and how faults are reported."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from tests.builders import make_container, make_pem, one_line, with_labels
 
 
 def spec_of(container: Container) -> ContainerSpec:
-    """The spec of a container without faults."""
+    """Return the spec of a container that has no faults."""
     spec, problems = parse_container(container)
     assert () == problems
     assert spec is not None

@@ -1,4 +1,4 @@
-"""Settings of ten years ago in today's spelling. `tests/haproxy/test_legacy_lines.py` gives them to real HAProxies."""
+"""Settings of ten years ago in HAProxy's current syntax. `tests/haproxy/test_legacy_lines.py` uses real HAProxies."""
 
 import re
 
@@ -54,7 +54,7 @@ LINES = {
     "splice": ("option tcpsplice", "option splice-auto"),
     "monitor-net": ("monitor-net 10.0.0.0/8", "http-request return status 200 if { src 10.0.0.0/8 }"),
 }
-"""Name of the case -> (line of old, line of today); each a backend line that HAProxy takes without a warning."""
+"""Name of the case -> (old line, new line). Each is a backend line that HAProxy accepts without a warning."""
 
 CHECKS = {
     "spec-example": (r"OPTIONS * HTTP/1.1\r\nHost:\ www", "meth OPTIONS uri * ver HTTP/1.1 hdr Host 'www'"),

@@ -70,7 +70,7 @@ def test_containers_are_sorted_whatever_the_order_of_variables() -> None:
 
 
 def test_several_aliases_of_one_container_count_as_the_shortest() -> None:
-    """The first Compose gave each linked container three."""
+    """The first Compose gave each linked container three aliases."""
     value = "tcp://172.17.0.5:80"
     environment = {"SHOP_WEB_1_PORT_80_TCP": value, "WEB_PORT_80_TCP": value, "WEB_1_PORT_80_TCP": value}
 

@@ -1,4 +1,4 @@
-"""Where the log goes, and that a syslog server that cannot be found costs the copy only."""
+"""Where the log goes. If a syslog server cannot be found, only the copy to it is missing."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 from proxy.log import set_up_logging
 
 UNKNOWN = "[fe80::1%none]:514"
-"""An address on an interface that this machine does not have, so that no name server is asked."""
+"""An address on an interface that this machine does not have, so no name server is asked."""
 
 
 @pytest.fixture(autouse=True)

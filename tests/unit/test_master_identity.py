@@ -1,4 +1,4 @@
-"""Which process is a master: told by its number and its start time, its command line, and never by the number alone."""
+"""A master is identified by its number, its start time and its command line, and never by the number alone."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def layout(tmp_path: Path) -> StateLayout:
 
 @pytest.fixture
 def process(layout: StateLayout) -> Iterator[subprocess.Popen[bytes]]:
-    """A process with the command line of a master on `layout`."""
+    """Run a process with the command line of a master on `layout`."""
     command = [sys.executable, "-c", SLEEP, "-S", f"{layout.master_socket},mode,600"]
     with subprocess.Popen(command, start_new_session=True) as process:
         yield process

@@ -1,4 +1,4 @@
-"""Routes as map rows, in typical cases. That the rows choose right is tested against real HAProxies."""
+"""Routes as map rows, in typical cases. Tests with real HAProxies check that the rows lead to the right service."""
 
 import pytest
 
@@ -9,7 +9,7 @@ from proxy.grammar.virtual_host import parse_virtual_host
 
 
 def tables_of(*entries: tuple[str, str]) -> RouteTables:
-    """The tables of (entry, backend) on one port."""
+    """Return the tables of (entry, backend) on one port."""
     routes = [Route(entry=parse_virtual_host(entry), backend=BackendName(backend)) for entry, backend in entries]
     return tables_of_routes(*routes)
 

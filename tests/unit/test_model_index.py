@@ -1,4 +1,4 @@
-"""The model that is kept up to date is the one that would be built anew, whatever changes led to it."""
+"""The model that is kept up to date equals the one that is built anew, whatever changes led to it."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ CHANGES = 60
 
 
 def draw_specs(rng: random.Random, service: str) -> tuple[ContainerSpec, ...]:
-    """The containers of a service after a change; none of them when it is gone."""
+    """Return the containers of a service after a random change; empty if the service is gone."""
     containers = [draw_container(rng, f"{service}-{number}") for number in range(rng.choice((0, 1, 1, 2)))]
     return tuple(spec for spec, _ in map(parse_container, containers) if spec)
 
@@ -85,5 +85,5 @@ def test_nothing_differs_exactly_when_the_model_is_the_same(seed: int) -> None:
 
 
 def tables(model: RoutingModel) -> list[object]:
-    """What of the frontends stands in the configuration and the maps."""
+    """Return what of the frontends stands in the configuration and the maps."""
     return [(frontend.port, frontend.is_tls, frontend.tables) for frontend in model.frontends]

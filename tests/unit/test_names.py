@@ -1,4 +1,4 @@
-"""Names of backends, servers and certificate files: no two things share one, whatever strangers call theirs."""
+"""Names of backends, servers and certificate files: no two objects share one, whatever users call their services."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def assert_distinct(names: Iterable[str]) -> None:
 
 
 def with_forged(services: set[tuple[str, str]]) -> set[tuple[str, str]]:
-    """Add services of those who call theirs what other services' backends are called."""
+    """Add services that have the names of other services' backends."""
     names = {name_of(service) for service in services}
     halves = {(project, rest) for project, sign, rest in (name.partition(":") for name in names) if sign and rest}
     return services | {("", name) for name in names} | halves
@@ -58,7 +58,7 @@ def test_services_never_share_a_backend(services: set[tuple[str, str]]) -> None:
 
 @given(st.sets(SERVICES, max_size=8).map(with_forged))
 def test_services_never_share_a_certificate_file(services: set[tuple[str, str]]) -> None:
-    """Not even on a disk that takes upper and lower case for the same."""
+    """They do not share one even on a disk that ignores case."""
     names = [name_of(service) for service in services]
     stems = [make_file_name(name, "service", is_taken=name.endswith(":default")) for name in names]
 
@@ -105,7 +105,7 @@ def shared(*labels: str) -> str:
 
 
 def forged_file_name() -> str:
-    """What somebody calls a file so that it looks like the changed name of another."""
+    """Return a file name that looks like the changed name of another file."""
     return make_file_name("a b", "pem").replace("~~", "::")
 
 
@@ -185,7 +185,7 @@ LINKED = st.one_of(PIECES.filter(bool), st.sampled_from(["web-1", "web-1.0000000
 def test_containers_of_all_sources_are_told_apart(
     engine: set[tuple[str, int]], file: set[tuple[str, int]], links: set[str]
 ) -> None:
-    """Those of an engine have an id, those of the services file a number; a link can have any name."""
+    """Containers of an engine have an id, those of the services file a number. A link can have any name."""
     specs = [spec_of(name, "docker", f"{number:012x}".ljust(64, "0")) for name, number in engine]
     specs += [spec_of(f"{name}-{number}", "file", f"shop/{name}-{number}") for name, number in file]
     specs += [spec_of(name, "links") for name in links]
@@ -209,7 +209,7 @@ def test_link_is_not_called_as_a_container_of_another_source() -> None:
     ids=["health-check", "route-settings", "backup"],
 )
 def test_settings_show_in_the_name_where_no_id_tells_them(settings: Mapping[str, Any]) -> None:
-    """They cannot be changed while HAProxy runs: a server of other settings is another one."""
+    """Settings cannot be changed while HAProxy runs, so a server with other settings is another server."""
     for source in ("file", "links"):
         plain, special = server_name(spec_of(source=source), 80), server_name(spec_of(source=source, **settings), 80)
         assert re.fullmatch(f"{plain}::[0-9a-f]{{12}}", special)
@@ -218,7 +218,7 @@ def test_settings_show_in_the_name_where_no_id_tells_them(settings: Mapping[str,
 
 
 def test_settings_of_a_linked_container_show_though_an_engine_has_it() -> None:
-    """Its variables count from the moment at which the proxy is linked to it."""
+    """Its variables count from the moment when the proxy is linked to it."""
     plain, special = (
         server_name(spec_of("web-1", "links", ENGINE_ID, health_check=check), 80) for check in (None, "check inter 1s")
     )
@@ -228,7 +228,7 @@ def test_settings_of_a_linked_container_show_though_an_engine_has_it() -> None:
 
 
 def test_name_tells_whether_the_cookie_has_the_port() -> None:
-    """Which port is the first can change under the same id, when another network publishes other ports."""
+    """The first port can change under the same id, when another network publishes other ports."""
     spec = spec_of("web-1", "docker", ENGINE_ID)
     other = dataclasses.replace(spec, ports=(8080,))
 

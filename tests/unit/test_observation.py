@@ -1,4 +1,4 @@
-"""What the sources have told is handed out until somebody says that it has been taken in."""
+"""What the sources have reported is returned again until it is confirmed as processed."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def key(container: Container) -> Key:
 
 
 class FaultySource:
-    """A source that fails with `error`, if there is one, and knows nothing else."""
+    """A source that fails with `error`, if it is set, and has no containers."""
 
     name = "faulty"
 
@@ -36,17 +36,17 @@ class FaultySource:
         return Snapshot()
 
     def invalidate(self) -> None:
-        """There is nothing to forget."""
+        """Do nothing: there is nothing to forget."""
 
     def watch(self, put: Callable[[Trigger], None]) -> None:
-        """Nothing happens by itself."""
+        """Do nothing: no change happens by itself."""
 
     def stop(self) -> None:
-        """Nothing runs."""
+        """Do nothing: no thread runs."""
 
 
 class Marks:
-    """An overlay that names containers once, and marks all with the label `mark`."""
+    """An overlay that reports containers as changed once, and gives all containers the label `mark`."""
 
     def __init__(self) -> None:
         self.named: set[Key] = set()
@@ -157,7 +157,7 @@ def test_fault_in_one_overlay_loses_nothing_of_another(source: FakeSource) -> No
 
 
 def test_source_counts_as_new_until_what_it_told_first_is_taken(source: FakeSource) -> None:
-    """What it told first ran before the proxy; overlays decide by that what to trust."""
+    """The containers of its first report ran before the proxy. Overlays use this to decide what to trust."""
     overlay = Marks()
     observation = Observation([source], [overlay])
 

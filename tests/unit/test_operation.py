@@ -1,4 +1,4 @@
-"""`proxy reload` and `proxy health`: what they wait for, and what they say. This process plays the controller."""
+"""`proxy reload` and `proxy health`: what they wait for, and what they print. This process acts as the controller."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Signals = Callable[[Callable[[], None]], None]
 
 @pytest.fixture
 def on_reload() -> Iterator[Signals]:
-    """Sets what the controller does when it is told to reload."""
+    """Set what the controller does when it is told to reload."""
     before = signal.getsignal(signal.SIGUSR1)
 
     def set_action(act: Callable[[], None]) -> None:
@@ -92,7 +92,7 @@ class _Master(socketserver.StreamRequestHandler):
 
 @contextmanager
 def master_of(command_line: CommandLine) -> Iterator[None]:
-    """Something that answers where HAProxy's master would, until the block ends."""
+    """Run a server that answers in the place of HAProxy's master, until the block ends."""
     path = StateLayout(folder=command_line.state).master_socket
     path.parent.mkdir(parents=True, exist_ok=True)
     with socketserver.ThreadingUnixStreamServer(str(path), _Master) as server:

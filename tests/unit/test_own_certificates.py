@@ -1,4 +1,4 @@
-"""The proxy's own certificates: which is the default, and that a bad one is a problem of its own."""
+"""The proxy's own certificates: which is the default, and that a bad one is a problem that affects no other."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ END_OF_KEY = "-----END PRIVATE KEY-----\n"
 
 
 def write(folder: Path, **pems: str) -> Path:
-    """Write one file per keyword; `__` stands for the dot of its name."""
+    """Write one file per keyword. `__` stands for the dot of its name."""
     for name, pem in pems.items():
         (folder / name.replace("__", ".")).write_text(pem)
     return folder
@@ -25,7 +25,7 @@ def read_folder(folder: Path) -> ProxyCertificates:
 
 
 def names_of(certificates: ProxyCertificates) -> tuple[tuple[str, ...], list[str]]:
-    """The names of the default certificate, and the file names of the others."""
+    """Return the names in the default certificate, and the file names of the others."""
     default = certificates.default.names if certificates.default else ()
     return default, [name for name, _ in certificates.others]
 

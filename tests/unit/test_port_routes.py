@@ -1,4 +1,4 @@
-"""Routes of one port: each change tells which map rows differ, and comes to what building anew comes to."""
+"""Routes of one port: each change returns the map rows that differ, and the result equals building everything anew."""
 
 import random
 from typing import Any

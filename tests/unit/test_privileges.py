@@ -17,7 +17,7 @@ USER, GROUP = pwd.getpwuid(os.getuid()).pw_name, grp.getgrgid(os.getgid()).gr_na
 
 
 def make_identity(*, is_owner: bool = False, groups: tuple[int, ...] = ()) -> Identity:
-    """Somebody who owns the files of this test, or nobody that they know; in these groups, too."""
+    """Return an identity that owns the files of this test or does not, and that is in these groups."""
     identity = Identity(USER, GROUP, None)
     identity.groups = list(groups)
     if not is_owner:

@@ -31,19 +31,19 @@ def backend() -> Iterator[BackendServer]:
 
 
 class Overlay:
-    """Probes with the triggers that they have put; there is no engine."""
+    """Probes with the triggers that they have put. There is no engine."""
 
     def __init__(self) -> None:
         self.triggers: list[Trigger] = []
         self.probes = Probes(DockerEngine({"DOCKER_HOST": f"tcp://127.0.0.1:{free_port()}"}), "", self.triggers.append)
 
     def health(self, container: Container | None, new_sources: frozenset[str] = NEW) -> Health | None:
-        """The health of the container with the probe that its labels ask for."""
+        """Return the health of the container with the probe of its labels."""
         laid_over = self.probes.lay_over({KEY: container}, None, new_sources)[KEY]
         return laid_over.health if laid_over else None
 
     def eventual_health(self, container: Container, expected: Health) -> None:
-        """Wait for a change, and for what it comes to."""
+        """Wait for a change, and then for this health."""
         eventually(lambda: KEY in self.probes.changed())
         assert self.health(container) is expected
 

@@ -1,4 +1,4 @@
-"""Probes of simple routing: what labels may say, and what good and bad answers come to."""
+"""Probes of simple routing: which labels are valid, and which health follows from good and bad answers."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from proxy.core.labels.probing import Probe, ProbeRecord, Target, combine, parse
 
 
 def healths_after(start: Health, answers: str) -> str:
-    """The first letters of the health after each answer, good (`+`) or bad (`-`)."""
+    """Return the first letters of the health after each answer, good (`+`) or bad (`-`)."""
     record = ProbeRecord(health=start)
     return "".join(record.add(is_good=sign == "+")[0] for sign in answers)
 

@@ -1,4 +1,4 @@
-"""A new server waits for its first accepted connection; what already ran when the proxy started does not."""
+"""A new server waits for its first accepted connection. What already ran when the proxy started does not wait."""
 
 from dataclasses import replace
 

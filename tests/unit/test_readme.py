@@ -1,4 +1,4 @@
-"""What the READMEs promise is there: labels, variables, commands, files, and the same in both languages."""
+"""What the READMEs promise exists: labels, variables, commands, files. Both languages say the same."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ KNOWN_LABELS = {f"{PREFIX}{row.name}" for row in LABELS} | {row.name for row in 
 
 
 def code_of(page: Path) -> Iterator[str]:
-    """What stands as code on a page, in blocks and between lines, less the comments of blocks."""
+    """Yield the code on a page, from blocks and from within lines, without the comments of blocks."""
     text = page.read_text()
     yield from (NO_COMMENT.sub("", block[2]) for block in BLOCK.finditer(text))
     yield from (span[1] for span in SPAN.finditer(BLOCK.sub("", text)))
@@ -44,7 +44,7 @@ def compose_files_of(page: Path) -> list[Mapping[str, Any]]:
 
 
 def headings_of(page: Path) -> list[str]:
-    """The levels of a page's headings, in order."""
+    """Return the levels of a page's headings, in order."""
     return re.findall(r"^(#+) ", BLOCK.sub("", page.read_text()), re.MULTILINE)
 
 

@@ -1,4 +1,4 @@
-"""The READMEs' tables are written from the program's own tables."""
+"""The READMEs' tables are generated from the program's own tables."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Values that are refused, and the words that people read then."""
+"""Values that are refused, and the messages that people then read."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def test_value_is_refused_with_the_reason(parse: Callable[[str], object], text: 
 
 
 def test_empty_lines_at_the_end_of_a_check_are_no_headers() -> None:
-    """Settings of ten years ago end with the empty line that HTTP wants."""
+    """Settings of ten years ago end with the empty line that HTTP requires."""
     check = r"HEAD / HTTP/1.1\r\nHost:\ www\r\n\r\n"
 
     assert translate_http_check(check.removesuffix(r"\r\n\r\n")) == translate_http_check(check)

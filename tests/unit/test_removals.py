@@ -1,4 +1,4 @@
-"""What has left the model is deleted from HAProxy when its connections have ended, and nobody waits for ever."""
+"""What has left the model is deleted from HAProxy when its connections have ended, and nothing waits for ever."""
 
 import pytest
 
@@ -78,7 +78,7 @@ def test_what_has_just_left_does_not_wait_for_what_is_stuck() -> None:
 
 
 def test_what_could_not_be_tried_is_not_tried_again_at_once() -> None:
-    """HAProxy's socket may be away; passes must not come one after the other until it is back."""
+    """HAProxy's socket may be unreachable. Passes must not follow each other without a pause until it is back."""
     removals = make_removals()
 
     assert 0.5 == removals.pause_seconds(10.0)

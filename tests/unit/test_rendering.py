@@ -1,4 +1,4 @@
-"""The configuration as text, where it does not follow from the model alone."""
+"""The parts of the configuration's text that do not follow from the model alone."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.builders import (
 
 
 def test_changed_template_of_backends_is_read_again(tmp_path: Path) -> None:
-    """The text of each backend is kept, and must go with the template that it came from."""
+    """The text of each backend is kept, and must be dropped when its template changes."""
     own = tmp_path / "templates"
     shutil.copytree(TEMPLATES, own)
     paths = Paths(runtime_socket=tmp_path / "haproxy.sock", server_state=tmp_path / "server-state")
@@ -31,7 +31,7 @@ def test_changed_template_of_backends_is_read_again(tmp_path: Path) -> None:
     template = own / "backend.cfg.j2"
 
     template.write_text(template.read_text() + "    # our own\n")
-    os.utime(template, (1, 1))  # another time than that of the copy, whatever the clock's steps are
+    os.utime(template, (1, 1))  # differs from the time of the copy, whatever the steps of the clock
 
     assert (False, True) == ("# our own" in before, "# our own" in renderer.render_config(model, show_secrets=True))
 

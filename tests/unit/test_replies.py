@@ -159,14 +159,14 @@ def test_state_file_has_no_empty_lines() -> None:
 
 
 def test_state_file_leaves_out_servers_in_maintenance() -> None:
-    """The configuration decides on them; the file would keep one down that is ready by now."""
+    """The configuration decides on them. The file would keep a server down that is ready by now."""
     reply = "1\n# be_id srv_name srv_admin_state\n3 ready 0\n3 waiting 1\n3 configured 5\n3 was-configured 4\n3 draining 8\n"
 
     assert "1\n# be_id srv_name srv_admin_state\n3 ready 0\n3 was-configured 4\n3 draining 8\n" == make_state_file(reply)
 
 
 def test_weights_are_left_to_the_configuration() -> None:
-    """The model alone says which weight a server has; one that somebody has set by hand is gone after a reload."""
+    """Only the model decides on a server's weight. A weight that somebody has set by hand is lost at a reload."""
     head = "1\n# be_name srv_name srv_uweight srv_iweight\n"
 
     written = make_state_file(f"{head}web ours 3 1\nweb by-hand 7 2\n")

@@ -1,4 +1,4 @@
-"""What people learn of a pass: problems once when they come and once when they go, and the status of each pass."""
+"""What people learn about a pass: each problem once when it comes and once when it goes, and the status of each pass."""
 
 from __future__ import annotations
 

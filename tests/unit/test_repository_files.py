@@ -1,4 +1,4 @@
-"""Files for other people's tools repeat what the Makefile says; they must say the same."""
+"""Files for other people's tools repeat what the Makefile says. They must say the same."""
 
 from __future__ import annotations
 

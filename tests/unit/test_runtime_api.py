@@ -1,4 +1,4 @@
-"""Commands reach HAProxy stage by stage, and a refusal names the command. What HAProxy replies is written down here."""
+"""Commands reach HAProxy stage by stage, and a refusal names the command. HAProxy's replies are fixed texts here."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from proxy.errors import RuntimeApiError, WorkerReplacedError
 
 
 class Replies:
-    """A runtime socket that replies by a table, and with nothing to what is not in it."""
+    """A runtime socket that replies from a table, and with nothing to other commands."""
 
     def __init__(self, replies: Mapping[str, str] | None = None) -> None:
         self._replies = replies or {}
@@ -32,7 +32,7 @@ class Replies:
         yield send_all
 
     def texts(self) -> list[list[str]]:
-        """What was sent together, without payloads."""
+        """Return the texts that were sent together, without payloads."""
         return [[text for text, _ in together] for together in self.sent]
 
 
@@ -99,7 +99,7 @@ def test_attempts_go_on_after_a_refusal() -> None:
 
 @pytest.mark.parametrize("use", ["execute", "attempt", "report"])
 def test_another_worker_is_sent_nothing(use: str) -> None:
-    """What was planned for one worker may be wrong for the next."""
+    """A plan for one worker may be wrong for the next."""
     socket = Replies()
     socket.info = INFO.format(pid=8)
     api = RuntimeApi(socket)

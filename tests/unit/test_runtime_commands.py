@@ -1,4 +1,4 @@
-"""Commands for HAProxy's runtime API: what counts as done, and that no payload is longer than HAProxy takes."""
+"""Commands for HAProxy's runtime API: which replies mean success, and that no payload is longer than HAProxy accepts."""
 
 from __future__ import annotations
 

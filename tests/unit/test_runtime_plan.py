@@ -1,4 +1,4 @@
-"""What a change comes to on a running HAProxy: which commands, in which order, or why a reload."""
+"""The plan for a change on a running HAProxy: which commands, in which order, or why a reload."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def plan(
     has_runtime_backends: bool = True,
     certificates: ProxyCertificates = OWN,
 ) -> Plan:
-    """The plan that leads from one set of containers to another, on an HAProxy that has loaded the first."""
+    """Return the plan that leads from one set of containers to another, for an HAProxy that has loaded the first."""
     index = ModelIndex(make_settings(), None, certificates)
     index.update(groups_of(before))
     loaded = loaded_from(index, has_runtime_backends=has_runtime_backends)
@@ -55,7 +55,7 @@ def plan(
 
 
 def loaded_from(index: ModelIndex, *, has_runtime_backends: bool) -> Loaded:
-    """What an HAProxy has loaded that was started from the model of `index`."""
+    """Return what an HAProxy has loaded that was started from the model of `index`."""
     config = make_renderer(make_settings(), Path("/state")).render(index.model()).files[CONFIG_FILE]
     return load_sections(config, has_runtime_backends=has_runtime_backends)
 
@@ -65,7 +65,7 @@ def groups_of(containers: tuple[Container, ...]) -> Mapping[str, Specs]:
 
 
 def texts(found: Plan) -> list[str]:
-    """The commands of a plan, servers without what follows their address."""
+    """Return the commands of a plan. For servers, the text after their address is cut off."""
     assert isinstance(found, RuntimeUpdate), found
     words = [command.text.split() for command in found.commands if isinstance(command, Command)]
     return [" ".join(line[:5] if line[0] == "add" else line) for line in words]
@@ -231,7 +231,7 @@ def test_change_takes_a_reload_for_this_reason(
 
 @pytest.mark.parametrize("is_back", [False, True], ids=["to-patterns", "from-patterns"])
 def test_host_is_tried_in_order_only_while_its_patterns_are_there(is_back: bool) -> None:
-    """A map whose order matters is replaced as a whole, before the host is sent there and after it is not."""
+    """An ordered map is replaced as a whole, before the host is sent to it and after it no longer is."""
     by_path, in_order = (web(VIRTUAL_HOST="a.com/x"),), (web(VIRTUAL_HOST="a.com/x, a.com/*.js"),)
 
     found = plan(in_order, by_path) if is_back else plan(by_path, in_order)
@@ -243,7 +243,7 @@ def test_host_is_tried_in_order_only_while_its_patterns_are_there(is_back: bool)
 
 
 def test_other_default_certificate_is_taken_into_use_as_a_renewed_one() -> None:
-    """Whoever brings it, its file has the same name."""
+    """Its file has the same name, no matter whose certificate it is."""
     before, after = (web(DEFAULT_SSL_CERT=PEM_A),), (web(DEFAULT_SSL_CERT=PEM_A), api(DEFAULT_SSL_CERT=PEM_B))
 
     commands = texts(plan(before, after, certificates=ProxyCertificates()))

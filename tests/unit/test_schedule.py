@@ -1,4 +1,4 @@
-"""When passes are due: a table of times, no clock and no sleeping."""
+"""When passes are due: a table of times, without a clock and without sleeping."""
 
 import pytest
 
@@ -20,7 +20,7 @@ def look(reason: str = "container web: start") -> Trigger:
 
 
 def make_quiet_schedule(*, last_end: float = 100.0) -> Schedule:
-    """A schedule whose first pass has ended well at `last_end`."""
+    """Return a schedule whose first pass has ended well at `last_end`."""
     schedule = Schedule(SETTINGS)
     schedule.take(last_end)
     schedule.record_success(last_end)
@@ -28,7 +28,7 @@ def make_quiet_schedule(*, last_end: float = 100.0) -> Schedule:
 
 
 def make_busy_schedule(*, passes: int = 1, last_end: float = 100.0) -> Schedule:
-    """A schedule in a burst: that many passes, each for a trigger, one right after the other."""
+    """Return a schedule in a burst of `passes` passes, each for a trigger, one right after the other."""
     schedule = make_quiet_schedule(last_end=last_end - 10)
     for _ in range(passes):
         schedule.add(look(), last_end)
@@ -85,7 +85,7 @@ def test_pass_that_nothing_triggered_holds_nobody_up() -> None:
 
 
 def test_storm_of_a_thousand_triggers_costs_a_few_passes() -> None:
-    """Each comes a tenth of a millisecond after the other."""
+    """The triggers come a tenth of a millisecond apart."""
     schedule = make_quiet_schedule(last_end=99.0)
     passes = 0
     for step in range(1000):
@@ -188,7 +188,7 @@ def test_failed_first_pass_is_retried_later_and_still_looks_at_everything() -> N
 
 
 def test_new_trigger_after_many_failures_shortens_the_wait_to_the_first_delay() -> None:
-    """It may be the cure; it must not spin either, since a failure may cause triggers itself."""
+    """The trigger may mean that the cause is gone. The wait does not end at once: a failure may cause triggers."""
     schedule = make_quiet_schedule()
     for _ in range(8):
         schedule.take(101.0)
@@ -243,7 +243,7 @@ def test_answer_of_a_server_waits_for_less() -> None:
 
 
 def test_resync_whose_look_takes_long_is_put_off_up_to_a_limit() -> None:
-    """Less than a thousandth of the time may go into looking at everything again."""
+    """Looking at everything again must take less than a thousandth of the time."""
     schedule = make_quiet_schedule(last_end=100.0)
 
     dues = []

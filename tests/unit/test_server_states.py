@@ -1,4 +1,4 @@
-"""What HAProxy says of its servers, in the words that people know from its statistics page."""
+"""What HAProxy reports about its servers, in the words of its statistics page."""
 
 from __future__ import annotations
 

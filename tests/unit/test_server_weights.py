@@ -32,7 +32,7 @@ def test_servers_get_the_smallest_numbers_that_are_right(
 
 
 SERVICE = st.tuples(st.integers(10, 1000), st.integers(1, 5))
-"""HAProxy weighs servers from 1 to 256, so that hardly anything beside very much is more than it should be."""
+"""HAProxy's weights go from 1 to 256. So beside a very large share, a very small one becomes larger than it should be."""
 
 
 @given(st.lists(SERVICE, min_size=1, max_size=4))
@@ -49,7 +49,7 @@ def test_shares_are_within_five_percent_of_the_whole(services: list[tuple[int, i
 
 
 def test_container_that_cannot_answer_does_not_count() -> None:
-    """Of three containers two share the weight when one is unhealthy."""
+    """Two of three containers share the weight when one is unhealthy."""
     blue, *green = (simple_container(name) for name in ("blue-1", "green-1", "green-2", "green-3"))
     green[2] = dataclasses.replace(green[2], health=Health.UNHEALTHY)
 

@@ -1,4 +1,4 @@
-"""Services are grouped anew only where something changed; the order of changes leaves no trace."""
+"""Services are grouped again only where something changed. The order of changes does not matter."""
 
 from proxy.core.labels.labels import ContainerSpec, parse_container
 from proxy.core.model.service_table import ServiceTable

@@ -1,4 +1,4 @@
-"""From containers to services: scope (ADDITIONAL_SERVICES), grouping, merging, and which container's settings count."""
+"""From containers to services: scope (ADDITIONAL_SERVICES), grouping, merging, and which container's settings are used."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The services file in all of Compose's ways to write it; what is wrong with a service costs only that service."""
+"""The services file in all notations of Compose. A fault in a service affects only that service."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ PLACE = {"external": {"host": "10.0.0.5", "ports": [80]}}
 
 
 def parse_one(entry: object) -> FileService:
-    """The one sound service of a document."""
+    """Return the only valid service of a document."""
     file = parse_services_file({"services": {"web": entry}})
     assert () == file.problems
     return file.services[0]

@@ -1,4 +1,4 @@
-"""From environment variables to settings: what each variable means, and that all faults come together."""
+"""From environment variables to settings: what each variable means, and that all faults are reported together."""
 
 import re
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ from proxy.settings.variables.all import VARIABLES, unknown_variables
 
 
 def parse(files: Mapping[str, str] | None = None, **variables: str) -> Settings:
-    """Settings from `variables`; `files` are those that can be read."""
+    """Return the settings of `variables`. `files` are the files that can be read."""
 
     def read_text(path: Path) -> str:
         try:

@@ -1,4 +1,4 @@
-"""Services of simple routing that name the same address share it; each set of services is one backend."""
+"""Services of simple routing that name the same address share it. Each set of services is one backend."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def routes_of(model: RoutingModel) -> dict[str, str]:
 
 
 def backend_of(model: RoutingModel, name: str) -> Backend:
-    """The only backend of a service, or of services that share an address, whatever its settings."""
+    """Return the only backend of a service, or of services that share an address, whatever its settings."""
     (backend,) = [backend for backend in model.backends if service_of_backend(backend.name) == name]
     return backend
 
@@ -52,7 +52,7 @@ def test_each_set_of_services_is_a_backend() -> None:
 
 
 def test_servers_of_a_shared_backend_take_their_health_from_the_service_s_own() -> None:
-    """Each service may probe another path, and no container is asked twice."""
+    """Services may probe different paths, and no container is probed twice."""
     model = simple_model(
         simple_container("blue-1", probe__url="http://container/blue"),
         simple_container("green-1", probe__url="tcp://container:80"),
@@ -149,7 +149,7 @@ def test_server_that_follows_the_health_of_a_new_one_waits_for_a_reload_and_the_
 
 
 def test_other_settings_of_a_probe_are_other_backends() -> None:
-    """A backend's settings cannot change while HAProxy runs, nor can what a server tracks."""
+    """Neither a backend's settings nor the server that a server tracks can change while HAProxy runs."""
     zoo = simple_container("zoo-1", **PROBED)
     before, after = (
         simple_model(simple_container("web-1", "www.example.com;web.example.com", **probe), zoo)

@@ -62,7 +62,7 @@ def test_dead_peer_of_the_stream_is_noticed_within_half_a_minute(relay: SilentRe
 def test_full_look_finds_a_silent_stream_and_the_next_one_tells_again(
     stub: StubEngine, relay: SilentRelay, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The connection on which the source asks is silent, too: its first question fails, and is asked again."""
+    """The source's own connection is silent too. Its first request fails, and is repeated."""
     monkeypatch.setattr("proxy.adapters.engine.docker_source.GRACE_SECONDS", 0.2)
     monkeypatch.setattr("proxy.adapters.engine.docker_engine.TIMEOUT_SECONDS", 0.5)
     source, triggers = DockerSource(DockerEngine({"DOCKER_HOST": relay.host}), None), list[Trigger]()

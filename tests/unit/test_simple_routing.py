@@ -1,4 +1,4 @@
-"""The label grammar of simple routing: the seed's examples, its limits, and what is said of labels outside it."""
+"""The label grammar of simple routing: the seed's examples, its limits, and the messages about labels outside it."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ CLUSTER_DOMAIN = f"{CLUSTER}.cn-beijing.alicontainer.com"
 
 
 def hosts_of(text: str, **variables: str) -> list[str]:
-    """What a container whose port 80 has this label answers, as `domain` or `domain/path`."""
+    """Return what a container whose port 80 has this label serves, as `domain` or `domain/path`."""
     ((spec,), problems) = parse_simple({PORT_80: text}, **variables)
     assert problems == ()
     return [f"{host.domain}{host.path}" for host in spec.virtual_hosts]
 
 
 def problem_of(text: str, label: str = PORT_80) -> str:
-    """The only problem of a container with this label, which costs that label alone: another port is served."""
+    """Return the only problem of a container with this label. Only that label is lost: another port is still served."""
     specs, problems = parse_simple({label: text, "aliyun.routing.port_8080": "other.example.com"})
     assert [spec.label for spec in specs] == ["shop:web:8080"]
     (problem,) = problems

@@ -1,4 +1,4 @@
-"""What PROXY_MODE=acsrouting makes of the settings."""
+"""How PROXY_MODE=acsrouting changes the settings."""
 
 from __future__ import annotations
 

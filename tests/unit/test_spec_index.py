@@ -1,4 +1,4 @@
-"""What containers ask for, kept up to date; a route outlives the last container of its service for a while."""
+"""What containers ask for, kept up to date. A route outlives the last container of its service for a while."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The last good files are never harmed: not by a full disk, not by a crash, not by a second proxy."""
+"""The last good files are never damaged: not by a full disk, not by a crash, not by a second proxy."""
 
 import os
 import resource
@@ -32,7 +32,7 @@ def store(layout: StateLayout) -> Iterator[StateFiles]:
 
 @pytest.fixture
 def small_disk() -> Iterator[None]:
-    """Files of more than 64 KiB cannot be written, as on a full disk: the kernel writes a part, then refuses."""
+    """Refuse files of more than 64 KiB, as a full disk does: the kernel writes a part, then refuses."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 16, hard))
     yield
@@ -149,7 +149,7 @@ def test_name_outside_the_folder_is_refused(store: StateFiles, layout: StateLayo
 
 
 def test_leftovers_of_a_crash_are_removed_once_it_is_known_what_haproxy_runs_from(layout: StateLayout) -> None:
-    """Until then HAProxy may run from any of them."""
+    """Before that, HAProxy may run from any of them."""
     running, newer = add_digest("global\n    # the running one\n"), add_digest("global\n    # a newer one\n")
     with StateFiles(layout) as store:
         store.promote(store.write_candidate({CONFIG_FILE: running}))

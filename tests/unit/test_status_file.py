@@ -1,4 +1,4 @@
-"""The status file holds what the last pass said, and a disk that is full costs the file only."""
+"""The status file has the result of the last pass. If the disk is full, only this file is out of date."""
 
 from __future__ import annotations
 

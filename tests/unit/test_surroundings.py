@@ -1,4 +1,4 @@
-"""What every service depends on (the proxy's own container, its certificates) changes the model as if it were built anew."""
+"""A change of what every service depends on (own container, certificates) gives the same model as building it anew."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The door for foreign text: what is let through stays one line, in its section, and reads no environment."""
+"""Foreign text that is accepted stays one line, stays in its section, and reads no environment."""
 
 import re
 
@@ -43,7 +43,7 @@ def test_line_let_through_is_one_printable_line_of_few_words(text: str, trusted:
 
 @given(st.one_of(NASTY_TEXT, st.text(max_size=40)))
 def test_words_behind_a_line_let_through_stay_words_of_their_own(text: str) -> None:
-    """Nothing in the text swallows what a template prints behind it on the same line."""
+    """Nothing in the text swallows what a template prints after it on the same line."""
     line = lets_through(text)
 
     assert line is None or (*split_words(line), "check", "x y") == split_words(f"{line} check 'x y'")

@@ -1,4 +1,4 @@
-"""The version has one place, `proxy/__init__.py`; whatever else names it says the same."""
+"""The version has one place, `proxy/__init__.py`. Every other file that names it says the same."""
 
 from __future__ import annotations
 

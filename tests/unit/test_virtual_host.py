@@ -1,4 +1,4 @@
-"""The grammar of VIRTUAL_HOST. What an entry matches is tested against real HAProxies."""
+"""The grammar of VIRTUAL_HOST. Tests with real HAProxies check what an entry matches."""
 
 import re
 

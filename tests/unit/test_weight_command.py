@@ -1,4 +1,4 @@
-"""`proxy weight`: which weights are listed and taken, and when it says that one is in force. This process plays the
+"""`proxy weight`: which weights it lists and accepts, and when it says that one is in force. This process acts as the
 controller, which is told by a signal."""
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Signals = Callable[[Callable[[], None]], None]
 
 @pytest.fixture
 def on_look() -> Iterator[Signals]:
-    """Sets what the controller does when it is told to look."""
+    """Set what the controller does when it is told to look."""
     before = signal.getsignal(signal.SIGUSR2)
 
     def set_action(act: Callable[[], None]) -> None:
@@ -75,7 +75,7 @@ def test_weight_is_kept_and_waited_for(shop: CommandLine, on_look: Signals, is_s
 def test_end_of_a_pass_that_began_before_is_not_taken_for_the_answer(
     shop: CommandLine, on_look: Signals, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """That pass has perhaps not seen the new weight."""
+    """That pass may not have seen the new weight."""
     shop.write_status(status(began=0.0))
 
     def end_one_pass_and_run_another() -> None:

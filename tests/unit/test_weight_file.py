@@ -1,4 +1,4 @@
-"""Weights that a user has set are laid over the labels, and survive in a file."""
+"""Weights that a user has set override the labels, and are kept in a file."""
 
 from __future__ import annotations
 

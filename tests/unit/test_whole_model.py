@@ -1,4 +1,4 @@
-"""The routing model as a whole: order leaves no trace, conflicts are told, settings come to backends and frontends."""
+"""The whole routing model: order does not matter, conflicts are reported, settings reach backends and frontends."""
 
 import random
 from pathlib import Path
@@ -33,7 +33,7 @@ SHOP = (
 
 
 def make_model_of_project(project: str, *containers: Container) -> RoutingModel:
-    """The model as a proxy of `project` builds it."""
+    """Return the model that a proxy of `project` builds."""
     specs = [spec for spec, _ in map(parse_container, containers) if spec]
     return build_routing_model(specs, ProxyContainer(id="0" * 64, project=project), ProxyCertificates(), make_settings())
 
@@ -180,7 +180,7 @@ def test_service_called_like_the_default_certificate_of_another_has_a_file_of_it
 
 
 def test_services_whose_names_only_look_alike_are_two() -> None:
-    """A project or service from elsewhere than Compose may have a colon in its name."""
+    """The name of a project or service that does not come from Compose may contain a colon."""
     one = make_container("one-1", project="a:b", service="c", virtual_host="one.example")
     other = make_container("other-1", project="a", service="b:c", virtual_host="other.example")
 

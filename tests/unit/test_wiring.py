@@ -1,4 +1,4 @@
-"""Which sources are read: those that are named, else those that are there."""
+"""Which sources are read: those that are named, or else those that are found."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_sources_are_those_that_are_there(
 
 
 def test_engine_that_is_elsewhere_is_always_a_source() -> None:
-    """Whether it answers is seen later; it may only be unreachable for now."""
+    """Whether it answers is only seen later. It may be unreachable only for now."""
     assert (SourceKind.DOCKER,) == find_sources(make_settings(), {"DOCKER_HOST": "tcp://engine.example:2376"})
 
 

@@ -1,6 +1,6 @@
-"""The proxy's own certificates: from its variables, from CERT_FOLDER, from a file that changes.
+"""The proxy's own certificates, from its variables or from CERT_FOLDER.
 
-In: `TlsSettings`. Out: `ProxyCertificates`; a file that cannot be used is a problem of its own and costs nothing else.
+In: `TlsSettings`. Out: `ProxyCertificates`. A file that cannot be used becomes a problem; all others are still used.
 """
 
 from __future__ import annotations
@@ -15,19 +15,19 @@ from proxy.grammar.syntax import make_file_name
 from proxy.settings import TlsSettings
 
 DEFAULT_NAMES = ("cert0.pem", "default.pem")
-"""Files of CERT_FOLDER that serve as the default certificate; without one, the first by name does."""
+"""File names in CERT_FOLDER that make a file the default certificate. Without one, it is the first file by name."""
 PEM_SUFFIXES = (".pem", ".crt", ".cer")
 
 
 class CertificateFiles:
-    """Reads the proxy's own certificates; parses a file again only when its text has changed."""
+    """Reads the proxy's own certificates. It parses a file again only when its text has changed."""
 
     def __init__(self, settings: TlsSettings) -> None:
         self._settings = settings
         self._parsed: dict[str, Certificate] = {}
 
     def read(self) -> ProxyCertificates:
-        """Return what the variables and the folder hold now. Never raises for a bad certificate."""
+        """Return the certificates that the variables or the folder hold now. A bad certificate becomes a problem."""
         problems: list[Problem] = []
 
         def parse(text: str, owner: str, setting: str) -> Certificate | None:
@@ -86,13 +86,13 @@ class CertificateFiles:
 
 
 def _name_of(file: str) -> str:
-    """The name under which a file of CERT_FOLDER is served; `a.crt` is another one than `a.pem`."""
+    """Return the name under which a file of CERT_FOLDER is served. `a.crt` and `a.pem` get different names."""
     stem, _, ending = file.rpartition(".")
     return f"~{make_file_name(stem, ending, is_taken=ending != 'pem')}"
 
 
 def _with_key(path: Path) -> str:
-    """The file's text, with the key that lies beside it as HAProxy itself would look for it (`crt` in the manual)."""
+    """Return the file's text. The key in a file `<name>.key` is added, as HAProxy itself does (manual, `crt`)."""
     text = path.read_text()
     key = path.with_name(path.name + ".key")
     if "PRIVATE KEY" not in text and key.is_file():

@@ -1,7 +1,8 @@
-"""Backends from a services file in Compose's vocabulary, where there is no engine or the backends are not containers.
+"""Backends from a services file in Compose's vocabulary, for hosts without an engine and backends that are not containers.
 
 In: a YAML file (`core/containers/services_file`), and the addresses of the host names in it (`host_names`). Out: `Snapshot`
-with one container per address. A read waits neither for the DNS nor, while the file's status is as before, for the file.
+with one container per address. Reading does not wait for the DNS, except for a moment at the start. It does not read the
+file again while its status is unchanged.
 """
 
 from __future__ import annotations
@@ -23,22 +24,22 @@ from proxy.core.trigger import Trigger
 from proxy.errors import Problem, SourceError
 
 SETTLED_NS = 1_000_000_000
-"""A file that was written less long ago than this may be written again and keep its status: the clock of a file system moves
-on every few milliseconds, and in some only every second."""
+"""A file that was written less than this ago may be written again without a change of its status. The clock of a file
+system has steps of a few milliseconds, and in some file systems of a second."""
 
 _Loader: type[yaml.SafeLoader] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-"""The loader that is written in C where PyYAML has it: ten times as fast."""
+"""The loader that is written in C, if PyYAML has it. It is ten times as fast."""
 
 
 class Watcher(Protocol):
-    """What tells of changes of the file: a `FileWatcher` for its path."""
+    """Reports changes of the file: a `FileWatcher` for its path."""
 
     def watch(self, put: Callable[[Trigger], None]) -> None: ...
     def stop(self) -> None: ...
 
 
 class _Status(NamedTuple):
-    """What changes when a file is replaced or written to."""
+    """Values of which one changes when a file is replaced or written to."""
 
     device: int
     inode: int
@@ -64,7 +65,7 @@ class FileSource:
         self._snapshot = Snapshot()
 
     def read(self) -> Snapshot:
-        """Return the services as the file has them now, with the addresses that are known by now.
+        """Return the services that are in the file now, with the addresses that are known by now.
 
         A name without an answer yet has no address. Raises `SourceError` when the file is missing or is not valid.
         """
@@ -76,13 +77,13 @@ class FileSource:
         return self._snapshot
 
     def read_changes(self) -> Snapshot:
-        """Return everything, or just the problems where nothing has changed since the last call; raises as `read`."""
+        """Return everything, or only the problems if nothing has changed since the last call. Raises as `read` does."""
         before = self._told
         snapshot = self.read()
         return snapshot if self._told is not before else Snapshot(problems=snapshot.problems, is_complete=False)
 
     def invalidate(self) -> None:
-        """Make the next read look into the file, whatever its status, and return everything."""
+        """Make the next read open the file, whatever its status, and return everything."""
         self._status = None
         self._told = None
 
@@ -97,7 +98,7 @@ class FileSource:
         self._watcher.stop()
 
     def _load(self) -> None:
-        """Read and parse the file if it has changed; raise `SourceError` as long as it is missing or not valid."""
+        """Read and parse the file if it has changed. Raises `SourceError` as long as it is missing or not valid."""
         status = self._read_status()
         if status != self._status:
             self._status = None
@@ -163,13 +164,13 @@ class FileSource:
 
 
 def _parse(data: bytes) -> ServicesFile:
-    """Return what the file says; raise ValueError with the end of a sentence that begins with the file's name."""
+    """Return the content of the file. Raises ValueError with the end of a sentence that begins with the file's name."""
     try:
         text = data.decode("utf-8")
     except UnicodeDecodeError as error:
         raise ValueError(f" is not in UTF-8: {error}") from error
     if not text.strip():
-        # Who rewrites a file in place empties it first; that must not take every route away.
+        # A program that rewrites a file in place empties it first. That must not remove every route.
         raise ValueError(" is empty; write `services: {}` for no services")
     try:
         return parse_services_file(yaml.load(text, Loader=_Loader))
@@ -184,7 +185,7 @@ def _parse(data: bytes) -> ServicesFile:
 
 
 def _addresses_of(service: FileService, answers: Mapping[str, Answer], problems: list[Problem]) -> list[str]:
-    """Return the addresses of all hosts, each once; a host that cannot be resolved is added to `problems`."""
+    """Return the addresses of all hosts, each once. A host that cannot be resolved is added to `problems`."""
     addresses: dict[str, None] = {}
     for host in service.hosts:
         address, answer = _as_address(host), answers.get(host)

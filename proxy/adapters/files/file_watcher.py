@@ -1,9 +1,9 @@
-"""Tells that files or folders changed: certificates, templates, error pages, weights, the services file.
+"""Reports that files or folders have changed: certificates, templates, error pages, weights, the services file.
 
-In: paths, which need not exist yet. Out: one `Trigger` per changed path. Editors, `mv` and the atomic links of
-Kubernetes and Docker secrets replace a file instead of writing to it, and then events name another file, or the watched
-folder itself is exchanged. So an event only says when to look, and a path counts as changed if an event names it or
-something in it, or if what it leads to is another file than before.
+In: paths, which need not exist yet. Out: one `Trigger` per changed path. Editors, `mv`, and the atomic links of Kubernetes
+and Docker secrets replace a file instead of writing to it. Then the events name another file, or the watched folder itself
+is replaced. So an event only says when to look. A path counts as changed if an event names it or something in it, or if it
+now leads to another file than before.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ from proxy.core.trigger import Trigger
 _log = logging.getLogger(__name__)
 
 _LIMIT_REACHED = (errno.ENOSPC, errno.EMFILE)
-"""What inotify(7) answers when the user's limit of watches or of instances is reached."""
+"""The errors of inotify(7) when the user's limit of watches or of instances is reached."""
 
 
 class _Folder(NamedTuple):
-    """A folder to observe. Another folder moved to the same path has another device and inode number."""
+    """A folder to observe. If another folder is moved to the same path, device and inode number differ."""
 
     path: Path
     is_recursive: bool
@@ -39,7 +39,7 @@ class _Folder(NamedTuple):
 
 
 class FileWatcher:
-    """Watches `paths`, from its creation on, until `stop`. Not to be started twice."""
+    """Watches `paths` from its creation until `stop`. It cannot be started twice."""
 
     def __init__(self, paths: Iterable[Path], make_observer: Callable[[], BaseObserver] = Observer) -> None:
         self._paths = tuple(Path(os.path.abspath(path)) for path in paths)
@@ -54,7 +54,7 @@ class FileWatcher:
         try:
             while events is not None:
                 while observation.follow(_folders_of(self._paths)):
-                    pass  # what was created in a folder before it was observed may be a folder to observe itself
+                    pass  # a folder that was created before its parent was observed may need to be observed itself
                 for path in sorted(self._changed(events)):
                     put(Trigger(reason=f"file {path} changed"))
                 events = self._wait()
@@ -66,14 +66,14 @@ class FileWatcher:
         self._events.put(None)
 
     def _wait(self) -> set[Path] | None:
-        """Wait for events that may concern a watched path; return their paths, or None when it is time to stop."""
+        """Wait for events that may concern a watched path. Return their paths, or None after `stop`."""
         places = {place for path in self._paths for place in _places_of(path)}
         folders = {place: place if place.is_dir() else place.parent for place in places}
         while True:
             taken = self._take_events()
             if None in taken:
                 return None
-            # A parent folder may be busy with what is none of our business.
+            # A parent folder may have many events that do not concern the watched paths.
             concerning = {
                 event
                 for event in taken
@@ -84,7 +84,7 @@ class FileWatcher:
                 return concerning
 
     def _take_events(self) -> list[Path | None]:
-        """Wait for an event, and return it with all that came meanwhile."""
+        """Wait for an event, and return it with all others that have come since."""
         taken = [self._events.get()]
         while True:
             try:
@@ -109,7 +109,7 @@ class _Forwarder(FileSystemEventHandler):
         self._put = put
 
     def on_any_event(self, event: FileSystemEvent) -> None:
-        # Reading a file is an event as well, and the folder's own modification repeats what its entries' events say.
+        # Reading a file is an event too. The modification of a folder only repeats the events of its entries.
         if event.event_type in ("opened", "closed_no_write") or (event.is_directory and event.event_type == "modified"):
             return
         for name in (event.src_path, event.dest_path):
@@ -135,7 +135,7 @@ class _Observation:
         self._observer.start()
 
     def follow(self, folders: set[_Folder]) -> bool:
-        """Observe `folders` and no others; say whether any is new."""
+        """Observe `folders` and no others; say whether any of them is new."""
         for folder in self._watches.keys() - folders:
             self._observer.unschedule(self._watches.pop(folder))
         self._refused &= folders
@@ -156,7 +156,7 @@ class _Observation:
             if error.errno in _LIMIT_REACHED and not self._is_polling:
                 self._poll_instead(error)
                 self._schedule(folder)
-            elif error.errno != errno.ENOENT:  # a folder that has gone meanwhile is no longer asked for
+            elif error.errno != errno.ENOENT:  # a folder that has gone since is no longer needed
                 _log.warning("cannot watch %s: %s. Its changes are not seen", folder.path, error.strerror)
                 self._refused.add(folder)
 
@@ -183,14 +183,14 @@ def _make_polling_observer(error: OSError) -> BaseObserver:
 
 
 def _places_of(path: Path) -> set[Path]:
-    """Return the path and, where links lead elsewhere, where they end."""
+    """Return the path and, if it contains links, the path that they lead to."""
     return {path, Path(os.path.realpath(path))}
 
 
 def _folders_of(paths: Iterable[Path]) -> set[_Folder]:
-    """Return the folders whose events tell of changes of `paths`: each one's own, and its parent should it be replaced.
+    """Return the folders whose events report changes of `paths`: the folder of each path, and the parent of that folder.
 
-    For what does not exist yet, it is the nearest parent that does.
+    The parent reports that the folder is replaced. For a path that does not exist yet, it is the nearest existing parent.
     """
     folders: dict[Path, bool] = {}
     for place in (place for path in paths for place in _places_of(path)):
@@ -202,13 +202,13 @@ def _folders_of(paths: Iterable[Path]) -> set[_Folder]:
         try:
             status = folder.stat()
         except FileNotFoundError:
-            continue  # gone since; the event of that leads here again
+            continue  # gone since; its event leads here again
         found.add(_Folder(folder, is_recursive, status.st_dev, status.st_ino))
     return found
 
 
 def _state_of(path: Path) -> tuple[object, ...]:
-    """Return what changes whenever the file, or any file of the folder, does; nothing for what does not exist."""
+    """Return values that change whenever the file, or any file of the folder, does; empty if the path does not exist."""
     try:
         if path.is_dir():
             return tuple(sorted((str(entry), *_identity_of(entry)) for entry in path.rglob("*")))

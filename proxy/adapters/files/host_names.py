@@ -1,8 +1,8 @@
-"""The addresses of host names, asked of the DNS by threads of their own and known until asked for again.
+"""The addresses of host names. Separate threads ask the DNS; answers are kept until a name is asked for again.
 
-In: the names that somebody needs. Out: what is known of them at that moment, and a trigger when that changes. The DNS may
-take half a minute to fail. So the thread that decides never waits for it, but once for a moment at the start, so that a
-normal start has all addresses in its first pass.
+In: the names that are needed. Out: the answers that are known at that moment, and a trigger when one changes. The DNS may
+take half a minute to fail, so the deciding thread never waits for it. The only exception is a moment at the start, so that
+a normal start has all addresses in its first pass.
 """
 
 from __future__ import annotations
@@ -17,24 +17,24 @@ from dataclasses import dataclass
 from proxy.core.trigger import Trigger
 
 RESOLVE_SECONDS = 30.0
-"""How long after an answer a name is asked for again."""
+"""The time between an answer and the next request for the same name."""
 START_SECONDS = 0.2
 """How long the first look waits for answers."""
 ONE_LOOK_SECONDS = 10.0
-"""How long each look waits for answers while nobody watches: a command that looks once cannot be told later."""
+"""How long each look waits for answers if nobody watches. A command that looks only once cannot use a later answer."""
 WORKERS = 8
-"""How many names are asked for at the same time at most."""
+"""The maximum number of names that are resolved at the same time."""
 
 
 def resolve_host(host: str) -> tuple[str, ...]:
-    """Return all addresses of a host name, sorted; raise `OSError` when there are none."""
+    """Return all addresses of a host name, sorted. Raises `OSError` if there are none."""
     found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
     return tuple(sorted({str(entry[4][0]) for entry in found}))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """What the DNS says of a name: its addresses, or why there are none."""
+    """The DNS's answer for a name: its addresses, or the reason why there are none."""
 
     addresses: tuple[str, ...] = ()
     fault: str = ""
@@ -45,7 +45,7 @@ class Answer:
 
 @dataclass(slots=True, kw_only=True)
 class _Name:
-    """A name that somebody needs. `due` is when it is to be asked for, `told` what the last look was told of it."""
+    """A name that is needed. `due` is the time of its next request; `told` is the answer that the last look got."""
 
     due: float
     answer: Answer | None = None
@@ -54,13 +54,13 @@ class _Name:
 
 
 class HostNames:
-    """The names that the last look needed. `answers` is called by one thread, `watch` and `stop` by any."""
+    """The names that the last look needed. One thread calls `answers`; any thread may call `watch` and `stop`."""
 
     def __init__(self, resolve: Callable[[str], tuple[str, ...]] = resolve_host) -> None:
         self._resolve = resolve
         self._changed = threading.Condition()
         self._names: dict[str, _Name] = {}
-        # When names are due, also some that are forgotten or have been asked for since.
+        # The times at which names are due. It may contain names that are no longer needed or have been resolved since.
         self._order: list[tuple[float, str]] = []
         self._workers = 0
         self._put: Callable[[Trigger], None] | None = None
@@ -68,19 +68,19 @@ class HostNames:
         self._is_stopped = False
 
     def watch(self, put: Callable[[Trigger], None]) -> None:
-        """From now on, put a trigger for each answer that differs from what the last look was told; returns at once."""
+        """From now on, put a trigger for each answer that differs from the one that the last look got. Returns at once."""
         with self._changed:
             self._put = put
             self._changed.notify_all()
 
     def stop(self) -> None:
-        """Ask for nothing more. The threads end, each as soon as the DNS has answered it."""
+        """Resolve no more names. Each thread ends as soon as the DNS has answered it."""
         with self._changed:
             self._is_stopped = True
             self._changed.notify_all()
 
     def answers(self, hosts: Iterable[str]) -> Mapping[str, Answer]:
-        """Return what is known of these names, without those that have not been answered yet; forget all others."""
+        """Return the known answers for these names, without names that have no answer yet. Forgets all other names."""
         with self._changed:
             self._follow(set(hosts))
             self._wait()
@@ -101,7 +101,7 @@ class HostNames:
             threading.Thread(target=self._work, name="host names", daemon=True).start()
 
     def _wait(self) -> None:
-        """Wait for answers: a moment at the start, or longer where nobody watches."""
+        """Wait for answers: a moment at the start, or longer if nobody watches."""
         started = time.monotonic()
         while missing := [name for name in self._names.values() if name.answer is None]:
             watched_seconds = 0.0 if self._has_waited else START_SECONDS
@@ -137,7 +137,7 @@ class HostNames:
             return None
 
     def _take_in(self, host: str, answer: Answer) -> None:
-        """Keep an answer. A name that fails keeps the addresses it had."""
+        """Store an answer. A name that fails keeps the addresses it had."""
         with self._changed:
             name = self._names.get(host)
             if name is None:

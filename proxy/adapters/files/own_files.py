@@ -1,7 +1,7 @@
 """The files that the proxy's own settings name: certificates, the CA of client certificates, templates.
 
-In: their paths. Out: `OwnFiles`, everything as it is now. A file that cannot be used is a problem, and what was read of it
-last stays in force.
+In: their paths. Out: `OwnFiles` with their present content. A file that cannot be used becomes a problem. For the CA, the
+content that was read last stays in force.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from proxy.settings import TlsSettings
 
 
 class OwnFileReader:
-    """Reads the files again at each call. It may be called from any thread, by one at a time."""
+    """Reads the files again at each call. Any thread may call it, but only one at a time."""
 
     def __init__(self, read_certificates: Callable[[], ProxyCertificates], tls: TlsSettings, templates: Path) -> None:
         self._read_certificates = read_certificates
@@ -31,9 +31,9 @@ class OwnFileReader:
         self._client_ca = tls.ca_certificate
 
     def read(self) -> OwnFiles:
-        """Return what the files hold now. A file that cannot be used is a problem.
+        """Return the present content of the files. A file that cannot be used becomes a problem.
 
-        Raises SettingsError where the CA has never been read: without it every visitor would be let in.
+        Raises SettingsError if the CA has never been read, because every visitor would be let in without it.
         """
         certificates = self._read_certificates()
         problems = list(certificates.problems)
@@ -53,7 +53,7 @@ class OwnFileReader:
 
 
 def _read_ca(path: Path) -> Secret:
-    """Return the certificates of a CA as PEM; raise ValueError where HAProxy would refuse them."""
+    """Return the certificates of a CA as PEM. Raises ValueError if HAProxy would refuse them."""
     text = normalise_pem(path.read_text())
     try:
         x509.load_pem_x509_certificates(text.encode())
@@ -63,7 +63,7 @@ def _read_ca(path: Path) -> Secret:
 
 
 def _digest(folder: Path) -> str:
-    """Return what changes whenever a template does; templates that cannot be read count as unchanged ones."""
+    """Return a digest that changes whenever a template does. Templates that cannot be read are left out."""
     digest = hashlib.sha256()
     for path in sorted(folder.glob("*.j2")):
         try:

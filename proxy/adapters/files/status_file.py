@@ -1,7 +1,7 @@
-"""The status file: how `proxy reload`, `proxy weight`, `proxy health` and scripts see the controller.
+"""The status file, from which `proxy reload`, `proxy weight`, `proxy health` and scripts learn what the controller does.
 
-In: a `Status` after each pass. Out: `status.json` in the state folder, replaced in one step. It is written beside the
-thread that decides, for whom the rename alone would take as long as a pass; of several that wait, the last is written.
+In: a `Status` after each pass. Out: `status.json` in the state folder, replaced in one step. A separate thread writes it,
+because the rename alone would delay the deciding thread by as long as a pass. Only the last waiting one is written.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ STATUS_FILE = "status.json"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Status:
-    """What the controller last wrote. `passes` counts them, `forced` those that a user asked for.
+    """The controller's last report. `passes` counts all passes, `forced` those that a user asked for.
 
-    `began` is when the last one began to look, in seconds since the epoch: what was there before, it has seen.
+    `began` is the start of the last pass, in seconds since the epoch. The pass has seen everything that was there before.
     """
 
     pid: int
@@ -35,7 +35,7 @@ class Status:
 
 
 class StatusFile:
-    """Writes the status to `state_folder`; a disk that is full costs the file, never the pass."""
+    """Writes the status to `state_folder`. If the disk is full, only this file is out of date; the pass does not fail."""
 
     def __init__(self, state_folder: Path) -> None:
         self._path = state_folder / STATUS_FILE
@@ -44,7 +44,7 @@ class StatusFile:
         threading.Thread(target=self._write_for_ever, name="status file", daemon=True).start()
 
     def write(self, status: Status) -> None:
-        """Have the file replaced in a moment."""
+        """Schedule the file to be replaced. Returns at once."""
         self._waiting = status
         self._has_news.set()
 
@@ -64,7 +64,7 @@ class StatusFile:
 
 
 def read_status(state_folder: Path) -> Status | None:
-    """Return what the controller last wrote; None when it has not written yet."""
+    """Return what the controller wrote last; None if there is no file or it cannot be read."""
     try:
         values = json.loads((state_folder / STATUS_FILE).read_text())
         return Status(**{**values, "problems": tuple(values["problems"])})

@@ -1,7 +1,7 @@
-"""Weights that a user has set while the proxy runs (`proxy weight`), kept in a file and laid over the labels.
+"""Weights that a user has set while the proxy runs (`proxy weight`). They are kept in a file and override the labels.
 
-In: `weights.json` in the state folder, service -> weight. Out: containers whose weight label says what the file says, so
-that everything behind needs to know nothing of it. The command replaces the file in one step and then tells the controller.
+In: `weights.json` in the state folder, service -> weight. Out: containers whose weight label has the value from the file,
+so that no later stage needs to know about it. The command replaces the file in one step and then signals the controller.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ WEIGHT_FILE = "weights.json"
 
 
 class WeightFile:
-    """The weights in `path`, laid over the label named `label`."""
+    """The weights in `path`. They override the label named `label`."""
 
     def __init__(self, path: Path, label: str) -> None:
         self._path = path
@@ -34,7 +34,7 @@ class WeightFile:
         self._services: dict[Key, str] = {}
 
     def changed(self) -> set[Key]:
-        """Read the file, and return whose weight has changed since the last call; a file at fault changes nothing."""
+        """Read the file and return the containers whose weight has changed. A faulty file changes nothing."""
         try:
             weights = read_weights(self._path)
         except StateError as error:
@@ -62,7 +62,7 @@ class WeightFile:
 
 
 def read_weights(path: Path) -> Mapping[str, int]:
-    """Return the weights that users have set, none where there is no file; raises StateError when it cannot be read."""
+    """Return the weights that users have set; empty if there is no file. Raises StateError when it cannot be read."""
     try:
         weights = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -75,9 +75,9 @@ def read_weights(path: Path) -> Mapping[str, int]:
 
 
 def write_weights(path: Path, weights: Mapping[str, int]) -> None:
-    """Replace the file in one step; raises StateError when the disk does not do its part.
+    """Replace the file in one step. Raises StateError if it cannot be written.
 
-    Others may read it: `docker exec` runs as root, the controller does not.
+    Every user may read it, because `docker exec` runs as root and the controller does not.
     """
     draft = path.with_suffix(".new")
     try:

@@ -1,1 +1,1 @@
-"""The HAProxy that runs: program, sockets, and the files it is started from."""
+"""The HAProxy that runs: its program, its sockets, and the files it is started from."""

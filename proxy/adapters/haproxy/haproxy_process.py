@@ -1,8 +1,8 @@
-"""HAProxy as a program and as a running master with workers: check, start command, reload, who serves.
+"""HAProxy as a program and as a running master with workers: check, start command, reload, which worker serves.
 
-In: paths. Out: `ConfigCheckError`, `ReloadError`, or silence when all is well. Rules: HAProxy never gets this program's
-environment, which holds keys and passwords that `"$NAME"` in a configuration would read; a reload is judged by the
-master's own word, never assumed.
+In: paths. Out: `ConfigCheckError`, `ReloadError`, or no error if all is well. Rules: HAProxy never gets this program's
+environment, because `"$NAME"` in a configuration would read keys and passwords from it. Whether a reload succeeded is
+decided only by what the master reports.
 """
 
 from __future__ import annotations
@@ -42,11 +42,11 @@ from proxy.errors import (
 logger = logging.getLogger(__name__)
 
 CHECK_TIMEOUT_SECONDS = 60.0
-"""Longest a check may take; 10,000 virtual hosts take about 0.2 s."""
+"""The longest time that a check may take. With 10,000 virtual hosts it takes about 0.2 s."""
 RELOAD_TIMEOUT_SECONDS = 60.0
-"""Longest a reload may take: reading the configuration, and 2 s of trying where a port is taken."""
+"""The longest time that a reload may take: reading the configuration, and 2 s of tries if a port is taken."""
 START_TIMEOUT_SECONDS = 20.0
-"""Longest that a master which was started may take to answer: it reads the whole configuration first."""
+"""The longest time until a new master must answer. It reads the whole configuration first."""
 POLL_SECONDS = 0.02
 BACKGROUND_NICENESS = 10
 _INHERITED_VARIABLES = ("PATH", "LANG", "TZ")
@@ -56,11 +56,11 @@ class CommandSocket(Protocol):
     """The master CLI."""
 
     def send(self, command: str, payload: str = "", *, timeout_seconds: float | None = None) -> str:
-        """Return the reply to one command; raise RuntimeApiError when there is none."""
+        """Return the reply to one command. Raises RuntimeApiError if there is none."""
 
 
 class HaproxyProgram:
-    """The HAProxy binary. Raises SettingsError when there is none of that name."""
+    """The HAProxy binary. Raises SettingsError if there is no program of that name."""
 
     def __init__(self, binary: str, environment: Mapping[str, str]) -> None:
         found = shutil.which(binary, path=environment.get("PATH"))
@@ -68,10 +68,10 @@ class HaproxyProgram:
             raise SettingsError([f"no HAProxy program {binary!r} is found; install HAProxy or give its full path"])
         self.path = str(Path(found).absolute())
         self.environment = {name: environment[name] for name in _INHERITED_VARIABLES if name in environment}
-        """What HAProxy gets of this program's environment."""
+        """The part of this program's environment that HAProxy gets."""
 
     def version(self) -> HaproxyVersion:
-        """Return the version on disk; raise SettingsError when the program does not run."""
+        """Return the version of the program on disk. Raises SettingsError if it does not run."""
         try:
             return parse_version(self._run("-v").stdout)
         except (OSError, subprocess.TimeoutExpired, RuntimeApiError) as error:
@@ -80,8 +80,8 @@ class HaproxyProgram:
     def check(self, config: Path, *, is_urgent: bool = True) -> None:
         """Raise ConfigCheckError unless HAProxy would load `config`, which stands in the folder of its files.
 
-        One that is not urgent leaves the processor to everybody else. Raises CheckNotRunError where the check did not come
-        to an end by itself: the system's memory killer takes such a process first.
+        With `is_urgent` false, the check runs at low priority. Raises CheckNotRunError if the check could not start, took
+        too long, or was killed. The system's memory killer takes such a process first.
         """
         try:
             result = self._run("-c", *_place(config), niceness=0 if is_urgent else BACKGROUND_NICENESS)
@@ -98,7 +98,7 @@ class HaproxyProgram:
             raise ConfigCheckError(said or (f"the check ended with status {result.returncode} and said nothing",))
 
     def master_command(self, config: Path, master_socket: Path) -> list[str]:
-        """Return the command of a master in the foreground, whatever a `daemon` line in `config` says (`-db`)."""
+        """Return the command of a master that stays in the foreground even if `config` has a `daemon` line (`-db`)."""
         return [self.path, "-W", "-db", "-S", f"{master_socket},mode,600", *_place(config)]
 
     def _run(self, *arguments: str, niceness: int = 0) -> subprocess.CompletedProcess[str]:
@@ -123,10 +123,10 @@ class HaproxyProgram:
 
 
 class HaproxyControl:
-    """The HAProxy that runs, seen through its master CLI. Whether it runs is the supervisor's care."""
+    """The running HAProxy, controlled through its master CLI. The supervisor keeps it running."""
 
     def __init__(self, program: HaproxyProgram, master: CommandSocket, server_state: Path, supervisor: int = 0) -> None:
-        """`supervisor` is the process that keeps HAProxy running, 0 where there is none."""
+        """`supervisor` is the process that keeps HAProxy running; 0 if there is none."""
         self._program = program
         self._master = master
         self._server_state = server_state
@@ -137,28 +137,28 @@ class HaproxyControl:
         self._program.check(config, is_urgent=is_urgent)
 
     def is_running(self) -> bool:
-        """Whether a master and its worker answer."""
+        """Return whether a master and its worker answer."""
         return self._serves()
 
     def ask_replacement(self) -> None:
-        """Tell the supervisor that the HAProxy that runs cannot be reached; nobody else is ever sent the signal."""
+        """Tell the supervisor that the running HAProxy cannot be reached. No other process ever gets this signal."""
         if self._supervisor and os.getppid() == self._supervisor:
             os.kill(self._supervisor, HAPROXY_UNREACHABLE)
 
     def find_taken_ports(self, ports: Iterable[int]) -> frozenset[int]:
-        """Return those of `ports` that another program listens on: see the function of that name."""
+        """Return those of `ports` that another program listens on (see the function of the same name)."""
         return find_taken_ports(ports)
 
     def old_workers(self) -> tuple[Worker, ...]:
-        """Return the workers that only finish their connections; raise RuntimeApiError."""
+        """Return the workers that only finish their connections. Raises RuntimeApiError."""
         processes = self._read_processes()
         return tuple(worker for worker in processes.old_workers if worker.pid != processes.serving_pid)
 
     def reload(self) -> None:
-        """Have a new worker take over from the current files; the health of servers goes with it.
+        """Start a new worker from the current files; it takes over from the old one. The health of servers is kept.
 
-        Raises ReloadError when it did not; the old worker serves on then. HAProxy stops accepting connections for some
-        2 s while it tries a port that is taken: see `find_taken_ports`.
+        Raises ReloadError if the reload failed; the old worker then still serves. HAProxy stops accepting connections for
+        about 2 s while it tries to bind a port that is taken: see `find_taken_ports`.
         """
         try:
             before = self._read_processes()
@@ -173,8 +173,8 @@ class HaproxyControl:
         self._wait_until_it_serves()
 
     def _serves(self) -> bool:
-        """Whether the worker answers through the master: then it has bound its own socket, too, which a busy machine may
-        see some time after the master's word [tried]."""
+        """Return whether the worker answers through the master. Then it has also bound its own socket. On a busy machine
+        this may be some time after the master's report [tried]."""
         try:
             return "Version:" in self._master.send(f"@!{self._read_processes().serving_pid} show info")
         except RuntimeApiError:
@@ -191,7 +191,7 @@ class HaproxyControl:
         return parse_processes(self._master.send("show proc"))
 
     def _save_server_state(self, processes: Processes) -> None:
-        """Write the file that the new worker reads the health of servers from. Without one it starts with none."""
+        """Write the file from which the new worker reads the health of servers. Without it, that health is lost."""
         draft = self._server_state.with_suffix(".new")
         try:
             reply = self._master.send(f"@!{processes.serving_pid} show servers state")
@@ -203,7 +203,7 @@ class HaproxyControl:
             self._server_state.unlink(missing_ok=True)
 
     def _wait_for_new_worker(self, before: Processes) -> None:
-        """Wait until the master has counted the reload. Up to 2.6 its CLI gives no verdict, and is away meanwhile."""
+        """Wait until the master has counted the reload. Up to 2.6 its CLI reports no result, and is closed meanwhile."""
         deadline = time.monotonic() + RELOAD_TIMEOUT_SECONDS
         while time.monotonic() < deadline:
             try:
@@ -219,11 +219,12 @@ class HaproxyControl:
 
 
 def find_taken_ports(ports: Iterable[int]) -> frozenset[int]:
-    """Return those of `ports` that another program listens on, so that HAProxy could not.
+    """Return those of `ports` that another program listens on, so that HAProxy cannot.
 
-    A check does not try them; HAProxy does not start at all, or stops accepting connections on all other ports for about
-    2 s at a reload [tried: 2.6 and 3.4]. Only "in use" counts: HAProxy may bind low ports where this process may not. Like
-    HAProxy itself, this asks with SO_REUSEPORT, so that ports that HAProxy has do not count.
+    A check does not try to bind ports. With a taken port HAProxy does not start at all, or stops accepting connections on
+    all other ports for about 2 s at a reload [tried: 2.6 and 3.4]. Only "in use" counts, because HAProxy may bind low ports
+    even if this process may not. Like HAProxy itself, the test uses SO_REUSEPORT, so HAProxy's own ports do not count as
+    taken.
     """
     return frozenset(port for port in ports if _is_taken(port))
 
@@ -240,9 +241,9 @@ def _is_taken(port: int) -> bool:
 
 
 def _place(config: Path) -> tuple[str, ...]:
-    """Return the arguments that load `config` with names relative to its folder.
+    """Return the arguments that load `config`, with file names relative to its folder.
 
-    `default-path config` alone does not do: 2.6 reads the maps of `use_backend %[...]` after it has left that folder.
-    `-C` is repeated at each reload, so it follows a symlink that has been swapped [tried: 2.6 and 3.4].
+    `default-path config` alone is not enough: 2.6 reads the maps of `use_backend %[...]` after it has left that folder.
+    HAProxy applies `-C` again at each reload, so it follows a symlink that has been changed [tried: 2.6 and 3.4].
     """
     return "-C", str(config.parent), "-f", str(config)

@@ -1,4 +1,4 @@
-"""Which ports the HAProxy that runs listens on, for commands that run beside it, perhaps as another user."""
+"""The ports that the running HAProxy listens on. For commands that run beside it, perhaps as another user."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from proxy.errors import RuntimeApiError
 
 
 def read_loaded_ports(layout: StateLayout) -> frozenset[int]:
-    """Return the ports of the configuration that HAProxy runs from; none where no HAProxy answers."""
+    """Return the ports of the configuration that HAProxy runs with; empty if no HAProxy answers."""
     try:
         digest = RuntimeApi(RuntimeSocket(layout.runtime_socket)).identify().config_digest
     except RuntimeApiError:

@@ -1,7 +1,8 @@
-"""The runtime API of the worker that serves: who it is, what it has, and commands that change it.
+"""The runtime API of the worker that serves: its identity, what it has, and commands that change it.
 
-In: commands as values. Out: silence when all were accepted, or an error that names the one that was not. Rules: every
-exchange that changes something begins by asking who answers; another worker than the expected one is sent nothing.
+In: commands as values. Out: no error if all were accepted, or an error that names the refused command. Rules: every
+exchange that changes something begins with the question which worker answers. If it is not the expected one, nothing is
+sent to it.
 """
 
 from __future__ import annotations
@@ -38,22 +39,22 @@ class CommandSocket(Protocol):
     """The worker's runtime socket."""
 
     def session(self) -> AbstractContextManager[SendAll]:
-        """Return a context with what sends commands over one connection; it raises RuntimeApiError."""
+        """Return a context with a function that sends commands over one connection. It raises RuntimeApiError."""
 
 
 class RuntimeApi:
-    """HAProxy's runtime API. Every method raises RuntimeApiError when nothing answers."""
+    """HAProxy's runtime API. Every method raises RuntimeApiError if nothing answers."""
 
     def __init__(self, socket: CommandSocket) -> None:
         self._socket = socket
 
     def identify(self) -> Worker:
-        """Return which worker answers."""
+        """Return the identity of the worker that answers."""
         with self._socket.session() as send_all:
             return _identify(send_all)
 
     def report(self, worker: Worker) -> Reported:
-        """Return everything that `worker` says it has; raise WorkerReplacedError where another one answers."""
+        """Return everything that `worker` reports about itself. Raises WorkerReplacedError if another one answers."""
         with self._session(worker) as send_all:
             backends, servers, maps, stored, listed = _ask(
                 send_all,
@@ -70,10 +71,10 @@ class RuntimeApi:
         )
 
     def execute(self, stages: Iterable[Sequence[Action]], worker: Worker) -> None:
-        """Carry out stage after stage; raise CommandRefusedError, naming the command, where one of a stage is refused.
+        """Carry out the stages in order. Raises CommandRefusedError, which names the command, if one is refused.
 
-        The commands of a stage are sent together, so that those behind a refused one may have been carried out, too.
-        Raises WorkerReplacedError, and sends nothing, where another one than `worker` answers.
+        The commands of a stage are sent together, so those after a refused one may have been carried out too. If a worker
+        other than `worker` answers, raises WorkerReplacedError and sends nothing.
         """
         with self._session(worker) as send_all:
             for stage in stages:
@@ -84,9 +85,9 @@ class RuntimeApi:
                             raise CommandRefusedError(f"`{command.text}`: {' '.join(reply.split()) or 'no reply'}")
 
     def attempt(self, commands: Sequence[Command], worker: Worker) -> Sequence[bool]:
-        """Carry out every command, and return of each whether HAProxy says that it is done.
+        """Carry out every command, and return for each whether HAProxy has accepted it.
 
-        Raises WorkerReplacedError, and sends nothing, where another one than `worker` answers.
+        If a worker other than `worker` answers, raises WorkerReplacedError and sends nothing.
         """
         with self._session(worker) as send_all:
             replies = _send(commands, send_all)
@@ -114,7 +115,7 @@ def _send(commands: Sequence[Command], send_all: SendAll) -> list[str]:
 
 
 def _runs(actions: Sequence[Action], send_all: SendAll) -> Iterator[Sequence[Command]]:
-    """Yield the commands of a stage in runs that can be sent together: a map's new version has to be asked for first."""
+    """Yield the commands of a stage in runs that can be sent together. A map's new version must be requested first."""
     run: list[Command] = []
     for action in actions:
         if isinstance(action, Command):

@@ -1,8 +1,8 @@
 """Bytes to and from one of HAProxy's command sockets: a worker's runtime API, or the master CLI.
 
 In: commands as text. Out: replies as text, or `RuntimeApiError`. Rules: no connection outlives the call that opened it,
-for after a reload it would lead to the old worker; a reply never takes longer than the timeout as a whole; what the reply
-means is for `core/haproxy/replies` to say.
+because after a reload it would lead to the old worker. No reply takes longer than the timeout as a whole. The meaning of a
+reply is decided in `core/haproxy/replies`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ CHUNK_BYTES = 1 << 16
 MOST_BYTES_AT_ONCE = 1 << 15
 PROMPT = b"\n> "
 _PAYLOAD_PROMPTS = re.compile(r"^(?:\+ )+")
-"""What up to 2.6 is printed for each line of a payload [tried]."""
+"""The text that HAProxy up to 2.6 prints for each line of a payload [tried]."""
 
 
 class RuntimeSocket:
@@ -34,8 +34,8 @@ class RuntimeSocket:
     def send(self, command: str, payload: str = "", *, timeout_seconds: float | None = None) -> str:
         """Send one command and return its reply without the empty lines at the end.
 
-        Raises RuntimeApiError when nothing listens, when the connection breaks, or when the reply is not complete
-        within `timeout_seconds` (None: as set up).
+        Raises RuntimeApiError if nothing listens, if the connection breaks, or if the reply is not complete within
+        `timeout_seconds` (None: the timeout of this socket).
         """
         message = encode_command(command, payload)
         seconds = self._timeout_seconds if timeout_seconds is None else timeout_seconds
@@ -44,10 +44,10 @@ class RuntimeSocket:
 
     @contextlib.contextmanager
     def session(self) -> Iterator[Callable[[Sequence[tuple[str, str]]], list[str]]]:
-        """Yield what sends some commands, each with its payload, all at once over one connection, and returns the replies.
+        """Yield a function that sends (command, payload) pairs together over one connection and returns the replies.
 
-        Takes a tenth of the time of a connection for each command [tried]; see `prompt` in the management guide. Not for
-        commands whose reply may hold a line that begins with `> `. The errors are those of `send`.
+        This takes a tenth of the time of one connection per command [tried]; see `prompt` in the management guide. It must
+        not be used for commands whose reply may contain a line that begins with `> `. The errors are those of `send`.
         """
         opening = [encode_command("prompt")]
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
@@ -69,7 +69,7 @@ class RuntimeSocket:
 
     @contextlib.contextmanager
     def _explained(self, command: str, seconds: float) -> Iterator[None]:
-        """Raise what goes wrong with the socket as RuntimeApiError."""
+        """Turn errors of the socket into RuntimeApiError."""
         try:
             yield
         except OSError as error:
@@ -89,19 +89,19 @@ class RuntimeSocket:
         return b"".join(chunks).decode(errors="replace").rstrip("\n")
 
     def _end_input(self, connection: socket.socket) -> None:
-        """Do nothing: a worker closes after one command, and ends a `wait` early when its input is closed."""
+        """Do nothing. A worker closes after one command, and would end a `wait` early if its input were closed."""
 
 
 class MasterSocket(RuntimeSocket):
     """The master CLI (management guide, section 9.4); `@1 COMMAND` or `@!PID COMMAND` reaches a worker."""
 
     def _end_input(self, connection: socket.socket) -> None:
-        """Say that there is no further command; the master, unlike a worker, would wait for one."""
+        """Close the input to say that no further command comes. Unlike a worker, the master would wait for one."""
         connection.shutdown(socket.SHUT_WR)
 
 
 def _chunks(messages: Sequence[bytes]) -> Iterator[Sequence[bytes]]:
-    """Split messages into runs that the buffers of a socket hold, so that neither side waits for the other."""
+    """Split messages into runs that fit into the buffers of a socket, so that the two sides never wait for each other."""
     chunk: list[bytes] = []
     for message in messages:
         if chunk and sum(map(len, chunk)) + len(message) > MOST_BYTES_AT_ONCE:
@@ -113,7 +113,7 @@ def _chunks(messages: Sequence[bytes]) -> Iterator[Sequence[bytes]]:
 
 
 def _converse(connection: socket.socket, messages: Sequence[bytes], deadline: float) -> list[str]:
-    """Send commands on a connection that stays, and return their replies: each is what comes before a prompt."""
+    """Send commands on a connection that stays open, and return their replies. A reply is the text before a prompt."""
     _limit(connection, deadline)
     connection.sendall(b"".join(messages))
     received = b""

@@ -1,8 +1,8 @@
-"""The files HAProxy runs from, on disk: a whole set is replaced at once, and the last good one is never harmed.
+"""The files that HAProxy runs from. A whole set is replaced at once, and the last good set is never damaged.
 
-In: a set of files as relative name -> text. Out: folders `generations/<n>`, and the symlink `current` to the one in
-force. Rules: files are 0600 and folders 0700, for they hold keys; everything is on disk (fsync) before `current` points
-to it; a file that did not change is a hard link to the one before, so files are never written in place.
+In: a set of files as relative name -> text. Out: folders `generations/<n>`, and the symlink `current` to the set in force.
+Rules: files are 0600 and folders 0700, because they hold keys. Everything is on disk (fsync) before `current` points to it.
+An unchanged file is a hard link to the one of the set before, so files are never written in place.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ from proxy.errors import StateError
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Promotion:
-    """What a `promote` has replaced; None where nothing was in force."""
+    """The result of a `promote`: the set that was replaced; None if there was none."""
 
     previous: Path | None
 
 
 class StateFiles:
-    """The one writer of a state folder; a second one is refused by StateError until this one is closed.
+    """The only writer of a state folder. A second one gets StateError until this one is closed.
 
-    What a crash left behind is removed at the start. Every method raises StateError when the disk does not do its part,
-    and then `current` is as it was.
+    At the start it removes files that were left from checks. Sets of files that a crash left are removed by a `promote`
+    after the first `pin`. Every method raises StateError if the disk fails, and `current` then stays as it was.
     """
 
     def __init__(self, layout: StateLayout) -> None:
@@ -62,7 +62,7 @@ class StateFiles:
         self._lock.release()
 
     def read_current(self) -> Mapping[str, str] | None:
-        """Return the files in force; None when there are none, or they cannot be read in full."""
+        """Return the files in force; None if there are none, or if they cannot be read completely."""
         generation = self._current_generation()
         if generation is None:
             return None
@@ -74,9 +74,10 @@ class StateFiles:
         return files if CONFIG_FILE in files else None
 
     def pin(self, digest: str) -> Mapping[str, str] | None:
-        """Keep the files whose configuration has `digest`, from which HAProxy runs, until others are pinned.
+        """Keep the set of files whose configuration has `digest`, from which HAProxy runs, until another set is pinned.
 
-        Returns those that no command changes: the configuration and the CA. None where there are no such files.
+        Returns the files that no runtime command changes: the configuration and the CA. Returns None if there is no such
+        set.
         """
         found = find_generation(self._layout, digest)
         if found is None:
@@ -87,7 +88,7 @@ class StateFiles:
         return {CONFIG_FILE: config} | ({CA_FILE: ca_file.read_text()} if ca_file.exists() else {})
 
     def write_scratch(self, files: Mapping[str, str]) -> Path:
-        """Write a set of files only to be checked, and return its folder; another thread may call it meanwhile."""
+        """Write a set of files only for a check, and return its folder. Several threads may call it at the same time."""
         try:
             self._layout.checks.mkdir(mode=0o700, parents=True, exist_ok=True)
             folder = Path(tempfile.mkdtemp(dir=self._layout.checks))
@@ -100,7 +101,7 @@ class StateFiles:
         return folder
 
     def write_candidate(self, files: Mapping[str, str]) -> Path:
-        """Write a set of files beside the current one and return its folder; nothing is left of it on failure."""
+        """Write a set of files beside the current one and return its folder. If this fails, nothing of it is left."""
         current, known = self._read_known()
         candidate = self._layout.generations / str(self._highest_number() + 1)
         try:
@@ -119,14 +120,14 @@ class StateFiles:
         return candidate
 
     def promote(self, candidate: Path) -> None:
-        """Make a candidate the current set; the one before is kept for `rollback`, older ones are removed."""
+        """Make a candidate the current set. The previous set is kept for `rollback`, older ones are removed."""
         previous = self._current_generation()
         self._point_current_to(candidate)
         self._promotion = _Promotion(previous=previous)
         self._remove_others(candidate, previous)
 
     def rollback(self) -> None:
-        """Undo the last `promote`: the set before it is the current one again; none, if there was none."""
+        """Undo the last `promote`: the previous set is current again; if there was none, there is none again."""
         if self._promotion is None:
             raise StateError("there is no earlier set of files to go back to")
         previous = self._promotion.previous
@@ -142,7 +143,7 @@ class StateFiles:
         shutil.rmtree(candidate, ignore_errors=True)
 
     def _current_generation(self) -> Path | None:
-        """Return the folder in force; None when there is none, or the symlink leads nowhere."""
+        """Return the folder in force; None if there is none, or if the symlink leads nowhere."""
         try:
             generation = self._layout.folder / self._layout.current.readlink()
         except OSError:
@@ -150,7 +151,7 @@ class StateFiles:
         return generation if generation.is_dir() else None
 
     def _read_known(self) -> tuple[Path | None, Mapping[str, str]]:
-        """Return the current folder and its texts, read once per generation."""
+        """Return the current folder and its texts, which are read only once per generation."""
         current = self._current_generation()
         if current is None:
             return None, {}
@@ -162,13 +163,13 @@ class StateFiles:
         try:
             names = [path.name for path in self._layout.generations.iterdir()]
         except FileNotFoundError:
-            return 0  # somebody has deleted it
+            return 0  # another program has deleted it
         except OSError as error:
             raise StateError(f"{self._layout.generations} cannot be read: {error.strerror}") from error
         return max((int(name) for name in names if name.isdigit()), default=0)
 
     def _point_current_to(self, generation: Path) -> None:
-        """Swap the symlink in one step, by rename; it is relative, so that the state folder may be moved."""
+        """Change the symlink in one step, by rename. It is relative, so that the state folder may be moved."""
         draft = self._layout.folder / "current.new"
         try:
             draft.unlink(missing_ok=True)
@@ -186,7 +187,7 @@ class StateFiles:
             raise StateError(f"{self._layout.current} cannot be removed: {error.strerror}") from error
 
     def _remove_others(self, *kept: Path | None) -> None:
-        """Remove all generations but these; what cannot be removed costs disk space only and is tried again later."""
+        """Remove all other generations. What cannot be removed now only takes disk space, and is tried again later."""
         with contextlib.suppress(OSError):
             for path in self._layout.generations.iterdir():
                 if path not in kept and path not in self._pinned:
@@ -194,7 +195,7 @@ class StateFiles:
 
 
 def find_generation(layout: StateLayout, digest: str) -> tuple[Path, str] | None:
-    """Return the set of files whose configuration has this digest, and that configuration; None where there is none."""
+    """Return the set of files whose configuration has this digest, and that configuration; None if there is no such set."""
     for generation in sorted(layout.generations.glob("*"), reverse=True):
         try:
             config = (generation / CONFIG_FILE).read_text()
@@ -213,7 +214,7 @@ def _safe_name(name: str) -> str:
 
 
 def _link(source: Path, target: Path) -> bool:
-    """Make `target` the same file as `source`; False where the file system cannot, or `source` is gone."""
+    """Make `target` a hard link to `source`. Return False if the file system cannot, or if `source` is gone."""
     try:
         os.link(source, target)
     except OSError:

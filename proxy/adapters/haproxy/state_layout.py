@@ -1,4 +1,4 @@
-"""Where things are in the state folder, and who holds it. Imports are few: the supervisor lives as long as the proxy."""
+"""The paths in the state folder, and the lock on it. It imports little, because the supervisor keeps it in memory."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from proxy.errors import StateError
 
 CONFIG_FILE = "haproxy.cfg"
 CA_FILE = "certs/ca/client-ca.pem"
-"""Also named in `core/haproxy/rendering`, whose import would cost the supervisor the memory of a template engine."""
+"""`core/haproxy/rendering` has the same name. Importing it from there would load a template engine into the supervisor."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StateLayout:
-    """Where things are in the state folder. It is absolute, since HAProxy changes its working directory."""
+    """The paths in the state folder. The folder is absolute, because HAProxy changes its working directory."""
 
     folder: Path
 
@@ -27,22 +27,22 @@ class StateLayout:
 
     @property
     def current(self) -> Path:
-        """The set of files in force; does not exist before the first."""
+        """The symlink to the set of files in force. It does not exist before the first set."""
         return self.folder / "current"
 
     @property
     def config(self) -> Path:
-        """The configuration HAProxy is started with and reloads."""
+        """The configuration that HAProxy starts with and reloads."""
         return self.current / CONFIG_FILE
 
     @property
     def generations(self) -> Path:
-        """Every set of files that is kept, or is being written."""
+        """All sets of files that are kept or being written."""
         return self.folder / "generations"
 
     @property
     def checks(self) -> Path:
-        """Sets of files that are only checked, one at a time."""
+        """Sets of files that are only checked."""
         return self.folder / "checks"
 
     @property
@@ -57,7 +57,7 @@ class StateLayout:
 
     @property
     def start_mark(self) -> Path:
-        """Exists from just before HAProxy is started until it has ended."""
+        """A file that exists from just before HAProxy is started until it has ended."""
         return self.folder / "haproxy.started"
 
     @property
@@ -67,7 +67,7 @@ class StateLayout:
 
 
 class StateLock:
-    """A lock file that one process holds until it releases it or ends. Raises StateError when another one has it."""
+    """A lock file that one process holds until it releases it or ends. Raises StateError if another process has it."""
 
     def __init__(self, layout: StateLayout, name: str) -> None:
         try:
@@ -84,5 +84,5 @@ class StateLock:
             ) from error
 
     def release(self) -> None:
-        """Let others have it."""
+        """Release the lock, so that another process can take it."""
         self._file.close()

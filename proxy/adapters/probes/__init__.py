@@ -1,1 +1,1 @@
-"""Asking containers whether they can answer."""
+"""Probes that find out whether containers can answer."""

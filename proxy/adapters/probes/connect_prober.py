@@ -1,7 +1,7 @@
-"""Finds out when a new server first accepts connections: tries at once, and then every few milliseconds.
+"""Finds out when a new server first accepts a connection. It tries at once, and then every few milliseconds.
 
-In: which servers are waited for. Out: those that have answered, and a trigger for each that has not done so at once. One
-thread with one event loop does all the waiting; it has nothing to do when nobody waits.
+In: the servers that must accept a connection first. Out: those that have. Each one that `wait_for` has waited for also puts
+a trigger. One thread with one event loop does all the waiting. It has nothing to do while there are no such servers.
 """
 
 from __future__ import annotations
@@ -20,24 +20,24 @@ from proxy.core.model.readiness import Target
 from proxy.core.trigger import Trigger, TriggerKind
 
 PAUSE_SHARE = 0.1
-"""How long to pause, as a share of how long a server has been waited for: so it is served soon after it answers, as measured
-by the time that it took."""
+"""The pause between two tries, as a share of the time since the first try. So the delay until a server gets traffic is in
+proportion to the time that it took to start."""
 FIRST_PAUSE_SECONDS = 0.002
 LONGEST_PAUSE_SECONDS = 0.05
 PAUSE_PER_TARGET_SECONDS = 0.0005
-"""The more are waited for, the longer each pause: all together are 2,000 tries a second."""
+"""The more servers there are, the longer each pause: all together at most about 2,000 tries a second."""
 PATIENCE_SECONDS = 60.0
-"""Who has not answered after this long is asked once a second only."""
+"""After this time, a server that has not answered is tried only once a second."""
 SLOW_PAUSE_SECONDS = 1.0
 CONNECT_TIMEOUT_SECONDS = 2.0
 AT_ONCE_SECONDS = 0.001
-"""How long the thread that decides waits for first tries. Who listens, or refuses, on this host answers in a tenth of it."""
+"""How long the deciding thread waits for first tries. A listening or closed port on this host answers in a tenth of it."""
 MOST_AT_ONCE = 128
-"""Most connections that are tried at once."""
+"""The maximum number of connections that the first try opens."""
 
 
 class ConnectProber:
-    """Waits for servers. `wait_for` and `take_answers` are called by the deciding thread."""
+    """Waits until servers accept connections. The deciding thread calls `ask_at_once`, `wait_for` and `take_answers`."""
 
     def __init__(self, put: Callable[[Trigger], None]) -> None:
         self._put = put
@@ -47,7 +47,7 @@ class ConnectProber:
         threading.Thread(target=self._loop.run_forever, name="connect prober", daemon=True).start()
 
     def ask_at_once(self, targets: frozenset[Target]) -> set[Target]:
-        """Return those that accept a connection now; nothing is said of the others."""
+        """Return the targets that accept a connection now. The others may be ready too, since not all are tried."""
         poll, pending = select.poll(), dict[int, tuple[socket.socket, Target]]()
         answers: set[Target] = set()
         try:
@@ -69,11 +69,11 @@ class ConnectProber:
         return answers
 
     def wait_for(self, targets: frozenset[Target]) -> None:
-        """Wait for exactly these from now on; whom nobody waits for any more is forgotten."""
+        """Wait for exactly these targets from now on, and for no others."""
         self._loop.call_soon_threadsafe(self._follow, targets)
 
     def take_answers(self) -> set[Target]:
-        """Return who has answered since the last call."""
+        """Return the targets that have accepted a connection since the last call."""
         answers: set[Target] = set()
         while True:
             try:
@@ -91,7 +91,7 @@ class ConnectProber:
         started = self._loop.time()
         while not await _accepts(target):
             pause = max(_pause_after(self._loop.time() - started), len(self._tasks) * PAUSE_PER_TARGET_SECONDS)
-            # At random, or those that started together would be asked all at once.
+            # The pause is random, or targets that started together would all be tried at the same moment.
             await asyncio.sleep(pause * random.uniform(0.5, 1.0))
         self._answers.put(target)
         reason = f"{target.name} accepts connections on port {target.port}"
@@ -105,7 +105,7 @@ def _pause_after(waited_seconds: float) -> float:
 
 
 def _begin(target: Target) -> socket.socket | None:
-    """Begin to connect; None where that takes a look-up of a name, or cannot be begun."""
+    """Begin to connect. Returns None if the address is a name that needs a look-up, or if no socket can be made."""
     try:
         family = socket.AF_INET if ipaddress.ip_address(target.address).version == 4 else socket.AF_INET6
         connection = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)

@@ -1,9 +1,9 @@
-"""Probes of simple routing that the proxy runs itself, laid over what the engine says of a container's health.
+"""Probes of simple routing that the proxy runs itself. Their result is combined with the engine's health of a container.
 
-In: containers, and what their labels say. Out: the same containers with the health that their probes come to, and a
-trigger whenever that changes. A container with `aliyun.probe.cmd` is asked as long as it runs. One with
-`aliyun.probe.url` is asked until its first good answer only, so that it gets no traffic before; HAProxy's checks go on
-from there. One thread per container asks; all that threads share is the queue of their results.
+In: containers with their labels. Out: the same containers with the health that follows from their probes, and a trigger
+whenever that health changes. A container with `aliyun.probe.cmd` is probed as long as it runs. One with `aliyun.probe.url`
+is probed only until its first good answer, so that it gets no traffic before; after that, HAProxy's own checks probe it.
+Each container has its own thread. The threads share only the queue of their results.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ from proxy.settings import SourceKind
 logger = logging.getLogger(__name__)
 
 Ask = Callable[[], bool | None]
-"""Asks a container once: good, bad, or None where it cannot be asked now. Raises SourceError when the engine is away."""
+"""Probes a container once: True, False, or None if it cannot be probed now. SourceError: the engine is unreachable."""
 
 
 @dataclass(slots=True, kw_only=True)
 class _Watch:
-    """A container that is probed, since `started` (monotonic). `worker` is None while nobody has to ask."""
+    """A container that has been probed since `started` (monotonic). `worker` is None while no thread has to probe it."""
 
     probe: Probe
     networks: tuple[Attachment, ...]
@@ -47,7 +47,7 @@ class _Watch:
 
 
 class Probes:
-    """The running probes. Every method is called by the deciding thread."""
+    """The running probes. Only the deciding thread calls its methods."""
 
     def __init__(self, engine: DockerEngine, network: str, put: Callable[[Trigger], None]) -> None:
         self._engine = engine
@@ -57,7 +57,7 @@ class Probes:
         self._results: SimpleQueue[tuple[Key, _Worker, Health]] = SimpleQueue()
 
     def changed(self) -> set[Key]:
-        """Return whose health has changed since the last call."""
+        """Return the keys of the containers whose health has changed since the last call."""
         keys: set[Key] = set()
         while True:
             try:
@@ -72,9 +72,10 @@ class Probes:
     def lay_over(
         self, containers: Mapping[Key, Container | None], proxy: ProxyContainer | None, new_sources: frozenset[str]
     ) -> Mapping[Key, Container | None]:
-        """Return the containers with the health of their probes, which begin and end with them.
+        """Return the containers with the health of their probes. Starts and stops probes as containers come and go.
 
-        What a source knows of at its first reading (`new_sources`) ran before, and is taken at its word.
+        Containers of `new_sources`, which report for the first time, ran before the proxy started. They are trusted without
+        a test.
         """
         laid_over: dict[Key, Container | None] = {}
         for key, container in containers.items():
@@ -102,7 +103,7 @@ class Probes:
         return dataclasses.replace(container, health=combine(container.health, watch.health))
 
     def _put_to_work(self, key: Key, container: Container, watch: _Watch, proxy: ProxyContainer | None) -> None:
-        """Have a thread ask, in place of the one that did so far; nobody has to once HAProxy's own checks do."""
+        """Start a thread that probes, in place of the earlier one. None is needed if HAProxy's own checks probe."""
         if watch.worker:
             watch.worker.stop()
         if watch.probe.target and watch.health in (Health.NONE, Health.HEALTHY):
@@ -142,7 +143,7 @@ class Probes:
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class _Worker:
-    """What one thread does: from `start_time` (monotonic) on, ask every interval; with `is_once` until a good answer."""
+    """The work of one thread: probe at each interval from `start_time` (monotonic); with `is_once`, until a good answer."""
 
     name: str
     ask: Ask
@@ -153,7 +154,7 @@ class _Worker:
     _failure: str = ""
 
     def run(self, tell: Callable[[Health], None]) -> None:
-        """Ask until `stop`, and tell each change of the health."""
+        """Probe until `stop` is called, and pass each change of the health to `tell`."""
         due = self.start_time
         while not self._stopped.wait(max(due - time.monotonic(), 0.0)):
             due = max(due, time.monotonic()) + INTERVAL_SECONDS
@@ -167,11 +168,11 @@ class _Worker:
                 return
 
     def stop(self) -> None:
-        """End the asking; an answer that is still awaited is dropped."""
+        """Stop probing. The answer of a probe that still runs is dropped."""
         self._stopped.set()
 
     def _ask_once(self) -> bool | None:
-        """Ask; a lost engine is no answer, and is told of once."""
+        """Probe once. Returns None if the engine is unreachable, and logs each such failure only once in a row."""
         try:
             answer = self.ask()
         except SourceError as error:
@@ -184,7 +185,7 @@ class _Worker:
 
 
 def answers(address: str, target: Target, timeout_seconds: float) -> bool:
-    """Ask as HAProxy's check does: whether the port accepts, or the path answers 2xx or 3xx."""
+    """Probe in the same way as HAProxy's check: the port must accept, and a path must answer 2xx or 3xx."""
     try:
         if not target.path:
             socket.create_connection((address, target.port), timeout=timeout_seconds).close()
@@ -200,7 +201,7 @@ def answers(address: str, target: Target, timeout_seconds: float) -> bool:
 
 
 def _begin(container: Container, probe: Probe, *, is_new: bool) -> _Watch:
-    """Begin to watch: what ran before is taken at its word, unless it was created less than its delay ago."""
+    """Begin to watch. A container that ran before is trusted, unless it was created less than its delay ago."""
     age = 0.0 if is_new else max(time.time() - container.created, 0.0)
     is_trusted = not is_new and age >= probe.initial_delay_seconds
     return _Watch(

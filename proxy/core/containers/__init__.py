@@ -1,1 +1,1 @@
-"""What a source says of containers, as values."""
+"""Containers as values, in the form in which every source reports them."""

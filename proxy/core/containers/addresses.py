@@ -1,4 +1,4 @@
-"""At which address the proxy reaches a container."""
+"""Choose the address at which the proxy reaches a container."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ LOOPBACK = "127.0.0.1"
 def choose_address(container: Container, proxy: ProxyContainer | None, preferred_network: str = "") -> str:
     """Return the address at which the proxy reaches `container`.
 
-    It is the address in a network that both share: among several, in `preferred_network`, else in the first by name. A
-    proxy on the host itself reaches every local network. Raises ValueError with both sides' networks when there is no such
-    address.
+    The address is in a network that the container and the proxy share. If they share several, `preferred_network` (with or
+    without the project's name in front) is used, and otherwise the first network by name. A proxy that runs on the host
+    itself reaches every local network. Raises ValueError with the networks of both sides when there is no such address.
     """
     if container.address:
         return container.address

@@ -1,4 +1,4 @@
-"""What a source knows of a container, as frozen values. Sources build them, and all later stages read only them.
+"""What a source knows about a container, as frozen values. Sources build them, and all later stages only read them.
 
 In: nothing (types). Out: `Snapshot`, all containers as the proxy sees them in one pass.
 """
@@ -13,7 +13,7 @@ from proxy.errors import Problem
 
 
 class Health(StrEnum):
-    """What the engine's HEALTHCHECK says; `NONE` where the container has none."""
+    """The result of the engine's HEALTHCHECK; `NONE` if the container has none."""
 
     NONE = "none"
     STARTING = "starting"
@@ -22,7 +22,7 @@ class Health(StrEnum):
 
 
 class State(StrEnum):
-    """A container's state, in the engine's words. Only `STOPPING` is ours: after a stop signal and before the end."""
+    """A container's state, in the engine's words. Only `STOPPING` is ours: a stop signal was sent, and it still runs."""
 
     RUNNING = "running"
     STOPPING = "stopping"
@@ -32,7 +32,7 @@ class State(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attachment:
-    """A container's addresses in one network. `address` is empty as long as the engine has not given one."""
+    """A container's addresses in one network. `address` is empty until the engine has assigned one."""
 
     network: str
     address: str = ""
@@ -41,7 +41,7 @@ class Attachment:
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
 class ContainerPort:
-    """A TCP port that a container exposes; `published` where it is also bound on the host (`ports`)."""
+    """A TCP port that a container exposes. `published` says that it is also bound on the host (`ports` in Compose)."""
 
     number: int
     published: bool = False
@@ -49,12 +49,12 @@ class ContainerPort:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Container:
-    """One backend candidate of any source.
+    """One container of any source that may become a server.
 
-    `project` and `service` are Compose's (or the stack's); a container outside Compose has an empty project and its own
-    name as service. `environment` is known for linked containers only. `alias` is the name under which the proxy's
-    container links to it, else empty. `address` is set where the source itself knows the one right address (links without
-    a socket, files); else the address is chosen among `networks`. `created` is in seconds since the epoch.
+    `project` and `service` are those of Compose or of the stack. A container outside Compose has an empty project, and its
+    own name as its service. `environment` is known only for linked containers. `alias` is the name under which the proxy's
+    container links to it, or empty. `address` is set when the source knows the only correct address (links without a
+    socket, files). Otherwise the address is chosen among `networks`. `created` is in seconds since the epoch.
     """
 
     id: str
@@ -76,7 +76,7 @@ class Container:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProxyContainer:
-    """The container this program runs in: whose project is in scope, and which networks it shares."""
+    """The container that this program runs in. It decides which project is in scope and which networks are shared."""
 
     id: str
     project: str = ""
@@ -87,11 +87,11 @@ class ProxyContainer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Snapshot:
-    """What a source knows: its containers, sorted by id, and the proxy's own place among them.
+    """What a source knows: its containers, sorted by id, and the proxy's own container.
 
-    `proxy` is None when the proxy runs outside of any container. When not `is_complete`, it holds only what has changed
-    since the reading before, and `gone` are the ids of containers that are no more. `problems` are those of the source's
-    own input (a file); a container's labels have theirs elsewhere.
+    `proxy` is None when the proxy runs outside of any container. When `is_complete` is false, the snapshot holds only what
+    has changed since the last one, and `gone` are the ids of containers that no longer exist. `problems` are faults in the
+    source's own input (a file). Problems of a container's labels are not in here.
     """
 
     containers: tuple[Container, ...] = ()

@@ -1,9 +1,9 @@
-"""Docker's JSON (Engine API, https://docs.docker.com/reference/api/engine/) as values. Nothing else knows its keys.
+"""Docker's JSON (Engine API, https://docs.docker.com/reference/api/engine/) as values. No other module knows its keys.
 
-In: documents of `GET /containers/json`, `GET /containers/{id}/json` and `GET /events`. Out: `Container`,
-`ProxyContainer`, `EngineEvent`. Engines differ in what they leave out or send as null, so every key may be missing.
+In: documents of `GET /containers/json`, `GET /containers/{id}/json` and `GET /events`. Out: `Container`, `ProxyContainer`,
+`EngineEvent`. Engines differ in what they leave out or send as null, so every key may be missing.
 
-Only labels that can be ours are kept. A container parsed from the list equals the same container parsed from its
+Only labels that start with `aliyun.` are kept. A container parsed from the list equals the same container parsed from its
 inspection. Only two things are not in the list: the environment, and the ports of a container that uses the network of
 another (`has_foreign_network`).
 """
@@ -30,10 +30,11 @@ _HEALTH_IN_STATUS = re.compile(r"\((?:health: )?(starting|healthy|unhealthy)\)$"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineEvent:
-    """One event about one container. `detail` is what follows the action's colon ("health_status: healthy").
+    """One event about one container. `detail` is the text after the action's colon ("health_status: healthy").
 
-    `time` is in seconds since the epoch, by the engine's clock; `signal` is what a `kill` has sent, as number or name.
-    `has_labels_of_ours` is false where the event shows that the container has none of the labels that routes are made of.
+    `time` is in seconds since the epoch, by the engine's clock. `signal` is the signal that a `kill` has sent, as a number
+    or a name. `has_labels_of_ours` is false when the event shows that the container has none of the labels that routes are
+    made of.
     """
 
     action: str
@@ -71,7 +72,7 @@ def parse_listed(entry: Mapping[str, Any]) -> Container:
 
 
 def parse_inspected(document: Mapping[str, Any]) -> Container:
-    """Return the container that `GET /containers/{id}/json` describes, with its environment."""
+    """Return the container that `GET /containers/{id}/json` describes, including its environment."""
     config = document.get("Config") or {}
     state = _parse_state((document.get("State") or {}).get("Status"))
     health = ((document.get("State") or {}).get("Health") or {}).get("Status")
@@ -103,10 +104,11 @@ def parse_proxy(document: Mapping[str, Any]) -> ProxyContainer:
 
 
 def parse_links(document: Mapping[str, Any]) -> Mapping[str, str]:
-    """Return the alias of each container that the inspected one links to, by that container's name or id.
+    """Return the alias of each container that the inspected one links to. The key is that container's name or id.
 
     Links of the default bridge read "/webapp:/proxy/webapp"; those of other networks "shop-web-1:web". Compose writes
-    several of the second kind for one container (its name, "web-1", "web"): the shortest counts, then the first by name.
+    several of the second kind for one container (its name, "web-1", "web"). Then the shortest alias is used; if several are
+    equally short, the first by name.
     """
     links = list((document.get("HostConfig") or {}).get("Links") or ())
     for endpoint in _networks_of(document).values():
@@ -119,7 +121,7 @@ def parse_links(document: Mapping[str, Any]) -> Mapping[str, str]:
 
 
 def parse_event(document: Mapping[str, Any]) -> EngineEvent | None:
-    """Return the event that one document of `GET /events` tells; None where it is not about a container."""
+    """Return the event that one document of `GET /events` describes; None if it is not about a container."""
     actor = document.get("Actor") or {}
     attributes = actor.get("Attributes") or {}
     action, _, detail = str(document.get("Action") or "").partition(":")
@@ -143,24 +145,24 @@ def parse_event(document: Mapping[str, Any]) -> EngineEvent | None:
 
 
 def parse_stop(document: Mapping[str, Any]) -> tuple[str, int]:
-    """Return the signal, number or name, that stops the inspected container, and how many seconds the engine then waits."""
+    """Return the signal (number or name) that stops the inspected container, and how many seconds the engine then waits."""
     config = document.get("Config") or {}
     timeout = config.get("StopTimeout")
     return config.get("StopSignal") or "SIGTERM", 10 if timeout is None else int(timeout)
 
 
 def has_foreign_network(container: Container) -> bool:
-    """Say whether the container uses the network of the host or of another container, so that the list has no ports."""
+    """Say whether the container uses the network of the host or of another container. The list then has no ports for it."""
     return container.network_mode == "host" or network_owner(container.network_mode) is not None
 
 
 def network_owner(network_mode: str) -> str | None:
-    """Return whose network a mode "container:<id or name>" borrows, else None."""
+    """Return the id or name in a network mode "container:<id or name>", or None for other modes."""
     return network_mode.removeprefix("container:") if network_mode.startswith("container:") else None
 
 
 def _add_common(document: Mapping[str, Any], container: Container) -> Container:
-    """Return `container` with what both documents write alike and what follows from its labels."""
+    """Return `container` with the keys that both documents write in the same way, and with what its labels say."""
     labels = container.labels
     project, service = labels.get(COMPOSE_PROJECT, ""), labels.get(COMPOSE_SERVICE, "")
     if not service:
@@ -222,7 +224,7 @@ def _parse_inspected_ports(document: Mapping[str, Any]) -> tuple[ContainerPort, 
 
 
 def _merge_ports(ports: Iterable[tuple[int | str, str | None, object]]) -> tuple[ContainerPort, ...]:
-    """Return each TCP port once, sorted; the engine lists a port once per address that it is published on."""
+    """Return each TCP port once, sorted. The engine lists a port once for each address that it is published on."""
     published: dict[int, bool] = {}
     for number, protocol, public in ports:
         if (protocol or "tcp") == "tcp":
@@ -235,5 +237,5 @@ def _parse_environment(variables: Iterable[str]) -> Mapping[str, str]:
 
 
 def _parse_time(text: str) -> int:
-    """Return whole seconds since the epoch, as the list gives them; 0 where the engine gave no time."""
+    """Return whole seconds since the epoch, as the list gives them; 0 if the engine gave no time."""
     return int(datetime.fromisoformat(text).replace(microsecond=0).timestamp()) if text else 0

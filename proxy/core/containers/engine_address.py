@@ -1,4 +1,4 @@
-"""Where the engine is: what DOCKER_HOST says, else the usual socket."""
+"""The address of the Docker engine: the value of DOCKER_HOST, or else the usual socket."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ DEFAULT_ADDRESS = "unix:///var/run/docker.sock"
 
 
 def engine_address(environment: Mapping[str, str]) -> str:
-    """Return the address of the engine's API."""
+    """Return the address of the engine's API, as a URL."""
     return environment.get("DOCKER_HOST") or DEFAULT_ADDRESS
 
 
 def docker_socket(environment: Mapping[str, str]) -> Path | None:
-    """Return the engine's Unix socket; None when DOCKER_HOST leads elsewhere."""
+    """Return the path of the engine's Unix socket; None when DOCKER_HOST is not a Unix socket."""
     address = engine_address(environment)
     return Path(address.removeprefix("unix://")) if address.startswith("unix://") else None

@@ -1,9 +1,9 @@
-"""Links, read from the variables that the engine gives to the linking container: backends without access to the engine.
+"""Links, read from the variables that the engine gives to the linking container. They need no access to the engine.
 
-In: the proxy's environment, in which a link with the alias `webapp` to a container that exposes port 80 shows as
-`WEBAPP_PORT_80_TCP=tcp://172.17.0.5:80`, `WEBAPP_NAME=/proxy/webapp` and `WEBAPP_ENV_<NAME>=<value>` for each of the
-linked container's own variables. Out: one `Container` per linked container. A malformed variable is not a link.
-See https://docs.docker.com/engine/network/links/#environment-variables.
+In: the proxy's environment. In it, a link with the alias `webapp` to a container that exposes port 80 appears as
+`WEBAPP_PORT_80_TCP=tcp://172.17.0.5:80`, `WEBAPP_NAME=/proxy/webapp` and `WEBAPP_ENV_<NAME>=<value>` for each of the linked
+container's own variables. Out: one `Container` per linked container. A malformed variable is not a link. See
+https://docs.docker.com/engine/network/links/#environment-variables.
 """
 
 from __future__ import annotations
@@ -24,19 +24,19 @@ _INSTANCE_NUMBER = re.compile(r"[-_]\d+$")
 
 @dataclass(slots=True, kw_only=True)
 class _Link:
-    """What the variables of one prefix say, while they are collected."""
+    """The variables of one prefix, while they are collected. `endpoints` is the address of each port."""
 
     alias: str
     endpoints: dict[int, str] = field(default_factory=dict)
 
 
 def service_of_alias(alias: str) -> str:
-    """Return the service that an alias names. Aliases that differ only in one trailing `-N` or `_N` are one service."""
+    """Return the service that an alias names. Aliases that differ only in a `-N` or `_N` at the end are one service."""
     return _INSTANCE_NUMBER.sub("", alias) or alias
 
 
 def parse_link_variables(environment: Mapping[str, str]) -> tuple[Container, ...]:
-    """Return the linked containers, sorted by alias. Of several aliases of one container, the shortest counts."""
+    """Return the linked containers, sorted by alias. If a container has several aliases, the shortest is used."""
     links: dict[str, _Link] = {}
     for name, value in environment.items():
         variable, endpoint = _PORT_VARIABLE.fullmatch(name), _parse_endpoint(value)
@@ -66,18 +66,18 @@ def _parse_endpoint(value: str) -> tuple[str, int] | None:
 
 
 def _alias_of(prefix: str, environment: Mapping[str, str]) -> str:
-    """Return the alias as the user wrote it ("/proxy/web-1"); the names of the variables do not show it exactly."""
+    """Return the alias as the user wrote it ("/proxy/web-1"). The names of the variables do not show it exactly."""
     alias = environment.get(f"{prefix}_NAME", "").strip().rpartition("/")[2]
     return (alias or prefix).lower()
 
 
 def _is_variable_of_another(prefix: str, links: Mapping[str, _Link]) -> bool:
-    """Say whether the variable is one of a linked container, which may have links, too."""
+    """Say whether the variable belongs to a linked container's own environment, since that container may have links too."""
     return any(prefix.startswith(f"{other}_ENV_") for other in links if other != prefix)
 
 
 def _make_container(prefix: str, link: _Link, environment: Mapping[str, str]) -> Container:
-    # All ports of a link have the container's one address; should they differ, that of the lowest port counts.
+    # All ports of a link have the container's one address. If they ever differ, the address of the lowest port is used.
     address = link.endpoints[min(link.endpoints)]
     ports = sorted(port for port, host in link.endpoints.items() if host == address)
     variables = f"{prefix}_ENV_"

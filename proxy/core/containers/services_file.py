@@ -1,8 +1,9 @@
-"""The services file: backends written down in Compose's own vocabulary, for machines without an engine.
+"""The services file: backends in Compose's own vocabulary, for machines without an engine.
 
 In: the document that a YAML parser made of the file. Out: `ServicesFile`. The addresses of a service come from `external`
-(`host`, `ports`), or from `networks.<name>.ipv4_address` with `expose` or `ports`. Its `labels` say how it is routed.
-Keys that only an orchestrator needs are ignored. A faulty service becomes a problem and affects only itself.
+(`host`, `ports`), or from `networks.<name>.ipv4_address` (or `ipv6_address`) with `expose` or `ports`. Its `labels` say how
+it is routed. Keys that only an orchestrator needs are ignored. A fault in a service becomes a problem and affects only that
+service.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ _HOST_NAME = re.compile(rf"(?=.{{1,253}}$){_HOST_LABEL}(\.{_HOST_LABEL})*\.?")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FileService:
-    """One service of the file. `hosts` are addresses, and names that are still to be resolved; there is at least one."""
+    """One service of the file. `hosts` are addresses, or names that still have to be resolved; there is at least one."""
 
     name: str
     hosts: tuple[str, ...]
@@ -33,7 +34,7 @@ class FileService:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServicesFile:
-    """What a services file says: its project (`name`), its valid services by name, and the others' problems."""
+    """The content of a services file: its project (`name`), its valid services by name, and the problems of the others."""
 
     project: str = ""
     services: tuple[FileService, ...] = ()
@@ -41,7 +42,7 @@ class ServicesFile:
 
 
 class _Fault(Exception):
-    """What is wrong with one service: at which key, and why."""
+    """A fault in one service: the key, its value, and the reason."""
 
     def __init__(self, setting: str, value: object, reason: str) -> None:
         super().__init__(reason)
@@ -49,9 +50,9 @@ class _Fault(Exception):
 
 
 def parse_services_file(document: object) -> ServicesFile:
-    """Return what `document` says; raise `ValueError` where it is not a mapping of services.
+    """Return the content of `document`. Raises ValueError if it is not a mapping of services.
 
-    A document without `services` is in the first Compose format: its top level holds the services.
+    A document without `services` is in the first Compose format, where the services are at the top level.
     """
     if document is None:
         return ServicesFile()
@@ -118,7 +119,7 @@ def _split_label(label: object) -> tuple[str, str]:
 
 
 def _parse_label_value(name: str, value: object) -> str:
-    """Return a label's text. Compose also takes YAML's unquoted `true`, `80` and an empty value as text."""
+    """Return a label's text. Like Compose, it accepts an unquoted `true` or `80` and an empty value as text."""
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, str | int | float):
@@ -164,7 +165,7 @@ def _parse_network_addresses(networks: object) -> Iterator[str]:
 
 
 def _parse_ports(setting: str, entries: object) -> Iterator[int]:
-    """Yield the TCP ports of the service itself, written in any way that Compose allows."""
+    """Yield the TCP ports of the service itself, in any of the notations that Compose allows."""
     for entry in entries if isinstance(entries, list) else _as_list(setting, entries):
         if isinstance(entry, Mapping):
             text, protocol = str(entry.get("target")), str(entry.get("protocol") or "tcp")

@@ -1,1 +1,1 @@
-"""What a container asks for."""
+"""The labels of containers, parsed: what each container asks for."""

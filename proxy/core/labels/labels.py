@@ -1,8 +1,8 @@
 """The label grammar of custom routing (`aliyun.proxy.*`), as one table: name, parser, meaning.
 
-In: a `Container`. Out: `ContainerSpec`, what the container asks for, or the `Problem`s for which it is left out. A linked
-container may use the same names as environment variables; a label wins over a variable. The README's
-table is written from `LABELS`.
+In: a `Container`. Out: `ContainerSpec`, which is what the container asks for, or the `Problem`s for which it is left out. A
+linked container may use the same names as environment variables; a label overrides a variable. The README's table is
+generated from `LABELS`.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ PREFIX = "aliyun.proxy."
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TcpPort:
-    """A port that is balanced in TCP mode; with `tls` the proxy terminates TLS on it."""
+    """A port that is balanced in TCP mode. With `tls`, the proxy terminates TLS on it."""
 
     number: int
     tls: bool = False
@@ -33,9 +33,9 @@ class TcpPort:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BackendSettings:
-    """What a service's labels say about its backend; None or empty where they are silent.
+    """What a service's labels say about its backend; None or empty for settings that the labels do not mention.
 
-    Lines are complete HAProxy lines, already safe and in today's spelling.
+    Lines are complete HAProxy lines. They are already safe, and written in HAProxy's current syntax.
     """
 
     balance: str | None = None
@@ -58,10 +58,11 @@ class BackendSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ContainerSpec:
-    """What one container asks for. `ports` are those that get HTTP traffic, in numeric order.
+    """What one container asks for. `ports` are the ports that get HTTP traffic, in numeric order.
 
-    In simple routing each routed port is a service of its own, told by `part`; `redirected_domains` are those of its
-    virtual hosts whose visitors are sent to https where the balancer in front says that they came over http.
+    In simple routing each routed port is a service of its own, and `part` names the port. `redirected_domains` are the
+    domains of its virtual hosts whose visitors are sent to https when the load balancer in front of the proxy reports that
+    they came over http.
     """
 
     container: Container
@@ -76,17 +77,17 @@ class ContainerSpec:
     network: str = ""
     settings: BackendSettings = dataclasses.field(default_factory=BackendSettings)
     waiting_ports: frozenset[int] = frozenset()
-    """Ports on which the container has not accepted a connection since it started (see `readiness`)."""
+    """Ports on which the container has not accepted a connection since it started (see `core/model/readiness.py`)."""
     redirected_domains: frozenset[str] = frozenset()
 
     @property
     def label(self) -> str:
-        """`project:service[:part]`, without the project where there is none; no two services share it."""
+        """`project:service[:part]`, without the project if there is none. No two services share it."""
         return make_label(self.project, self.service, self.part)
 
 
 PLAIN_SETTINGS = BackendSettings()
-"""Those of a service that asks for nothing but its routes."""
+"""The settings of a service that sets nothing but its routes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -262,16 +263,16 @@ LABELS: tuple[Label, ...] = (
 )
 
 _LINES = frozenset({"BALANCE", "COOKIE", "APPSESSION", "HTTP_CHECK", "GZIP_COMPRESSION_TYPE"})
-"""Settings, besides the free-form ones, that HAProxy has the last word on."""
+"""Settings, besides the free-form ones, whose values only HAProxy itself can fully check."""
 
 
 def parse_container(
     container: Container, *, allow_free_form: bool = True
 ) -> tuple[ContainerSpec | None, tuple[Problem, ...]]:
-    """Return what `container` asks for, and every fault in how it asks.
+    """Return what `container` asks for, and every fault in its labels.
 
-    (None, ()) for a container that does not want to be routed. With a fault the container is left out, so that it never
-    gets traffic in a way that its owner did not mean.
+    The result is (None, ()) for a container that does not want to be routed. A container with a fault is left out, so that
+    it never gets traffic in a way that its owner did not intend.
     """
     raw = _raw_settings(container)
     is_linked = bool(container.alias)
@@ -298,25 +299,25 @@ def parse_container(
 
 
 def free_settings(container: Container) -> tuple[tuple[str, str], ...]:
-    """Return the settings, as (name as the user wrote it, value), whose text goes into the configuration as it is."""
+    """Return the settings whose text goes into the configuration as it is, as (name as the user wrote it, value)."""
     raw = _raw_settings(container)
     return tuple(raw[label.name] for label in LABELS if label.name in raw and (label.is_free_form or label.name in _LINES))
 
 
 def service_of(container: Container) -> str:
-    """Return the name of the container's service: Compose's, else that of its link alias, else its own name."""
+    """Return the name of the container's service: the one of Compose, else that of its link alias, else its own name."""
     if container.project or not container.alias:
         return container.service or container.name
     return service_of_alias(container.alias)
 
 
 def service_label(container: Container) -> str:
-    """Return `project:service`, or the service alone where there is no project; no two services share it."""
+    """Return `project:service`, or the service alone if there is no project. No two services share it."""
     return make_label(container.project, service_of(container))
 
 
 def _raw_settings(container: Container) -> Mapping[str, tuple[str, str]]:
-    """Known setting -> (as the user wrote its name, value); empty values count as unset."""
+    """Return for each known setting its name as the user wrote it, and its value. Empty values count as unset."""
     raw: dict[str, tuple[str, str]] = {}
     for label in LABELS:
         for source, key in ((container.labels, PREFIX + label.name), (container.environment, label.name)):
@@ -348,7 +349,7 @@ def _build_spec(container: Container, parsed: Mapping[str, Any], virtual_host_te
 
 
 def _routed_ports(container: Container) -> tuple[int, ...]:
-    """The published ports if there are any, else the exposed ones; for linked containers all exposed ones."""
+    """Return the published ports if there are any, else the exposed ones; for linked containers always the exposed ones."""
     published = {port.number for port in container.ports if port.published}
     exposed = {port.number for port in container.ports}
     return tuple(sorted(exposed if container.alias or not published else published))
@@ -376,7 +377,7 @@ def _build_settings(parsed: Mapping[str, Any]) -> BackendSettings:
         is_backup=parsed.get("FAILOVER", False),
         weight=parsed.get("WEIGHT"),
     )
-    return PLAIN_SETTINGS if settings == PLAIN_SETTINGS else settings  # of ten thousand services, one object
+    return PLAIN_SETTINGS if settings == PLAIN_SETTINGS else settings  # one object for all plain services, to save memory
 
 
 def _problem(container: Container, *, setting: str, value: str, reason: str) -> Problem:

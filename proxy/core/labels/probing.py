@@ -1,7 +1,7 @@
-"""Probes of simple routing (`aliyun.probe.*`): what a container is asked, and what its answers come to.
+"""Probes of simple routing (`aliyun.probe.*`): how a container is probed, and which health follows from its answers.
 
-In: the text of the labels, then answers one by one. Out: `Probe`, and the `Health` that follows. No I/O: HAProxy asks
-what has an address, `adapters/probes` runs the commands.
+In: the text of the labels, then the answers, one at a time. Out: `Probe`, and the `Health` that follows. No I/O here:
+`adapters/probes` runs the commands, and also a URL's probe until its first good answer; then HAProxy's checks take over.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from proxy.grammar.virtual_host import parse_port
 INTERVAL_SECONDS = 2
 FAILURES_UNTIL_DOWN = 2
 SUCCESSES_UNTIL_UP = 2
-"""Two answers in a row count: traffic is gone after two intervals, and one slow answer costs nobody anything."""
+"""Two equal answers in a row decide. Traffic stops after two intervals, and a single slow answer changes nothing."""
 DEFAULT_TIMEOUT_SECONDS = 2.0
 
 _GRAVITY = (Health.NONE, Health.HEALTHY, Health.STARTING, Health.UNHEALTHY)
@@ -26,20 +26,20 @@ _SECONDS = re.compile(r"\d{1,5}(?:\.\d{1,3})?")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
-    """What HAProxy asks: with a `path`, GET over HTTP, and 2xx or 3xx is healthy; without, that it accepts connections."""
+    """What HAProxy probes. With a `path`: GET over HTTP, healthy on 2xx or 3xx. Without: a connection to the port."""
 
     port: int
     path: str = ""
 
     @property
     def host(self) -> str:
-        """The Host header of the question."""
+        """The Host header of the probe."""
         return "container" if self.port == 80 else f"container:{self.port}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Probe:
-    """How a container is probed: by `target`, or else by `command`, which a shell in the container runs (0 is healthy)."""
+    """How a container is probed: by `target`, or by `command`, which a shell in the container runs (0 is healthy)."""
 
     target: Target | None = None
     command: str = ""
@@ -47,14 +47,14 @@ class Probe:
     initial_delay_seconds: float = 0.0
 
     def server_options(self) -> str:
-        """Return the check of a server line; empty for a command, which HAProxy cannot run."""
+        """Return the check options of a server line; empty for a command, which HAProxy cannot run."""
         if self.target is None:
             return ""
         counts = f"fall {FAILURES_UNTIL_DOWN} rise {SUCCESSES_UNTIL_UP}"
         return f"check port {self.target.port} inter {INTERVAL_SECONDS}s {counts}"
 
     def backend_lines(self) -> tuple[str, ...]:
-        """Return the lines of a backend that go with the check (manual, `option httpchk`, `timeout check`)."""
+        """Return the backend's lines that belong to the check (manual, `option httpchk`, `timeout check`)."""
         if self.target is None:
             return ()
         lines = [f"timeout check {round(self.timeout_seconds * 1000)}ms"]
@@ -69,13 +69,14 @@ class Probe:
 
 @dataclass(slots=True, kw_only=True)
 class ProbeRecord:
-    """What the answers so far come to. A container that is taken at its word is healthy until the first bad answer."""
+    """The health after the answers so far. It starts as `STARTING`, or as `NONE` for a container that is trusted without a
+    test: that one counts as healthy until its first bad answer."""
 
     health: Health = Health.STARTING
     _streak: int = field(default=0, init=False)
 
     def add(self, *, is_good: bool) -> Health:
-        """Take an answer in and return the health that follows; the very first answer decides alone."""
+        """Add an answer and return the health that follows. The first answer decides alone; later, several in a row do."""
         agrees = is_good == (self.health is Health.HEALTHY)
         if self.health in (Health.STARTING, Health.NONE):
             self._streak = 0
@@ -91,7 +92,7 @@ class ProbeRecord:
 
 
 def combine(engine: Health, probe: Health) -> Health:
-    """The health that the engine's HEALTHCHECK and the probe come to together: each has to be content."""
+    """Return the worse of the engine's HEALTHCHECK and the probe: a container is healthy only if both say so."""
     return max(engine, probe, key=_GRAVITY.index)
 
 
@@ -114,14 +115,14 @@ def parse_target(text: str) -> Target:
 
 
 def parse_command(text: str) -> str:
-    """A shell command; anything but the empty text."""
+    """Return `text` as a shell command. Raises ValueError if it contains a zero byte."""
     if "\x00" in text:
         raise ValueError("contains a zero byte")
     return text
 
 
 def parse_timeout(text: str) -> float:
-    """A time in seconds, more than none."""
+    """Parse a time in seconds, greater than 0. Raises ValueError with the reason."""
     seconds = parse_delay(text)
     if seconds <= 0:
         raise ValueError("is no time; write seconds, such as 2")
@@ -129,7 +130,7 @@ def parse_timeout(text: str) -> float:
 
 
 def parse_delay(text: str) -> float:
-    """A time in seconds, 0 or more."""
+    """Parse a time in seconds, 0 or more. Raises ValueError with the reason."""
     if not _SECONDS.fullmatch(text):
         raise ValueError("is not a number of seconds from 0 to 99999")
     return float(text)
@@ -143,7 +144,7 @@ def _parse_path(path: str) -> str:
 
 
 def _health(*, is_good: bool, before: Health) -> Health:
-    """The health after a first answer: what has not been healthy yet is waited for, not called unhealthy."""
+    """Return the health after a first answer. A bad answer leaves a container that is starting in `STARTING`."""
     if is_good:
         return Health.HEALTHY
     return Health.STARTING if before is Health.STARTING else Health.UNHEALTHY

@@ -1,8 +1,8 @@
 """The label grammar of simple routing (`aliyun.routing.*`, `aliyun.probe.*`), as one table: name, parser, meaning.
 
 In: a `Container`. Out: one `ContainerSpec` per routed port, and a `Problem` for each label outside the grammar. Only that
-label is lost: the other ports of the container are served, and a setting that is lost has its default. The
-README's table is written from `ROUTING_LABELS`.
+label is ignored: the other ports of the container are served, and an ignored setting has its default value. The README's
+table is generated from `ROUTING_LABELS`.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ ROUTING_PREFIX = "aliyun.routing."
 PROBE_PREFIX = "aliyun.probe."
 PORT_PREFIX = f"{ROUTING_PREFIX}port_"
 MAX_LENGTH = 128
-"""Most characters of a domain, and of a context path."""
+"""The maximum number of characters of a domain, and of a context path."""
 
 _ENTRY = re.compile(
     r"(?:(?P<scheme>[a-z][a-z0-9+.-]*)://)?(?P<name>[^/:]*)(?P<sign>[/:])?(?P<path>.*)", re.IGNORECASE | re.DOTALL
@@ -38,17 +38,17 @@ _ENTRY = re.compile(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Address:
-    """One entry of a port's label. `name` without a dot is a prefix; an empty `path` means any path."""
+    """One entry of a port's label. A `name` without a dot is a prefix. An empty `path` means any path."""
 
     name: str
     path: str = ""
 
     def domain(self, root: str) -> str:
-        """Return the full name."""
+        """Return the full domain name; `root` is the cluster's domain."""
         return self.name if "." in self.name else f"{self.name}.{root}"
 
     def virtual_hosts(self, root: str) -> tuple[VirtualHost, ...]:
-        """Return the entries that come to the same: the path itself, and whatever is below it."""
+        """Return the virtual hosts that this entry stands for: the path itself, and everything below it."""
         domain = self.domain(root)
         paths = (self.path, f"{self.path}/*") if self.path else ("",)
         return tuple(VirtualHost(domain=domain, path=path) for path in paths)
@@ -56,14 +56,14 @@ class Address:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Redirect:
-    """Whose visitors are sent to https: those of `names`, or of every address."""
+    """The visitors that are sent to https: those of the domains in `names`, or all of them."""
 
     names: tuple[str, ...] = ()
     everything: bool = False
 
 
 def parse_addresses(text: str) -> tuple[Address, ...]:
-    """Parse a `;` list of `[scheme://]domain-or-prefix[/path]`. Raises ValueError that quotes the entry at fault."""
+    """Parse a `;` list of `[scheme://]domain-or-prefix[/path]`. Raises ValueError that quotes the faulty entry."""
     addresses = tuple(dict.fromkeys(_parse_address(entry) for entry in _split(text)))
     if not addresses:
         raise ValueError("names no domain; write domains or prefixes, separated by ';'")
@@ -145,7 +145,7 @@ ROUTING_LABELS: tuple[Label, ...] = (
 
 
 def parse_container(container: Container, settings: SimpleSettings) -> tuple[tuple[ContainerSpec, ...], tuple[Problem, ...]]:
-    """Return what each port of `container` asks for, and every label that is outside the grammar."""
+    """Return what each port of `container` asks for, and a problem for every label that is outside the grammar."""
     reading = _Reading(container.labels)
     if reading.probe and reading.probe.command and container.source != SourceKind.DOCKER:
         reading.faults[f"{PROBE_PREFIX}cmd"] = "needs an engine to run it, and this container comes from elsewhere"
@@ -170,19 +170,19 @@ def plain_settings(settings: SimpleSettings, *, is_sticky: bool = True) -> Backe
     return BackendSettings(
         cookie=COOKIE_DIRECTIVE if is_sticky else None,
         extra_lines=lines if is_sticky else (),
-        # A container that does not accept connections is passed over at once, since nothing else may know of it.
+        # If a container does not accept the connection, HAProxy tries another one at once. It may have no probe.
         options=("option redispatch 1",),
     )
 
 
 def find_probe(labels: Mapping[str, str]) -> Probe | None:
-    """Return how a routed container is probed; None where it is not, or not routed."""
+    """Return how a routed container is probed; None if it has no probe or is not routed."""
     reading = _Reading(labels)
     return reading.probe if reading.ports else None
 
 
 class _Reading:
-    """The labels of one container, parsed; `faults` tells for each label outside the grammar what is wrong."""
+    """The labels of one container, parsed. `faults` says for each label outside the grammar what is wrong."""
 
     def __init__(self, labels: Mapping[str, str]) -> None:
         self.faults: dict[str, str] = {}
@@ -202,7 +202,7 @@ class _Reading:
         self.probe = self._make_probe()
 
     def setting(self, name: str, default: Any) -> Any:
-        """Return the parsed value of a label; `default` where it is missing or at fault."""
+        """Return the parsed value of a label; `default` if it is missing or faulty."""
         return self._settings.get(name, default)
 
     def _read_port(self, name: str, text: str) -> None:
@@ -224,7 +224,7 @@ class _Reading:
             self.faults[name] = str(error)
 
     def _make_probe(self) -> Probe | None:
-        """Return the probe; without `url` and `cmd` the other labels of the probe mean nothing."""
+        """Return the probe. Without `url` and `cmd` there is none, and the other probe labels are ignored."""
         target, command = self.setting(f"{PROBE_PREFIX}url", None), self.setting(f"{PROBE_PREFIX}cmd", "")
         if target and command:
             self.faults[f"{PROBE_PREFIX}cmd"] = f"is given beside {PROBE_PREFIX}url, which alone is used; remove one of them"
@@ -264,7 +264,7 @@ def _build_specs(container: Container, reading: _Reading, settings: SimpleSettin
 
 
 def _redirected_domains(reading: _Reading, root: str) -> frozenset[str]:
-    """Return the full names of force_https; one that no port of the container answers is a fault of the label."""
+    """Return the full names in force_https. A name that no port of the container serves is a fault of the label."""
     served = {address.domain(root) for addresses in reading.ports.values() for address in addresses}
     if reading.redirect.everything:
         return frozenset(served)

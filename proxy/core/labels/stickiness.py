@@ -1,9 +1,10 @@
 """Stickiness of simple routing: the cookie CONTAINERID, and how long a visitor stays with a container.
 
-In: the limits. Out: lines of a backend. The cookie's value is the container's id and nothing else, so HAProxy's own
-limits (`maxidle`, `maxlife`), which put dates into the value, are of no use. The dates are in a second cookie instead, as
-`first-last` in seconds since the epoch: the proxy itself keeps nothing, and another node or a restart makes no difference.
-When a limit is over, CONTAINERID is taken out of the request before HAProxy looks at it, and a container is chosen anew.
+In: the limits. Out: lines of a backend. The cookie's value is the container's id and nothing else. HAProxy's own limits
+(`maxidle`, `maxlife`) put dates into the value, so they cannot be used. The dates are in a second cookie instead, as
+`first-last` in seconds since the epoch. The proxy itself stores nothing, so another node or a restart makes no difference.
+When a limit is over, CONTAINERID is removed from the request before HAProxy reads it, and HAProxy chooses a container
+again.
 """
 
 from __future__ import annotations
@@ -11,17 +12,17 @@ from __future__ import annotations
 COOKIE = "CONTAINERID"
 TIMES_COOKIE = "ROUTING_TIMES"
 COOKIE_DIRECTIVE = f"{COOKIE} insert indirect nocache"
-"""Only an answer that brings the cookie says `Cache-Control: private`: a cache must not hand it to others."""
+"""With `nocache`, only an answer that sets the cookie says `Cache-Control: private`. A cache must not give it to others."""
 
 _RENEWALS = 30
-"""How often the second cookie is renewed at most while the limit of idleness lasts, so that few answers carry it."""
+"""The second cookie is renewed at most this many times within the idle limit, so that few answers carry it."""
 
 
 def stickiness_lines(*, idle_seconds: int, life_seconds: int) -> tuple[str, ...]:
-    """Return the rules that hold stickiness to its limits. A visitor without dates starts now."""
+    """Return the rules that enforce the two limits. For a visitor without dates, the time starts with this request."""
     renew_seconds = idle_seconds // _RENEWALS
     return (
-        # `add(0)` makes a number of a text, and nothing of what is no number.
+        # `add(0)` turns a text into a number; a text that is not a number gives no value.
         f"http-request set-var(txn.sticky_first) req.cook({TIMES_COOKIE}),field(1,-),add(0)",
         f"http-request set-var(txn.sticky_last) req.cook({TIMES_COOKIE}),field(2,-),add(0)",
         "http-request set-var(txn.sticky_age) date(),sub(txn.sticky_first)",
@@ -43,5 +44,5 @@ def stickiness_lines(*, idle_seconds: int, life_seconds: int) -> tuple[str, ...]
 
 
 def _remove(cookie: str) -> str:
-    """The action that takes one cookie out of the request's Cookie header and leaves the others as they are."""
+    """Return the action that removes one cookie from the request's Cookie header and keeps the others as they are."""
     return f"replace-header Cookie '^((?:.*; *)?){cookie}=[^;]*(?:; *)?(.*)$' '\\1\\2'"

@@ -1,8 +1,8 @@
-"""From a service to its backend: servers, and the lines that its settings come to.
+"""Build a service's backend: its servers, and the lines that follow from its settings.
 
 In: a `Service`. Out: `Backend` (or the servers of a TCP listener), and a problem for each container that has no reachable
-address. Lines that a `defaults` section can hold go into a profile, which many backends share and which HAProxy 3.4 can
-build new backends from at runtime; only the rest stands in the backend itself.
+address. Lines that a `defaults` section can hold go into a profile. Many backends share a profile, and HAProxy 3.4 can
+create new backends from it at runtime. Only the other lines stand in the backend itself.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ USERLIST = "proxy_users"
 """The name of the userlist of HTTP_BASIC_AUTH in haproxy.cfg."""
 
 PEERS = "workers"
-"""The name of the peers section: this HAProxy alone, its old worker and its new one."""
+"""The name of the peers section. It connects this HAProxy's old worker with its new one."""
 
 PROFILE_PREFIX = "profile_"
 
@@ -60,7 +60,7 @@ _PROFILE_KEYWORDS = frozenset(
         "timeout",
     ]
 )
-"""Directives that a named `defaults` section takes (manual, section 4.1). Any other stays in the backend itself."""
+"""Directives that a named `defaults` section accepts (manual, section 4.1). Any other stays in the backend itself."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,19 +71,19 @@ class BuildContext:
     proxy: ProxyContainer | None
     terminates_tls: bool
     https_port: int | None = None
-    """The port to name in redirects to https; None where it is the default one."""
+    """The port to write in redirects to https; None if it is the default port."""
     plain: Profile | None = None
-    """The profile of a service without settings of its own."""
+    """The profile of a service that has no settings of its own."""
 
 
 def make_profile(mode: ProxyMode, lines: Sequence[str]) -> Profile:
-    """Return the profile of `lines`; equal lines in one mode give one name."""
+    """Return the profile of `lines`. Equal lines in the same mode give the same name."""
     every = ("mode " + mode, *lines)
     return Profile(name=PROFILE_PREFIX + make_digest("\n".join(every)), mode=mode, lines=every)
 
 
 def plain_profile(context: BuildContext) -> Profile:
-    """Return the profile of a service without settings of its own, which most are."""
+    """Return the profile of a service that has no settings of its own. Most services use it."""
     settings = BackendSettings()
     if context.settings.routing_mode is RoutingMode.SIMPLE:
         settings = plain_settings(context.settings.simple)
@@ -94,7 +94,7 @@ def _profile_of(settings: BackendSettings, extra: Sequence[str], context: BuildC
     mode = _backend_mode(context)
     lines = _http_lines(settings, context) if mode is ProxyMode.HTTP else _common_lines(settings, context)
     profile = make_profile(mode, [*lines, *extra])
-    return context.plain if context.plain and profile == context.plain else profile  # of ten thousand backends, one object
+    return context.plain if context.plain and profile == context.plain else profile  # one object for all plain backends
 
 
 def _backend_mode(context: BuildContext) -> ProxyMode:
@@ -102,10 +102,10 @@ def _backend_mode(context: BuildContext) -> ProxyMode:
 
 
 def build_backend(service: Service, context: BuildContext) -> tuple[Backend, tuple[Problem, ...]]:
-    """Build the backend of a service's HTTP ports (or of all its ports, with MODE=tcp)."""
+    """Build the backend of a service's HTTP ports (of all its ports with MODE=tcp)."""
     mode = _backend_mode(context)
     extra = service.settings.extra_lines
-    # An ACL of a profile is unknown to the backend's own lines (manual, `acl`), so free-form lines stay together.
+    # A backend's own lines cannot use an ACL of the profile (manual, `acl`), so free-form lines stay together.
     shared, own = (extra, ()) if all(map(_fits_profile, extra)) else ((), extra)
     cookie = service.settings.cookie if mode is ProxyMode.HTTP else None
     servers, problems = build_servers(service.members, None, context, has_cookie=bool(cookie))
@@ -125,8 +125,8 @@ def build_backend(service: Service, context: BuildContext) -> tuple[Backend, tup
 def _name_for(service: Service, profile: Profile, context: BuildContext) -> BackendName:
     """Return a name that follows from service and profile.
 
-    A backend's profile cannot be changed while HAProxy runs, nor can its name be given to another one before its last
-    connection has ended: so other settings mean another backend, which takes the routes over at once.
+    A running HAProxy can neither change a backend's profile nor give its name to another backend before its last connection
+    has ended. So a service whose settings change gets another backend, which takes over the routes at once.
     """
     if service.variant:
         return make_variant_name(service.name, service.variant)
@@ -136,9 +136,10 @@ def _name_for(service: Service, profile: Profile, context: BuildContext) -> Back
 
 
 def make_variant(settings: BackendSettings, *others: str) -> str:
-    """Return what tells a backend of these settings apart before its profile is known, and whatever `others` name.
+    """Return a digest that distinguishes backends with different settings before their profiles are known.
 
-    What does not become part of the profile is left out: it belongs to servers or certificates, or changes at runtime.
+    `others` are names that also go into the digest. Settings that do not become part of the profile are left out: they
+    belong to servers or certificates, or can change at runtime.
     """
     of_profile = dataclasses.replace(
         settings,
@@ -156,7 +157,7 @@ def make_variant(settings: BackendSettings, *others: str) -> str:
 def build_tcp_lines(members: Sequence[ContainerSpec], context: BuildContext) -> tuple[str, ...]:
     """Return the lines of a TCP listener that several services may share.
 
-    The first service decides on balancing and options; the free-form lines of all are there, each once.
+    The first service decides on balancing and options. The free-form lines of all services are added, each only once.
     """
     every = settings_by_label(members)
     lines = dict.fromkeys(_common_lines(every[0], context))
@@ -168,7 +169,7 @@ def build_tcp_lines(members: Sequence[ContainerSpec], context: BuildContext) -> 
 def build_servers(
     members: Sequence[ContainerSpec], port: int | None, context: BuildContext, *, has_cookie: bool
 ) -> tuple[tuple[Server, ...], tuple[Problem, ...]]:
-    """Build one server per container and port, sorted by name; `port` None means each container's own HTTP ports."""
+    """Build one server per container and port, sorted by name. `port` None means each container's own HTTP ports."""
     owned: list[tuple[Server, ContainerSpec]] = []
     problems: list[Problem] = []
     for member in members:
@@ -211,9 +212,9 @@ def _server(member: ContainerSpec, address: str, port: int, context: BuildContex
 
 
 def server_state(container: Container, *, is_waited_for: bool = False) -> tuple[ServerState, str]:
-    """Return whether a container may get traffic, and if not, why."""
+    """Return the state of a container's servers, and the reason if they may not get traffic (else an empty text)."""
     if container.state is State.STOPPING:
-        # Not `drain`, which still sends those whose cookie names the server: it may have closed its port by now.
+        # Not `drain`: it would still send visitors whose cookie names the server, which may have closed its port by now.
         return ServerState.MAINT, "is stopping"
     if container.state is not State.RUNNING:
         return ServerState.MAINT, f"is {container.state}"
@@ -227,7 +228,7 @@ def server_state(container: Container, *, is_waited_for: bool = False) -> tuple[
 
 
 def _kept_over_reloads(line: str) -> str:
-    """A `stick-table` line with the peers section through which an old worker hands its table to the new one."""
+    """Add the peers section to a `stick-table` line, so that after a reload the new worker gets the old worker's table."""
     return f"{line} peers {PEERS}" if line.startswith("stick-table ") else line
 
 
@@ -242,7 +243,7 @@ def _common_lines(settings: BackendSettings, context: BuildContext) -> list[str]
 def _http_lines(settings: BackendSettings, context: BuildContext) -> list[str]:
     lines = _common_lines(settings, context)
     if settings.force_ssl and context.terminates_tls:
-        lines.append(_redirect_line(context))  # first, so that no password is asked for in clear text
+        lines.append(_redirect_line(context))  # first, so that no password is requested over plain HTTP
     if context.settings.basic_users and not settings.exclude_basic_auth:
         lines.append(f"http-request auth realm proxy unless {{ http_auth({USERLIST}) }}")
     if settings.cookie:

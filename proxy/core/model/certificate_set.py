@@ -1,4 +1,4 @@
-"""Which certificates are served, in which order and under which file names.
+"""Which certificates HAProxy serves, in which order and under which file names.
 
 In: the proxy's own certificates and those of services. Out: `StoredCertificate`s, the default first.
 """
@@ -19,12 +19,11 @@ from proxy.secret import Secret
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProxyCertificates:
-    """The certificates that the proxy itself is given: (file name without its ending, certificate), the default one apart.
+    """The certificates from the proxy's own settings: the default one, and the others with their file names.
 
-    No two names are the same, and each begins with `~`, as no service's does. With `exclusive` (CERT_FOLDER) those of
-    services are ignored. `problems` are the files that cannot be used.
-    With `exclusive` (CERT_FOLDER) those of services are ignored. `client_ca` is the CA of client certificates.
-    `problems` are the files that cannot be used.
+    The names have no ending and are all different. Each begins with `~`, which no service's name does. With `exclusive`
+    (CERT_FOLDER), certificates of services are ignored. `client_ca` is the CA of client certificates. `problems` are the
+    files that cannot be used.
     """
 
     default: Certificate | None = None
@@ -35,21 +34,21 @@ class ProxyCertificates:
 
 
 DEFAULT_NAME = "default/cert0.pem"
-"""The file of the certificate that answers where no SNI matches, whoever brought it: so that another one is taken into use
-as a renewed one is, without a reload. In a folder of its own, where no service's name can meet it."""
+"""The file of the certificate that is served when no SNI matches, no matter whose it is. A fixed name lets another default
+certificate replace it at runtime, like a renewed one. It is in a folder, so no service's file can have this name."""
 
 
 def collect_certificates(services: Sequence[Service], own: ProxyCertificates) -> tuple[StoredCertificate, ...]:
-    """Return every certificate to serve, the default first, each under a file name of its own.
+    """Return every certificate to serve, the default first, each under its own file name.
 
-    The default is the proxy's own, else the first of a service's DEFAULT_SSL_CERT, else the first of all by name.
+    The default is the proxy's own, else the first DEFAULT_SSL_CERT of a service, else the first of all by name.
     """
     stored: dict[str, StoredCertificate] = {}
     for name, certificate in own.others:
         stored[f"{name}.pem"] = StoredCertificate(name=f"{name}.pem", certificate=certificate)
     wanted: list[StoredCertificate] = []
     for service in () if own.exclusive else services:
-        # A service called `shop:default` would meet the second file of one called `shop`.
+        # A service called `shop:default` would get the name of the second file of a service called `shop`.
         base = make_file_name(service.name, "service", is_taken=service.name.endswith(":default"))
         for name, certificates in (
             (f"{base}.pem", service.settings.certificates),

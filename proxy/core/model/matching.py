@@ -1,18 +1,18 @@
-"""From ordered routes to map tables: how one frontend finds the backend of a request without walking all entries.
+"""Build map tables from ordered routes, so that a frontend finds a request's backend without trying every entry.
 
-In: the routes of one frontend in their order of precedence. Out: `RouteTables`, the rows of six map files. A request is
-looked up so (templates/haproxy.cfg.j2 holds the rules):
+In: the routes of one frontend in their order of precedence. Out: `RouteTables`, the rows of six map files. HAProxy looks
+a request up in these steps (the rules are in templates/haproxy.cfg.j2):
 
-1. `hosts`, by exact host: most hosts have one answer for every request, and are done.
-2. `choices`, by exact host: others have the answer for every path there; or `/`, then `paths` (exact) and `prefixes`
-   (longest first) tell; or `~`, where only trying in order is right: then `patterns`, a list of regular expressions, tells.
-3. Whatever is left: `wildcards`, a list of regular expressions over all entries with a wildcard in the domain.
+1. `hosts`, by exact host. Most hosts have the same backend for every request, and the look-up ends here.
+2. `choices`, by exact host. The value is the backend for every path; or `/`, which means that `paths` (exact) and then
+   `prefixes` (longest first) have the backend; or `~`, which means that the entries must be tried in order: then
+   `patterns`, a list of regular expressions, has it.
+3. `wildcards`, for all other requests: a list of regular expressions of all entries with a wildcard in the domain.
 
-Every key but those of `hosts` starts with the kind of request: `w` with `Upgrade: websocket`, `h` without. Rows under `w`
-stand only for hosts that have entries for WebSockets; such requests fall back to the rows under `h`. Why this equals trying
-all entries in order: an exact host's list contains each wildcard entry that comes before the last entry of that host, so
-that nothing that is found there could have been preceded by anything else; the property test compares it with the plain
-reading.
+Every key, except those of `hosts`, starts with the kind of request: `w` with `Upgrade: websocket`, `h` without. Rows under
+`w` exist only for hosts that have entries for WebSockets; other such requests use the rows under `h`. The result equals
+that of trying all entries in order: the list of an exact host contains each wildcard entry that comes before the last
+entry of that host, so no other entry can come before the one that is found. A property test compares both.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from proxy.grammar.virtual_host import VirtualHost
 
 BY_PATH = "/"
 IN_ORDER = "~"
-"""Markers in `choices`; neither can be a backend's name."""
+"""Markers in `choices`. No backend can have one of them as its name."""
 
 Row = tuple[str, str]
 
@@ -42,7 +42,7 @@ class Route:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RouteTables:
-    """The rows (key, value) of a frontend's maps. The order of `patterns` and `wildcards` matters; the rest is sorted."""
+    """The rows (key, value) of a frontend's maps. `patterns` and `wildcards` are ordered, the others are sorted by key."""
 
     hosts: tuple[Row, ...] = ()
     choices: tuple[Row, ...] = ()
@@ -56,7 +56,7 @@ UNORDERED_KINDS = ("hosts", "choices", "paths", "prefixes")
 
 
 def build_host_tables(domain: str, candidates: Sequence[Route]) -> RouteTables:
-    """Build the rows of one exact host; `candidates` are all routes that may answer for it, in order."""
+    """Build the rows of one exact host. `candidates` are all routes that may match it, in order of precedence."""
     first = candidates[0]
     if not first.entry.path and not any(route.entry.scheme.is_websocket for route in candidates):
         return RouteTables(hosts=((domain, first.backend),))
@@ -70,12 +70,12 @@ def build_host_tables(domain: str, candidates: Sequence[Route]) -> RouteTables:
 
 
 def wildcard_rows(routes: Sequence[Route]) -> tuple[Row, ...]:
-    """Return the rows of the entries with a wildcard in the domain, given in order."""
+    """Return the rows of the routes with a wildcard in the domain. `routes` are in order of precedence."""
     return tuple(_pattern_row(route, route.entry.domain) for route in routes)
 
 
 def join_tables(hosts: Iterable[tuple[str, RouteTables]], wildcards: tuple[Row, ...]) -> RouteTables:
-    """Join the rows of all exact hosts, by name, and those of the wildcards into the tables of a frontend."""
+    """Join the rows of all exact hosts, sorted by name, and those of the wildcards into the tables of a frontend."""
     every = [tables for _, tables in sorted(hosts, key=lambda item: item[0])]
     return RouteTables(
         hosts=tuple(sorted(row for tables in every for row in tables.hosts)),
@@ -88,12 +88,12 @@ def join_tables(hosts: Iterable[tuple[str, RouteTables]], wildcards: tuple[Row, 
 
 
 def matches_domain(pattern: str, domain: str) -> bool:
-    """Whether the wildcards of `pattern` can stand for something that makes it `domain`."""
+    """Say whether `pattern` matches `domain`, where each `*` stands for any text without a slash."""
     return re.fullmatch("[^/]*".join(re.escape(part) for part in pattern.split("*")), domain) is not None
 
 
 class _HostTables:
-    """Collects the rows of one exact host whose answer depends on more than the host."""
+    """Collects the rows of one exact host whose backend depends on more than the host."""
 
     def __init__(self, domain: str) -> None:
         self._domain = domain
@@ -103,7 +103,7 @@ class _HostTables:
         self._patterns: list[Row] = []
 
     def add(self, kind: str, candidates: Sequence[Route]) -> None:
-        """Add the rows for requests of one kind."""
+        """Add the rows for requests of one kind (`w` or `h`)."""
         key = kind + self._domain
         candidates = _until_any_path(candidates)
         if not candidates[0].entry.path:
@@ -140,10 +140,10 @@ def _until_any_path(candidates: Sequence[Route]) -> Sequence[Route]:
 
 
 def _is_longest_first(candidates: Sequence[Route]) -> bool:
-    """Whether exact paths first, then the longest prefix, gives what trying the candidates in order gives.
+    """Say whether looking up exact paths first, then the longest prefix, gives the same as trying the candidates in order.
 
-    True when no path has a wildcard but at its end, and domain and weight are the same throughout: then the order of
-    precedence itself is by length, and an exact path is never shorter than a prefix of it.
+    True when paths have a wildcard only at their end, and domain and weight are the same in all candidates. Then the order
+    of precedence is by length, and an exact path is never shorter than a prefix of it.
     """
     return len({(route.weight, route.entry.domain) for route in candidates}) == 1 and all(
         "*" not in route.entry.path[:-1] for route in candidates

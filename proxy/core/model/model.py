@@ -1,7 +1,7 @@
-"""The routing model: what HAProxy is to do, in HAProxy's own terms and free of its syntax.
+"""The routing model: what HAProxy has to do, in HAProxy's terms but without its syntax.
 
-Built by `model_index`, printed by `rendering`, compared by `runtime_plan`. Everything is sorted or ordered on purpose:
-equal containers give equal models, whatever order they came in.
+`model_index` builds it, `rendering` prints it, `runtime_plan` compares it. All collections are sorted or have a meaningful
+order, so equal containers give equal models, in whatever order they came.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from proxy.settings import ProxyMode
 
 
 class ServerState(StrEnum):
-    """The administrative state HAProxy is given for a server (manual, `set server ... state`)."""
+    """The administrative state that HAProxy is given for a server (manual, `set server ... state`)."""
 
     READY = "ready"
     DRAIN = "drain"
@@ -26,12 +26,12 @@ class ServerState(StrEnum):
 
 
 WAITING = "does not accept connections yet"
-"""The reason of a server that is waited for (see `readiness`)."""
+"""The reason of a server that has not accepted a connection yet (see `readiness`)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Server:
-    """One port of one container, at the address where the proxy reaches it. `name` is the key of the diff.
+    """One port of one container, at the address where the proxy reaches it. Plans compare servers by `name`.
 
     `options` is what follows on the server line: health check and free-form settings. With `has_default_check` nobody has
     set a health check; the one that stands before the options depends on how many such servers there are when it is printed.
@@ -44,7 +44,7 @@ class Server:
     cookie: str = ""
     weight: int | None = None
     service_weight: int | None = field(default=None, compare=False)
-    """The weight of its service as the user set it, for people; `weight` is what HAProxy is told."""
+    """The weight of its service as the user set it, for people. `weight` is the value that HAProxy gets."""
     options: str = ""
     has_default_check: bool = False
     is_backup: bool = False
@@ -57,7 +57,7 @@ class Server:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Profile:
-    """Settings that backends share, as a named `defaults` section; the name follows from the lines."""
+    """Settings that backends share, as a named `defaults` section. The name follows from the lines."""
 
     name: str
     mode: ProxyMode
@@ -66,7 +66,8 @@ class Profile:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Backend:
-    """Servers that answer alike. `lines` are those a `defaults` section cannot hold; `services` own it, for blame."""
+    """Servers that give the same answers. `lines` are those that a `defaults` section cannot hold. `services` are the
+    services that use it, so that a fault can be blamed on them."""
 
     name: BackendName
     mode: ProxyMode
@@ -82,7 +83,7 @@ class Backend:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Frontend:
-    """One listening port for virtual hosts. `routes` are in order of precedence, `tables` what they come to."""
+    """One listening port for virtual hosts. `routes` are in order of precedence; `tables` are built from them."""
 
     port: int
     mode: ProxyMode
@@ -103,7 +104,7 @@ class TcpListener:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredCertificate:
-    """A certificate under the file name that HAProxy knows it by; `services` brought it, none for the proxy's own."""
+    """A certificate and the file name under which HAProxy knows it. `services` brought it; empty for the proxy's own."""
 
     name: str
     certificate: Certificate
@@ -112,10 +113,10 @@ class StoredCertificate:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RoutingModel:
-    """Everything HAProxy is to do. The first certificate answers where no SNI matches. `plain_profile` is there even when no
-    backend has it, for the next one that comes.
+    """Everything that HAProxy has to do. The first certificate is served when no SNI matches.
 
-    `problems` cost somebody a route; `notes` tell of containers that are left out on purpose.
+    `plain_profile` is present even if no backend uses it yet, so that the next new backend can. `problems` are faults that
+    keep a service or a route from being served; `notes` are about containers that are left out on purpose.
     """
 
     frontends: tuple[Frontend, ...] = ()
@@ -124,9 +125,9 @@ class RoutingModel:
     certificates: tuple[StoredCertificate, ...] = ()
     plain_profile: Profile | None = None
     client_ca: Secret | None = None
-    """The CA that visitors' certificates must chain to, as PEM; None where visitors need no certificate."""
+    """The CA that signs visitors' certificates, as PEM; None if visitors need no certificate."""
     taken_ports: frozenset[int] = frozenset()
-    """Ports that are left out because other processes listen on them, the statistics page's among them."""
+    """Ports that are left out because other processes listen on them. The statistics port can be one of them."""
     problems: tuple[Problem, ...] = ()
     notes: tuple[Problem, ...] = ()
 

@@ -1,6 +1,6 @@
-"""What differs between two routing models, in the units in which a running HAProxy can be changed.
+"""The differences between two routing models, in the units in which a running HAProxy can be changed.
 
-Told by `model_index`, read by `runtime_plan`. Each difference is a pair (before, after).
+`model_index` creates them, `runtime_plan` reads them. Each difference is a pair (before, after).
 """
 
 from __future__ import annotations
@@ -21,24 +21,24 @@ _V = TypeVar("_V")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FrontendShape:
-    """What of a frontend stands in the configuration; its routes are in maps."""
+    """The part of a frontend that stands in the configuration. Its routes are in maps."""
 
     port: int
     mode: ProxyMode
     is_tls: bool
     only_backend: BackendName | None = None
-    """With MODE=tcp: the one backend of the port."""
+    """With MODE=tcp: the only backend of the port."""
 
 
 def shape_of(frontend: Frontend) -> FrontendShape:
-    """Return what of a frontend stands in the configuration."""
+    """Return the part of `frontend` that stands in the configuration."""
     only = frontend.default_backend if frontend.mode is ProxyMode.TCP else None
     return FrontendShape(port=frontend.port, mode=frontend.mode, is_tls=frontend.is_tls, only_backend=only)
 
 
 @dataclass(slots=True, kw_only=True)
 class ModelChange:
-    """What differs after a change: each as (before, after), None where it is not there.
+    """All differences after a change, each as (before, after); None where the object does not exist.
 
     `is_everything` when too much depends on what changed to tell single differences. `default_checks` tells how many servers
     have the default health check afterwards.
@@ -54,20 +54,20 @@ class ModelChange:
     default_checks: int = 0
 
     def note_backend(self, before: Backend | None, after: Backend | None) -> None:
-        """Note what a service's backend was and is; of another name, one goes and another comes."""
+        """Note a service's backend before and after. If the name differs, the old backend goes and the new one comes."""
         if before and after and before.name != after.name:
             self.backends[before.name], self.backends[after.name] = (before, None), (None, after)
         elif before != after and (known := after or before):
             self.backends[known.name] = before, after
 
     def backend_pairs(self) -> Iterable[tuple[Backend | None, Backend | None]]:
-        """Every backend that differs, those of TCP listeners included, as (before, after)."""
+        """Yield every backend that differs, including those of TCP listeners, as (before, after)."""
         yield from self.backends.values()
         for before, after in self.listeners.values():
             yield before.backend if before else None, after.backend if after else None
 
     def then(self, later: ModelChange) -> ModelChange:
-        """Return what this change and a later one come to together."""
+        """Return this change and a later one combined."""
         return ModelChange(
             backends=_compose(self.backends, later.backends),
             listeners=_compose(self.listeners, later.listeners),
@@ -100,7 +100,7 @@ def _compose(first: Mapping[_K, tuple[_V, _V]], second: Mapping[_K, tuple[_V, _V
 
 
 def _compose_pair(first: tuple[_V, _V], second: tuple[_V, _V]) -> tuple[_V, _V]:
-    """Compose two pairs (before, after), of which one that says nothing has changed may not know the value."""
+    """Compose two pairs (before, after). Equal values mean no change, and may differ from the current value."""
     if first[0] == first[1]:
         return second
     return first if second[0] == second[1] else (first[0], second[1])

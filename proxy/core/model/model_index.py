@@ -1,7 +1,7 @@
-"""The routing model, kept up to date: an event costs what it changed, not how many services there are.
+"""The routing model, kept up to date. The cost of an update follows the size of the change, not the number of services.
 
-In: the specs of the service labels that changed. Out: a `ModelChange`, which tells what differs, and on demand the whole
-`RoutingModel`. The index is a function of what stands in it: the order of changes leaves no trace.
+In: the specs of the service labels that changed. Out: a `ModelChange` with the differences, and on demand the whole
+`RoutingModel`. The result depends only on what is in the index, not on the order of the changes.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ HTTPS_PORT = 443
 
 
 class ModelIndex:
-    """Services, backends, routes, listeners and certificates, with what leads from one to the other."""
+    """Services, backends, routes, listeners and certificates, and the links between them."""
 
     def __init__(
         self,
@@ -58,15 +58,15 @@ class ModelIndex:
         self._context = self._make_context()
 
     def update(self, changes: Mapping[str, Specs]) -> ModelChange:
-        """Set the specs of each service label, none to remove it; return what that changes in the model."""
+        """Set the specs of each service label (an empty tuple removes it) and return what differs in the model."""
         return self._exchange(*self._table.apply(changes))
 
     def set_surroundings(
         self, proxy: ProxyContainer | None, certificates: ProxyCertificates, taken_ports: frozenset[int] = frozenset()
     ) -> ModelChange:
-        """Set what every service depends on; return what that changes in the model.
+        """Set what every service depends on, and return what differs in the model.
 
-        On `taken_ports` other processes listen: HAProxy is not to try them, for it would not start at all.
+        Other processes listen on `taken_ports`. They are left out, because HAProxy does not start if it cannot bind a port.
         """
         if (proxy, certificates, taken_ports) == (self.proxy, self._own_certificates, self._taken_ports):
             return self._nothing()
@@ -79,12 +79,12 @@ class ModelIndex:
         return change
 
     def wanted_ports(self) -> frozenset[int]:
-        """Return every port that HAProxy is to listen on, those included that other programs have."""
+        """Return every port that HAProxy should listen on, including those that other programs use now."""
         tcp_ports = {port for port, names in self._tcp_services.items() if names}
         return frozenset(self._frontend_ports() | tcp_ports | {self._settings.haproxy.stats_port})
 
     def count_services(self) -> int:
-        """Return how many services take part."""
+        """Return the number of services that take part."""
         return len(self._parts)
 
     def _nothing(self) -> ModelChange:
@@ -95,7 +95,7 @@ class ModelIndex:
         )
 
     def specs_of(self, label: str) -> Specs:
-        """Return the specs with which a service takes part, none if it does not."""
+        """Return the specs of a service that takes part; an empty tuple if it does not."""
         return self._table.specs_of(label)
 
     def groups(self) -> Mapping[str, Specs]:
@@ -120,9 +120,9 @@ class ModelIndex:
         return change
 
     def model(self, *, is_for_print: bool = False) -> RoutingModel:
-        """Return the whole model; its problems are those of services and routes, not of containers' labels.
+        """Return the whole model. Its problems are those of services and routes, not those of containers' labels.
 
-        One that is only printed has neither problems nor sorted routes, which take longer than everything else.
+        With `is_for_print`, problems and sorted routes are left out, because they take longer than everything else.
         """
         backends = [part.backend for part in self._parts.values() if part.backend]
         return RoutingModel(
@@ -137,7 +137,7 @@ class ModelIndex:
         )
 
     def snapshot(self) -> ModelIndex:
-        """Return an index whose `model` stays that of now; only for reading. Costs a copy of references."""
+        """Return a copy for reading whose `model` does not change any more. It copies references only."""
         frozen = copy.copy(self)
         frozen._parts = {**self._parts}
         frozen._part_problems = {**self._part_problems}
@@ -148,7 +148,7 @@ class ModelIndex:
         return frozen
 
     def problems(self) -> tuple[Problem, ...]:
-        """Return what costs services or parts of them their routes."""
+        """Return the problems that keep services, or some of their routes, from being served."""
         found = {*self._own_certificates.problems}
         for problems in self._part_problems.values():
             found.update(problems)
@@ -173,7 +173,7 @@ class ModelIndex:
         return dataclasses.replace(context, plain=plain_profile(context))
 
     def _start_over(self) -> ModelChange:
-        """Build everything anew: whether TLS is terminated at all decides on every route and backend."""
+        """Build everything again. Every route and backend depends on whether TLS is terminated at all."""
         self._context = self._make_context()
         self._parts, self._part_problems, self._defaults, self._ports = {}, {}, set(), {}
         self._tcp_services, self._listeners, self._listener_problems, self._default_checks = {}, {}, {}, 0
@@ -216,7 +216,7 @@ class ModelIndex:
 
     def _settle(self, change: ModelChange, tcp_ports: set[int], old_http_ports: set[int]) -> None:
         if old_http_ports != self._http_ports():
-            tcp_ports |= self._tcp_services.keys()  # a port may have passed from one kind of use to the other
+            tcp_ports |= self._tcp_services.keys()  # a port may have changed from HTTP to TCP, or back
         for port in tcp_ports:
             before, after = self._listeners.pop(port, None), self._build_listener(port)
             if after:
@@ -274,7 +274,7 @@ class ModelIndex:
         return listener
 
     def _use_of(self, port: int) -> str:
-        """Tell who uses a port besides TCP_PORTS; empty when nobody does."""
+        """Return a sentence about what uses a port besides TCP_PORTS; empty if nothing does."""
         if port == self._settings.haproxy.stats_port:
             return f"port {port} is taken by the statistics page (STATS_PORT)"
         if port == self._settings.routing.monitor_port:

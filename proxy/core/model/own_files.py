@@ -1,4 +1,4 @@
-"""What the files hold that the proxy's own settings name."""
+"""The content of the files that the proxy's own settings name."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from proxy.core.model.certificate_set import ProxyCertificates
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OwnFiles:
-    """What the files hold. `templates` is a digest of all templates, which tells whether one has changed."""
+    """The content of the files. `templates` is a digest of all templates; it changes when one of them changes."""
 
     certificates: ProxyCertificates = field(default_factory=ProxyCertificates)
     templates: str = ""

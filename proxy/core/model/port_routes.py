@@ -1,7 +1,8 @@
-"""The routes of one listening port, kept up to date as claims come and go; what it costs follows what changed.
+"""The routes of one listening port, kept up to date as claims come and go. The cost follows the size of the change.
 
-In: claims, each an entry that a service wants on this port. Out: per change, which map rows differ; on demand, the routes
-in their order of precedence. Of two claims on one entry the first in order has it, and the other is a problem.
+In: claims. A claim is an entry that a service wants on this port. Out: for each change, the map rows that differ; on
+demand, the routes in order of precedence. If two claims want the same entry, the first in order gets it, and the other
+becomes a problem.
 """
 
 from __future__ import annotations
@@ -26,36 +27,36 @@ from proxy.grammar.syntax import BackendName, service_of_backend
 from proxy.grammar.virtual_host import VirtualHost, precedence
 
 MATCH_ALL = "^"
-"""The key of the last wildcard row, which leads to the default backend; as a row it can change without a reload."""
+"""The key of the last wildcard row, which leads to the default backend. A map row can change without a reload."""
 
 RowChange = tuple[str | None, str | None]
-"""(value before, value after) of one key; None where the key is not there."""
+"""(value before, value after) of one key; None where the key does not exist."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claim:
-    """An entry that a service wants. One that `is_implied`, by FORCE_SSL or by a service that was there a moment ago, gives
-    way without a word."""
+    """An entry that a service wants. `is_implied` claims come from FORCE_SSL, or from a service whose containers have just
+    gone. They yield to others, and this is not reported as a problem."""
 
     route: Route
     labels: tuple[str, ...]
     is_implied: bool = False
 
     def sort_key(self) -> tuple[object, ...]:
-        """Order of precedence, and then of names."""
+        """Return the order of precedence; claims of equal precedence are ordered by name."""
         key = precedence(self.route.entry, self.route.weight)
         return *key, self.is_implied, service_of_backend(self.route.backend), str(self.route.entry)
 
 
 @dataclass(slots=True, kw_only=True)
 class RowChanges:
-    """What differs in the maps of one port: single rows of the unordered kinds, all rows of an ordered kind."""
+    """The differences in the maps of one port: single rows for unordered kinds, all rows for an ordered kind."""
 
     rows: dict[str, dict[str, RowChange]] = field(default_factory=dict)
     ordered: dict[str, tuple[Row, ...]] = field(default_factory=dict)
 
     def then(self, later: RowChanges) -> RowChanges:
-        """Return what these changes and later ones come to together."""
+        """Return these changes and later ones combined."""
         rows: dict[str, dict[str, RowChange]] = {}
         for kind in {**self.rows, **later.rows}:
             first, second = self.rows.get(kind, {}), later.rows.get(kind, {})
@@ -70,14 +71,14 @@ class RowChanges:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Host:
-    """One exact host, settled."""
+    """The routes and map rows of one exact host."""
 
     routes: tuple[Route, ...]
     tables: RouteTables
 
 
 class PortRoutes:
-    """Routes of one port. `change` takes claims in and out; `settle` works out what that comes to."""
+    """The routes of one port. `change` removes and adds claims; `settle` computes the effect."""
 
     def __init__(self, port: int) -> None:
         self.port = port
@@ -101,18 +102,18 @@ class PortRoutes:
         return bool(self._claims or self._wild_claims)
 
     def labels(self) -> Sequence[str]:
-        """The services that want this port, by name."""
+        """Return the labels of the services that want this port, sorted."""
         claims = [*self._wild_claims, *(claim for group in self._claims.values() for claim in group)]
         return sorted({label for claim in claims for label in claim.labels})
 
     def set_default(self, backend: BackendName | None) -> None:
-        """Set which backend answers what no virtual host matches."""
+        """Set the backend for requests that no virtual host matches."""
         if backend != self._default:
             self._default = backend
             self._is_wild_dirty = True
 
     def change(self, removed: Iterable[Claim], added: Iterable[Claim]) -> None:
-        """Take claims out and in."""
+        """Remove and add claims. They have no effect before `settle`."""
         for claims, sign in ((removed, -1), (added, 1)):
             for claim in claims:
                 self._count(claim, sign)
@@ -125,7 +126,7 @@ class PortRoutes:
                     del self._claims[claim.route.entry.domain]
 
     def settle(self) -> RowChanges:
-        """Bring routes, problems and tables up to date and return which rows differ."""
+        """Bring routes, problems and tables up to date, and return which rows differ."""
         is_tls = self._tls_claims > 0
         if is_tls != self.is_tls:
             self.is_tls = is_tls
@@ -143,7 +144,7 @@ class PortRoutes:
         return changes
 
     def snapshot(self) -> PortRoutes:
-        """Return routes that stay those of now; only for reading."""
+        """Return a copy for reading that does not change any more."""
         frozen = copy.copy(self)
         frozen.problems = {**self.problems}
         frozen._claims = {**self._claims}
@@ -152,12 +153,12 @@ class PortRoutes:
         return frozen
 
     def routes(self) -> tuple[Route, ...]:
-        """All routes that are served, in order of precedence."""
+        """Return all routes that are served, in order of precedence."""
         every = [*self._wild, *(route for host in self._hosts.values() for route in host.routes)]
         return tuple(sorted(every, key=lambda route: Claim(route=route, labels=()).sort_key()))
 
     def tables(self) -> RouteTables:
-        """The rows of all maps."""
+        """Return the rows of all maps."""
         hosts = ((domain, host.tables) for domain, host in self._hosts.items())
         return join_tables(hosts, self._last_rows)
 
@@ -174,7 +175,7 @@ class PortRoutes:
         if claim.route.entry.has_exact_domain:
             self._weights[claim.route.weight] += sign
         elif any(count and weight < claim.route.weight for weight, count in self._weights.items()):
-            self._dirty |= self._claims.keys()  # a wildcard that outranks exact hosts stands in their lists
+            self._dirty |= self._claims.keys()  # a wildcard of higher weight is also in the lists of exact hosts
 
     def _settle_wild(self, changes: RowChanges) -> None:
         self._wild, problems = self._resolve(self._wild_claims)
@@ -214,7 +215,7 @@ class PortRoutes:
         return sorted([*routes, *outranking], key=lambda route: Claim(route=route, labels=()).sort_key())
 
     def _resolve(self, claims: Sequence[Claim]) -> tuple[tuple[Route, ...], tuple[Problem, ...]]:
-        """Return who has each entry, in order of precedence, and the problems of those who do not get theirs."""
+        """Return the routes in order of precedence, and a problem for each claim that does not get its entry."""
         routes: dict[VirtualHost, Route] = {}
         problems: list[Problem] = []
         for claim in sorted(claims, key=Claim.sort_key) if len(claims) > 1 else claims:

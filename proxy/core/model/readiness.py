@@ -1,7 +1,7 @@
-"""Which servers may get traffic from the start, and for which a first answer is waited for.
+"""Which servers may get traffic at once, and which must first accept a connection.
 
-A server gets traffic only when it can answer: what is new waits for its first accepted connection. What already ran when
-the proxy started is taken at its word, so that a cold start serves at once.
+A server gets traffic only when it can answer, so a new one waits for its first accepted connection. Containers that already
+ran when the proxy started are trusted without a test, so that a cold start serves at once.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from proxy.core.model.spec_index import Key
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
-    """A server that is waited for. `name` is its container's."""
+    """A server that must accept a connection first. `name` is the name of its container."""
 
     source: str
     container_id: str
@@ -35,11 +35,11 @@ class Readiness:
         self._takes_word = True
 
     def end_start(self) -> None:
-        """From now on, what comes is new."""
+        """End the start phase: containers that come from now on are new, and are not trusted without a test."""
         self._takes_word = False
 
     def mark(self, spec: ContainerSpec) -> ContainerSpec:
-        """Return the spec with those of its ports that are waited for; one that does not run is forgotten."""
+        """Return the spec with those of its ports that have not answered yet. Forgets a container that does not run."""
         container = spec.container
         ports = ports_of(spec)
         if container.state is State.STOPPED:
@@ -51,7 +51,7 @@ class Readiness:
         return dataclasses.replace(spec, waiting_ports=frozenset(waiting)) if waiting else spec
 
     def accept(self, answers: Iterable[Target]) -> set[Key]:
-        """Take in who has answered; return the keys of their containers."""
+        """Note which targets have answered, and return the keys of their containers."""
         keys: set[Key] = set()
         for target in answers:
             self._note(target.container_id, {target.port})
@@ -59,7 +59,7 @@ class Readiness:
         return keys
 
     def forget(self, container_id: str) -> None:
-        """Forget a container that has gone: if it comes back, it has started anew."""
+        """Forget a container that has gone. If it comes back, it has started again."""
         self._ready.pop(container_id, None)
 
     def _note(self, container_id: str, ports: set[int]) -> None:
@@ -67,7 +67,7 @@ class Readiness:
 
 
 def targets_of(servers: Iterable[Server]) -> frozenset[Target]:
-    """Return those of `servers` that are waited for."""
+    """Return a target for each of `servers` that must accept a connection first."""
     return frozenset(
         Target(
             source=server.source,

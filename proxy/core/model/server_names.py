@@ -1,7 +1,7 @@
-"""What servers are called, and the values of their cookies: from a container and its port to a name no other server has.
+"""The names of servers and the values of their cookies. No two servers share a name.
 
-In: the spec of a container. Out: names that hold to the rules of `grammar/syntax`: such a name tells the settings that
-HAProxy can change no more once the server is there.
+In: the spec of a container, and a port. Out: names that follow the rules of `grammar/syntax`: a name determines all
+settings that HAProxy cannot change once the server exists.
 """
 
 from __future__ import annotations
@@ -18,10 +18,12 @@ _LIKE_FILE = re.compile(r".*-\d+", re.DOTALL)
 
 
 def server_name(spec: ContainerSpec, port: int, *, has_cookie: bool = False) -> ServerName:
-    """Return a name that people recognise and that no other container ever has, a recreated one included.
+    """Return a name that people recognise and that no other container ever has, not even a recreated one.
 
-    The settings of an engine's container follow from its id, and show only where they can change under the same id: all
-    of those of a linked container, since the proxy may be linked to it later; and whether a port is its first one.
+    The settings of an engine's container are fixed together with its id, so they are not part of the name. Two things can
+    change under the same id and are part of it: the settings of a linked container, since the link may be added later, and,
+    with a cookie, whether the port is the container's first one. For a container of another source, its settings are always
+    part of the name.
     """
     container, settings = spec.container, spec.settings
     is_of_engine = _is_of_engine(container)
@@ -36,9 +38,9 @@ def server_name(spec: ContainerSpec, port: int, *, has_cookie: bool = False) -> 
 
 
 def cookie_value(spec: ContainerSpec, port: int) -> str:
-    """Return the container's id; with the port behind it for all but the first, since a value leads to a single server."""
+    """Return the container's id, followed by the port unless it is the first. So each value leads to one server."""
     container = spec.container
-    # The id of a container of the services file is `project/name`, and there is one project.
+    # The id of a container of the services file is `project/name`, and there is only one project.
     text = container.id.replace("/", "-", 1)
     value = make_distinct_name(text, container.source, is_taken=_is_name_of_others(container))
     return value if _is_first_port(spec, port) else f"{value}:{port}"
@@ -49,9 +51,9 @@ def _is_of_engine(container: Container) -> bool:
 
 
 def _is_name_of_others(container: Container) -> bool:
-    """Whether a container without an engine's id is called as one of another source could be.
+    """Say whether a container without an engine's id has a name that a container of another source could have.
 
-    Those of an engine end in an id, those of the services file in a number; only links can have any name.
+    Names of an engine's containers end in an id, those of the services file in a number. Only links can have any name.
     """
     name = container.name
     is_numbered_link = bool(container.alias and _LIKE_FILE.fullmatch(name))
@@ -59,5 +61,5 @@ def _is_name_of_others(container: Container) -> bool:
 
 
 def _is_first_port(spec: ContainerSpec, port: int) -> bool:
-    """Whether no port of the container comes before this one; it depends on what else is published, not on labels alone."""
+    """Say whether the port is the lowest routed one. This depends on which ports are published, not only on labels."""
     return spec.ports[:1] == (port,)

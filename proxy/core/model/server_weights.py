@@ -1,7 +1,7 @@
-"""How services that share an address share its visitors: from the weights of services to those of HAProxy's servers.
+"""How services that share an address share its visitors: from weights of services to weights of HAProxy's servers.
 
 In: the servers of one backend, each with the spec that it comes from. Out: the same servers with weights. A service gets
-its weight's share however many containers it has, so each of its servers has the weight divided by their number.
+the share that its weight says, however many containers it has. So its weight is divided among its servers.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ Name = TypeVar("Name")
 
 HAPROXY_MAX_WEIGHT = 256
 NO_WEIGHT = "its weight is 0"
-"""The reason of a server that gets nothing because of its service's weight."""
+"""The reason of a server that gets no visitors because the weight of its service is 0."""
 
 
 def weigh(owned: Sequence[tuple[Server, ContainerSpec]], *, is_sticky: bool) -> list[Server]:
-    """Return the servers with weights; as they are where no service has one.
+    """Return the servers with weights; unchanged if no service has a weight.
 
-    With `is_sticky`, servers of weight 0 are put in maintenance: HAProxy would still follow cookies to them (manual,
-    `weight`), and their visitors are to move on.
+    With `is_sticky`, servers of weight 0 are put in maintenance. HAProxy would still follow cookies to them (manual,
+    `weight`), but their visitors should move to other servers.
     """
     if all(spec.settings.weight is None for _, spec in owned):
         return [server for server, _ in owned]
@@ -46,9 +46,9 @@ def weigh(owned: Sequence[tuple[Server, ContainerSpec]], *, is_sticky: bool) -> 
 
 
 def share_out(services: Mapping[Name, tuple[int, int]]) -> Mapping[Name, int]:
-    """Return the weight of each server of a service, given as (weight of the service, number of its servers).
+    """Return the weight of each server of a service. Each service is given as (its weight, the number of its servers).
 
-    The smallest whole numbers that come nearest; 0 only for a weight of 0.
+    The weights are the smallest whole numbers up to 256 with the smallest error. Only a weight of 0 gives 0.
     """
     common = math.lcm(*(count for _, count in services.values()))
     units = {name: weight * common // count for name, (weight, count) in services.items()}
@@ -60,7 +60,7 @@ def share_out(services: Mapping[Name, tuple[int, int]]) -> Mapping[Name, int]:
 
 
 def _service_of(spec: ContainerSpec) -> tuple[str, str]:
-    """Whose weight it is: in simple routing, that of all ports of a service together."""
+    """Return whose weight it is. In simple routing it is the weight of all ports of a service together."""
     return spec.project, spec.service
 
 
@@ -73,5 +73,5 @@ def _scaled(unit: int, largest: int, scale: int) -> int:
 
 
 def _error(units: Iterable[int], largest: int, scale: int) -> Fraction:
-    """The largest relative deviation from the share that a weight should have."""
+    """Return the largest relative deviation of a weight from the exact share."""
     return max(abs(Fraction(_scaled(unit, largest, scale) * largest, unit * scale) - 1) for unit in units if unit)

@@ -1,6 +1,6 @@
-"""What one service brings to the routing model: its backend, its claims on entries, and what it does without.
+"""One service's part of the routing model: its backend, the entries that it claims, and the problems.
 
-In: a `Service`, settings, what every backend depends on. Out: a `ServicePart`, which follows from nothing else.
+In: a `Service`, the settings, and what every backend depends on. Out: a `ServicePart`, which depends on nothing else.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from proxy.settings import Settings
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServicePart:
-    """A service's part of the model. Without HTTP ports there is no backend."""
+    """A service's part of the model. `backend` is None if the service has no HTTP ports."""
 
     service: Service
     backend: Backend | None = None
@@ -29,7 +29,7 @@ class ServicePart:
 
 
 def make_part(service: Service, context: BuildContext, settings: Settings) -> ServicePart:
-    """Return what a service brings. What of it cannot be had is a problem, and the rest is there."""
+    """Return a service's part. What cannot be served becomes a problem, and the rest is served."""
     if not (service.virtual_hosts or any(member.ports for member in service.members) or not service.tcp_ports):
         return ServicePart(service=service)
     if service.name in settings.routing.additional_backends:
@@ -55,7 +55,7 @@ def report(service: Service, setting: str, reason: str) -> Problem:
 
 
 def _fault_of(entry: VirtualHost, context: BuildContext, settings: Settings) -> str:
-    """Tell why an entry cannot be served; empty when it can."""
+    """Return why an entry cannot be served; empty if it can."""
     if entry.scheme.is_tls and not context.terminates_tls:
         return " needs a certificate and none is known; give SSL_CERT"
     if entry.port == settings.haproxy.stats_port:

@@ -1,7 +1,7 @@
-"""Services, kept up to date as containers come and go; what it costs follows what changed.
+"""Services, kept up to date as containers come and go. The cost follows the size of the change.
 
-In: the specs of the service labels that changed. Out: which services are no more and which are new. Services that share
-something (in custom routing, equal virtual hosts) are grouped anew together, and only those.
+In: the specs of the service labels that changed. Out: the services that are gone and those that are new. Only services that
+share something with the changed ones (in custom routing: equal virtual hosts) are grouped again.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ Specs = tuple[ContainerSpec, ...]
 
 
 class ServiceTable:
-    """`group` makes services of specs; `join_keys` tells what a label's specs may share with another label's."""
+    """`group` makes services from specs. `join_keys` returns what a label's specs may share with another label's."""
 
     def __init__(
         self,
@@ -31,20 +31,20 @@ class ServiceTable:
         self._services: dict[str, tuple[Service, ...]] = {}
 
     def specs_of(self, label: str) -> Specs:
-        """The specs of one label, none where it has none."""
+        """Return the specs of one label; an empty tuple if it has none."""
         return self._specs.get(label, ())
 
     def specs(self) -> tuple[ContainerSpec, ...]:
-        """All specs that stand in the table."""
+        """Return all specs in the table."""
         return tuple(spec for label in sorted(self._specs) for spec in self._specs[label])
 
     def services(self) -> tuple[Service, ...]:
-        """All services, by name."""
+        """Return all services, sorted by name."""
         every = {service.name: service for services in self._services.values() for service in services}
         return tuple(every[name] for name in sorted(every))
 
     def apply(self, changes: Mapping[str, Specs]) -> tuple[list[Service], list[Service]]:
-        """Set the specs of each label, none to remove it; return the services that went and those that came."""
+        """Set the specs of each label (an empty tuple removes it). Return the services that went, and the new ones."""
         component = self._reach(changes)
         for label, specs in changes.items():
             self._set(label, specs)
@@ -75,7 +75,7 @@ class ServiceTable:
                 self._labels[key] = (*self._labels.get(key, ()), label)
 
     def _reach(self, labels: Iterable[str]) -> set[str]:
-        """Return `labels` and all that they are joined to, directly or through others."""
+        """Return `labels` and all labels that they share a key with, directly or through others."""
         reached = set(labels)
         waiting = list(reached)
         while waiting:
@@ -87,7 +87,7 @@ class ServiceTable:
 
 
 def label_specs(specs: Iterable[ContainerSpec]) -> dict[str, Specs]:
-    """Group specs by the label of their service, as `ServiceTable.apply` takes them."""
+    """Group specs by the label of their service, in the form that `ServiceTable.apply` takes."""
     groups: dict[str, list[ContainerSpec]] = {}
     for spec in specs:
         groups.setdefault(spec.label, []).append(spec)

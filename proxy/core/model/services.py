@@ -1,8 +1,8 @@
-"""From containers to services: scope, grouping, and what a service is when its containers disagree.
+"""From containers to services: scope, grouping, and the settings of a service whose containers disagree.
 
-In: a `Snapshot`'s parsed containers. Out: `Service` values, sorted by name. Containers of one Compose service are one
-service; its settings come from its newest container, so that old and new ones live side by side while a new version rolls
-out. Services whose VIRTUAL_HOST is equal are one.
+In: the specs of containers. Out: `Service` values, sorted by name. The containers of one Compose service are one service.
+Its settings come from its newest container, so that old and new containers can run side by side while a new version is
+rolled out. Services with equal VIRTUAL_HOST are merged into one.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from proxy.settings import Scope
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Service:
-    """What the model turns into one backend. `labels` are the names of the services that it is made of."""
+    """The basis of one backend. `labels` are the names of the services that it is made of."""
 
     name: BackendName
     labels: tuple[str, ...]
@@ -31,15 +31,16 @@ class Service:
     tcp_ports: tuple[TcpPort, ...]
     members: tuple[ContainerSpec, ...]
     variant: str = ""
-    """What tells its backend's settings apart, where the backend's name must be known before its profile is."""
+    """Distinguishes backends by their settings, where the backend's name must be known before its profile."""
     may_be_default: bool = True
-    """Whether, without virtual hosts, it answers what no virtual host matches."""
+    """Whether it gets the requests that no virtual host matches, if it has no virtual hosts itself."""
 
 
 def is_in_scope(container: Container, proxy: ProxyContainer | None, scope: Scope) -> bool:
-    """Whether `container` is a candidate at all.
+    """Say whether `container` may be routed at all.
 
-    Links and files name their backends themselves. A proxy that belongs to no project has none to keep to.
+    Containers of links and files are always in scope, because the user named them. A proxy without a project accepts
+    containers of all projects.
     """
     if scope.everything or container.alias or container.source != "docker":
         return True
@@ -62,12 +63,12 @@ def group_services(specs: Iterable[ContainerSpec]) -> tuple[Service, ...]:
 
 
 def join_keys(specs: Sequence[ContainerSpec]) -> frozenset[Hashable]:
-    """Return what makes a service, given by its containers, one with others: its virtual hosts."""
+    """Return the key by which a service (given by its containers) is merged with others: its virtual hosts."""
     return frozenset({_newest(specs).virtual_hosts})
 
 
 def build_service(label: str, specs: Sequence[ContainerSpec]) -> Service:
-    """Build a service from its containers; the newest decides on the settings, all of them serve."""
+    """Build a service from its containers. The settings are those of the newest; all of them become servers."""
     newest = _newest(specs)
     members = sorted(specs, key=lambda spec: (spec.container.name, spec.container.id))
     return Service(
@@ -82,7 +83,7 @@ def build_service(label: str, specs: Sequence[ContainerSpec]) -> Service:
 
 
 def merge_services(services: Sequence[Service]) -> Service:
-    """Merge services with equal virtual hosts; each setting comes from the first, by name, that has it."""
+    """Merge services with equal virtual hosts. Each setting comes from the first service, by name, that has it."""
     if len(services) == 1:
         return services[0]
     return Service(
@@ -97,7 +98,7 @@ def merge_services(services: Sequence[Service]) -> Service:
 
 
 def settings_by_label(specs: Sequence[ContainerSpec]) -> tuple[BackendSettings, ...]:
-    """Return the settings of each service among `specs`, in their order; the newest container tells."""
+    """Return the settings of each service among `specs`, in their order. They are those of its newest container."""
     groups: dict[str, list[ContainerSpec]] = {}
     for spec in specs:
         groups.setdefault(spec.label, []).append(spec)

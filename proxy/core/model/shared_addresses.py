@@ -1,9 +1,9 @@
-"""Which services of simple routing answer an address together: from specs to backends' worth of services.
+"""Which services of simple routing serve an address together: from specs to one `Service` per backend.
 
-In: the specs of labels that may share addresses. Out: `Service` values. A service that has addresses of its own is a
-backend. Services that name the same address share a further one, in which each has its weight's share; there is one for
-each set of services, so that `a;b` and `b` come to two. The servers of a shared backend take their health from the
-service's own backend (`track`), so that a container is asked once per probe, and whatever path its own service probes.
+In: the specs of labels that may share addresses. Out: `Service` values. A service that has addresses of its own gets a
+backend. Services that name the same address share another backend, in which each gets the share of its weight. There is one
+shared backend for each set of services, so that `a;b` and `b` need two backends. The servers of a shared backend take their
+health from the service's own backend (`track`), so that each container is probed only once, with its own service's probe.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ from proxy.grammar.virtual_host import VirtualHost
 from proxy.settings import RoutingMode
 
 _DOMAINS_PER_LINE = 40
-"""HAProxy takes 64 words a line."""
+"""HAProxy accepts 64 words a line; the rest of the rule needs some of them."""
 
 
 def make_table(mode: RoutingMode) -> ServiceTable:
-    """Return the empty table of services of a mode, which knows what brings services together."""
+    """Return an empty table of services for a routing mode. The mode decides which services belong together."""
     if mode is RoutingMode.SIMPLE:
         return ServiceTable(group_addresses, address_keys)
     return ServiceTable(group_services, join_keys)
 
 
 def group_addresses(specs: Iterable[ContainerSpec]) -> tuple[Service, ...]:
-    """Return the services of each backend, by name."""
+    """Return one `Service` for each backend, sorted by name."""
     groups: dict[str, list[ContainerSpec]] = {}
     for spec in specs:
         groups.setdefault(spec.label, []).append(spec)
@@ -69,10 +69,10 @@ def _labels_by_host(parts: Iterable[Service]) -> Mapping[VirtualHost, tuple[str,
 
 
 def _own_service(part: Service, hosts: Sequence[VirtualHost]) -> Service:
-    """The service with the addresses that it has alone; without any, its backend is there to be probed.
+    """Return the service with the addresses that only it has. Without any, its backend exists only for the probes.
 
-    A weight of 0 is left out: it would put the servers in maintenance, and there they are not probed. The name of a
-    backend that others `track` has to be known here.
+    A weight of 0 is replaced, because it would put the servers in maintenance, where HAProxy does not probe them. Servers
+    of other backends may `track` this one, so its name must be known here: hence the variant.
     """
     members = tuple(_without_zero_weight(spec) for spec in part.members)
     lines = _redirect_lines(members, hosts) + part.settings.extra_lines
@@ -88,9 +88,10 @@ def _own_service(part: Service, hosts: Sequence[VirtualHost]) -> Service:
 
 
 def _shared_service(parts: Sequence[Service], hosts: Sequence[VirtualHost], alone: Mapping[BackendName, Service]) -> Service:
-    """Services behind one address, or a single one of weight 0: sticky only if all are, redirected where any is.
+    """Return the service behind an address that several services share, or that belongs to one service of weight 0.
 
-    `alone` has the services whose own backends are tracked, which show in the name of this one.
+    It is sticky only if all of them are, and redirects the domains that any of them redirects. `alone` has the services
+    whose own backends are tracked. Their names are part of the variant of this one.
     """
     tracked = {part.name: make_variant_name(part.name, alone[part.name].variant) for part in parts if _is_probed(part)}
     members = tuple(_tracking(spec, tracked.get(part.name, part.name)) for part in parts for spec in part.members)
@@ -131,7 +132,7 @@ def _is_probed(part: Service) -> bool:
 
 
 def _redirect_lines(members: Iterable[ContainerSpec], hosts: Iterable[VirtualHost]) -> tuple[str, ...]:
-    """Send visitors of these addresses to https where the balancer in front tells that they came over http."""
+    """Return the rules that send visitors to https, if the load balancer in front says that they came over http."""
     domains = {host.domain for host in hosts}
     redirected = sorted(domains & {name for spec in members for name in spec.redirected_domains})
     rule = "http-request redirect code 301 location https://%[req.hdr(host),host_only]%[pathq]"

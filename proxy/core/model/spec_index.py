@@ -1,8 +1,8 @@
-"""What every container asks for, by service label; it costs what changed.
+"""What every container asks for, by service label. The cost of an update follows the size of the change.
 
-In: containers that changed, and those that are gone. Out: the labels of the services that this touches. A service whose
-last container has gone keeps its route for a while (`keep`), so that one that is recreated answers 503 rather than
-somebody else. Times are in seconds of one monotonic clock.
+In: containers that changed, and those that are gone. Out: the labels of the services that this affects. A service whose
+last container has gone keeps its route for `keep_seconds`. A visitor of a service that is being recreated then gets a 503
+and not another service's page. Times are in seconds of one monotonic clock.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from proxy.core.labels.labels import ContainerSpec
 from proxy.errors import Problem
 
 Key = tuple[str, str]
-"""(source, id): what tells two containers apart."""
+"""(source, id): the identity of a container."""
 
 Parsed = tuple[tuple[ContainerSpec, ...], tuple[Problem, ...]]
 
 
 class SpecIndex:
-    """Specs of all containers. `parse` is the label grammar; `keep_seconds` is how long a route outlives its containers."""
+    """The specs of all containers. `parse` is the label grammar; a route outlives its containers by `keep_seconds`."""
 
     def __init__(self, parse: Callable[[Container], Parsed], *, keep_seconds: float) -> None:
         self._parse = parse
@@ -32,7 +32,7 @@ class SpecIndex:
         self._kept: dict[str, tuple[ContainerSpec, float]] = {}
 
     def update(self, changed: Mapping[Key, Container | None], now: float) -> set[str]:
-        """Take changed containers in, None for those that are gone; return the labels that this touches."""
+        """Set changed containers (None removes one) and return the labels that this affects."""
         touched: set[str] = set()
         last: dict[str, ContainerSpec] = {}
         for key, container in changed.items():
@@ -53,25 +53,25 @@ class SpecIndex:
         return touched
 
     def expire(self, now: float) -> set[str]:
-        """Forget routes that have outlived their containers for long enough; return their labels."""
+        """Forget the routes whose `keep_seconds` are over, and return their labels."""
         expired = {label for label, (_, until) in self._kept.items() if now >= until}
         for label in expired:
             del self._kept[label]
         return expired
 
     def next_expiry(self) -> float | None:
-        """Return when `expire` has something to do, None while nothing is kept."""
+        """Return the time at which `expire` next has something to do; None while nothing is kept."""
         return min((until for _, until in self._kept.values()), default=None)
 
     def specs(self, label: str) -> tuple[ContainerSpec, ...]:
-        """Return the specs of a service, in the order of their keys; a kept one stands for a stopped container."""
+        """Return the specs of a service, sorted by their keys. A kept route is the spec of a stopped container."""
         if label in self._kept:
             return (self._kept[label][0],)
         specs = self._by_label.get(label, {})
         return tuple(specs[key] for key in sorted(specs))
 
     def labels_of(self, keys: Iterable[Key]) -> set[str]:
-        """Return the labels of the services that these containers are part of."""
+        """Return the labels of the services that these containers belong to."""
         return {spec.label for key in keys for spec in self._parsed.get(key, ())}
 
     def labels(self) -> Iterable[str]:
@@ -79,7 +79,7 @@ class SpecIndex:
         return {*self._by_label, *self._kept}
 
     def problems(self) -> Sequence[Problem]:
-        """Return what is wrong with the labels of all containers."""
+        """Return the problems of the labels of all containers."""
         return [problem for problems in self._problems.values() for problem in problems]
 
     def _keep_or_forget(self, label: str, last: ContainerSpec | None, now: float) -> None:

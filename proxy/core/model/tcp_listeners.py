@@ -1,7 +1,7 @@
 """TCP_PORTS: one listener per port, balanced over that port of every service that names it.
 
-In: a port and the services that name it. Out: its `TcpListener`, None when nobody may have it, and the problems of
-those who do not get it.
+In: a port and the services that name it. Out: its `TcpListener` (None if no service may have it), and the problems of the
+services that do not get it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from proxy.settings import ProxyMode
 def build_listener(
     port: int, services: Sequence[Service], context: BuildContext, taken: str
 ) -> tuple[TcpListener | None, tuple[Problem, ...]]:
-    """Build the listener of `port`; `taken` tells who else uses the port, empty when it is free."""
+    """Build the listener of `port`. `taken` says what else uses the port; it is empty if the port is free."""
     naming = [member for service in services for member in service.members if port in {p.number for p in member.tcp_ports}]
     is_tls = context.terminates_tls and any(_is_tls(member, port) for member in naming)
     faults = [taken or _fault_of(member, port, context, is_tls=is_tls) for member in naming]
@@ -58,5 +58,5 @@ def _is_tls(member: ContainerSpec, port: int) -> bool:
 
 
 def taken_port(port: int) -> str:
-    """Say that another program has a port."""
+    """Return the sentence that another program uses a port."""
     return f"another process listens on port {port}; stop it, or use another port"

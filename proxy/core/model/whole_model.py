@@ -1,7 +1,7 @@
-"""From what containers ask to what HAProxy is to do, in one step: the whole routing model of a set of specs.
+"""Build the whole routing model of a set of specs in one step.
 
-In: specs, the proxy's place among the containers, its certificates, settings. Out: `RoutingModel`. Equal sets give equal
-models, in whatever order they come; it is what `ModelIndex` comes to when everything changes at once.
+In: specs, the proxy's own container, its certificates, settings. Out: `RoutingModel`. Equal sets give equal models, in
+whatever order they come. The result is the same as that of a `ModelIndex` that has received every change.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from proxy.settings import Scope, Settings
 def build_routing_model(
     specs: Iterable[ContainerSpec], proxy: ProxyContainer | None, certificates: ProxyCertificates, settings: Settings
 ) -> RoutingModel:
-    """Build the model. Stopped containers and those out of scope are left out; the latter are told of in `notes`."""
+    """Build the model. Stopped containers and those out of scope are left out; the latter are listed in `notes`."""
     candidates = tuple(specs)
     scope = settings.routing.scope
     index = ModelIndex(settings, proxy, certificates)
@@ -33,12 +33,12 @@ def build_routing_model(
 
 
 def is_served(spec: ContainerSpec, proxy: ProxyContainer | None, scope: Scope) -> bool:
-    """Whether a container that asks for a route takes part at all."""
+    """Say whether a container that asks for a route takes part: it is not stopped, and it is in scope."""
     return spec.container.state is not State.STOPPED and is_in_scope(spec.container, proxy, scope)
 
 
 def out_of_scope(spec: ContainerSpec, proxy: ProxyContainer | None) -> Problem:
-    """Tell why a container outside the scope is not routed, and how to change that."""
+    """Return a note that says why a container outside the scope is not routed, and how to change that."""
     own = f"project {proxy.project!r}" if proxy and proxy.project else "the proxy"
     advice = f"add {spec.label} to ADDITIONAL_SERVICES, or set it to *" if spec.project else "set ADDITIONAL_SERVICES to *"
     return Problem(

@@ -1,7 +1,7 @@
 """Every environment variable of the proxy, in the order of the reference table.
 
-The one list of names, defaults and meanings: `parser` reads by it, and `proxy/commands/reference.py` writes the README's
-table from it.
+This is the only list of names, defaults and meanings. `parser` reads the environment with it, and
+`proxy/commands/reference.py` generates the README's table from it.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ VARIABLES: tuple[Variable, ...] = (
 _OWN_PREFIX = "PROXY_"
 _PREFIXES = (_OWN_PREFIX, "ADDITIONAL_", "EXTRA_", "HTTP_BASIC_", "MONITOR_", "SSL_", "STATS_")
 _OF_OTHERS = frozenset({"SSL_CERT_DIR", "SSL_CERT_FILE"})
-"""OpenSSL's own, which resemble ours."""
+"""OpenSSL's own variables, whose names resemble ours."""
 _SIMILARITY = 0.8
 
 
 def unknown_variables(environment: Mapping[str, str]) -> tuple[str, ...]:
-    """Return a sentence for each variable that looks like a misspelt one of the proxy, by name.
+    """Return a sentence for each variable that looks like a misspelt one of the proxy, sorted by name.
 
-    Other programs' variables live in the same environment, so this is worth a warning, never an error.
+    Variables of other programs are in the same environment, so this is only a warning and never an error.
     """
     known = [variable.name for variable in VARIABLES]
     named = {*_OF_OTHERS, *split_list(environment.get("EXTRA_SSL_CERTS", ""))}

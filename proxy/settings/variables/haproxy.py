@@ -1,4 +1,4 @@
-"""Rows of the table of environment variables: HAProxy itself, and how the controller runs."""
+"""Rows of the table of environment variables for HAProxy itself, and for how the controller runs."""
 
 from __future__ import annotations
 

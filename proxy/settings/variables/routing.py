@@ -1,4 +1,4 @@
-"""Rows of the table of environment variables: what is routed where, and TLS."""
+"""Rows of the table of environment variables for routing and TLS."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rows of the table of environment variables: simple routing (`PROXY_MODE=acsrouting`)."""
+"""Rows of the table of environment variables for simple routing (`PROXY_MODE=acsrouting`)."""
 
 from __future__ import annotations
 

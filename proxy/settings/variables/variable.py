@@ -8,9 +8,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Variable:
-    """One environment variable, or a family of them: `<PORT>` and `<NAME>` in a name stand for any.
+    """One environment variable, or a family of them: `<PORT>` and `<NAME>` in a name stand for any port or name.
 
-    `default` is the text used where the variable is unset or empty. The value of an `is_secret` one is never shown.
+    `default` is the text that is used if the variable is unset or empty. The value of an `is_secret` variable is never
+    shown.
     """
 
     name: str

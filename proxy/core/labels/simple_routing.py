@@ -81,64 +81,66 @@ ROUTING_LABELS: tuple[Label, ...] = (
     Label(
         name=f"{PORT_PREFIX}<N>",
         parse=parse_addresses,
-        help="what container port N answers: `;` list of `[scheme://]domain[/context_path]`; scheme `http`, `https`, `ws` "
-        "or `wss`, all served alike; a domain without a dot is a prefix of the cluster's domain; `domain:context_path` "
-        "means the same",
-        help_zh="容器端口 N 的访问地址，以 `;` 分隔的 `[scheme://]domain[/context_path]`；协议可为 `http`、`https`、"
-        "`ws`、`wss`，效果相同；不含点号的域名是集群域名的前缀；也可写作 `domain:context_path`",
+        help="Addresses that port N of the container answers: `;` list of `[scheme://]domain[/context_path]`. "
+        "The schemes `http`, `https`, `ws` and `wss` have the same effect. A domain without a dot is a "
+        "prefix of the cluster's domain. You can also write `domain:context_path`",
+        help_zh="容器端口 N 的访问地址，以 `;` 分隔的 `[scheme://]domain[/context_path]`。协议可为 `http`、"
+        "`https`、`ws`、`wss`，效果相同。不含点号的域名是集群域名的前缀。也可写作 `domain:context_path`",
         example="wordpress;http://wp.sample.com/context",
     ),
     Label(
         name=f"{ROUTING_PREFIX}session_sticky",
         parse=values.parse_boolean,
         help="`false`: each request may go to another container",
-        help_zh="`false`：不保持会话，每次请求可分配到不同容器",
+        help_zh="`false`：不保持会话，每次请求可能分配到不同容器",
         default="true",
     ),
     Label(
         name=f"{ROUTING_PREFIX}weight",
         parse=values.parse_weight,
-        help="share of the visitors where several services have the same address; 0: none; see `proxy weight`",
-        help_zh="多个服务使用同一地址时，各自所占的访问比重；0 表示不分配；参见 `proxy weight`",
+        help="Share of the visitors, if several services have the same address. 0 means no visitors. See `proxy weight`",
+        help_zh="多个服务使用同一地址时，该服务所占的访问比重。0 表示不分配访问。参见 `proxy weight`",
         example="10",
         default=str(DEFAULT_WEIGHT),
     ),
     Label(
         name=f"{ROUTING_PREFIX}force_https",
         parse=parse_redirect,
-        help="`true`, or a `;` list of domains: answer 301 to https where the balancer in front says "
+        help="`true`, or a `;` list of domains: redirect to https (301) if the load balancer in front sends "
         "`X-Forwarded-Proto: http`",
-        help_zh="`true`，或以 `;` 分隔的域名：当前端负载均衡的 `X-Forwarded-Proto` 为 `http` 时，301 跳转到 https",
+        help_zh="`true`，或以 `;` 分隔的域名：前端负载均衡发来 `X-Forwarded-Proto: http` 时，重定向到 https（301）",
         example="www.example.com",
         default="false",
     ),
     Label(
         name=f"{PROBE_PREFIX}url",
         parse=probing.parse_target,
-        help="health probe: `http://container[:port]/path` (healthy on 2xx and 3xx) or `tcp://container:port` (healthy when "
-        "it connects)",
-        help_zh="健康检查：`http://container[:port]/path`（返回 2xx 或 3xx 为健康）或 `tcp://container:port`（可建立连接为健康）",
+        help="Health probe: `http://container[:port]/path` (healthy if the status is 2xx or 3xx) or "
+        "`tcp://container:port` (healthy if the connection is accepted)",
+        help_zh="健康检查：`http://container[:port]/path`（返回 2xx 或 3xx 为健康）或 `tcp://container:port`（接受"
+        "连接为健康）",
         example="http://container:8080/ping",
     ),
     Label(
         name=f"{PROBE_PREFIX}cmd",
         parse=probing.parse_command,
-        help="health probe: shell command run inside the container, 0 is healthy; not together with `url`",
-        help_zh="健康检查：在容器内执行的 shell 命令，返回 0 为健康；不能与 `url` 同时使用",
+        help="Health probe: shell command that is run inside the container. Healthy if it exits with 0. Do not "
+        "combine it with `url`",
+        help_zh="健康检查：在容器内执行的 shell 命令，返回 0 为健康。不要与 `url` 同时使用",
         example="/check.sh",
     ),
     Label(
         name=f"{PROBE_PREFIX}timeout_seconds",
         parse=probing.parse_timeout,
-        help="seconds that a probe may take; probes run every 2 seconds",
-        help_zh="健康检查的超时秒数；检查每 2 秒执行一次",
+        help="How many seconds a probe may take. Probes run every 2 seconds",
+        help_zh="健康检查的超时秒数。检查每 2 秒执行一次",
         default=f"{probing.DEFAULT_TIMEOUT_SECONDS:g}",
     ),
     Label(
         name=f"{PROBE_PREFIX}initial_delay_seconds",
         parse=probing.parse_delay,
-        help="seconds after the container's start before it is probed; until then it gets no traffic",
-        help_zh="容器启动后延迟多少秒开始检查，此前不分配访问",
+        help="How many seconds after its start a container is probed for the first time. Until then it receives no requests",
+        help_zh="容器启动多少秒后开始检查。在此之前不分配请求",
         default="0",
     ),
 )

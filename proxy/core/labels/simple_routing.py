@@ -66,7 +66,7 @@ def parse_addresses(text: str) -> tuple[Address, ...]:
     """Parse a `;` list of `[scheme://]domain-or-prefix[/path]`. Raises ValueError that quotes the entry at fault."""
     addresses = tuple(dict.fromkeys(_parse_address(entry) for entry in _split(text)))
     if not addresses:
-        raise ValueError("names no domain; write domains or prefixes, separated by ';'")
+        raise ValueError("contains no domain; write domains or prefixes, separated by ';'")
     return addresses
 
 
@@ -150,7 +150,7 @@ def parse_container(container: Container, settings: SimpleSettings) -> tuple[tup
     """Return what each port of `container` asks for, and every label that is outside the grammar."""
     reading = _Reading(container.labels)
     if reading.probe and reading.probe.command and container.source != SourceKind.DOCKER:
-        reading.faults[f"{PROBE_PREFIX}cmd"] = "needs an engine to run it, and this container comes from elsewhere"
+        reading.faults[f"{PROBE_PREFIX}cmd"] = "needs an engine to run the command, but this container is not from an engine"
     specs = tuple(_build_specs(container, reading, settings)) if reading.ports else ()
     problems = [
         Problem(
@@ -218,7 +218,7 @@ class _Reading:
         row = self._table.get(name)
         if row is None:
             similar = difflib.get_close_matches(name, self._table, n=1)
-            self.faults[name] = "is no label of simple routing" + (f"; {similar[0]} is" if similar else "")
+            self.faults[name] = "is not a label of simple routing" + (f"; did you mean {similar[0]}?" if similar else "")
             return
         try:
             self._settings[name] = row.parse(text)
@@ -229,7 +229,7 @@ class _Reading:
         """Return the probe; without `url` and `cmd` the other labels of the probe mean nothing."""
         target, command = self.setting(f"{PROBE_PREFIX}url", None), self.setting(f"{PROBE_PREFIX}cmd", "")
         if target and command:
-            self.faults[f"{PROBE_PREFIX}cmd"] = f"is given beside {PROBE_PREFIX}url, which alone is used; remove one of them"
+            self.faults[f"{PROBE_PREFIX}cmd"] = f"is ignored, because {PROBE_PREFIX}url is set as well; remove one of them"
             command = ""
         if target is None and not command:
             return None
@@ -273,7 +273,7 @@ def _redirected_domains(reading: _Reading, root: str) -> frozenset[str]:
     named = {Address(name=name).domain(root) for name in reading.redirect.names}
     if strangers := sorted(named - served):
         reading.faults[f"{ROUTING_PREFIX}force_https"] = (
-            f"names {', '.join(strangers)}, which no {PORT_PREFIX}<N> of this container does"
+            f"contains {', '.join(strangers)}, but no {PORT_PREFIX}<N> of this container has it"
         )
     return frozenset(named & served)
 
@@ -289,7 +289,7 @@ def _parse_address(entry: str) -> Address:
     try:
         scheme = (match["scheme"] or Scheme.HTTP).lower()
         if scheme not in set(Scheme):
-            raise ValueError(f"scheme {scheme!r} is none of {', '.join(Scheme)}")
+            raise ValueError(f"scheme {scheme!r} is not http, https, ws or wss")
         return Address(name=_parse_name(match["name"]), path=_parse_context(match["sign"] or "", match["path"]))
     except ValueError as error:
         raise ValueError(f"entry {shorten(entry)!r}: {error}") from None
@@ -301,16 +301,18 @@ def _parse_name(text: str) -> str:
     if len(text) > MAX_LENGTH:
         raise ValueError(f"the domain has {len(text)} characters, more than {MAX_LENGTH}")
     if "*" in text:
-        raise ValueError("has a wildcard, which simple routing does not know; name each domain")
+        raise ValueError("has a wildcard, which simple routing does not support; write each domain")
     return parse_domain(text)
 
 
 def _parse_context(sign: str, text: str) -> str:
     if sign == ":" and re.match(r"\d+(/|$)", text):
-        raise ValueError(f"has the port {text.partition('/')[0]}; addresses have none (write '/' before a context path)")
+        raise ValueError(
+            f"has the port {text.partition('/')[0]}; an address cannot have a port (write '/' before a context path)"
+        )
     path = f"/{text.removeprefix('/')}" if sign else ""
     if len(path) > MAX_LENGTH:
         raise ValueError(f"the context path has {len(path)} characters, more than {MAX_LENGTH}")
     if "*" in path:
-        raise ValueError("the context path has a wildcard; it stands for everything below it as it is")
+        raise ValueError("the context path has a wildcard; without it, it already matches everything below it")
     return parse_path(path.rstrip("/"))

@@ -175,7 +175,9 @@ class ModelIndex:
         for route in others:
             if route.backend != first.backend:
                 winner, loser = service_of_backend(first.backend), service_of_backend(route.backend)
-                reason = f"{route.entry}: with MODE=tcp a port has one service, and {routes.port} belongs to {winner}"
+                reason = (
+                    f"{route.entry}: with MODE=tcp a port can have only one service, and {winner} has port {routes.port}"
+                )
                 yield report(self._parts[loser].service, "VIRTUAL_HOST", reason)
 
     def _make_context(self) -> BuildContext:
@@ -289,9 +291,9 @@ class ModelIndex:
     def _use_of(self, port: int) -> str:
         """Tell who uses a port besides TCP_PORTS; empty when nobody does."""
         if port == self._settings.haproxy.stats_port:
-            return f"port {port} is taken by the statistics page (STATS_PORT)"
+            return f"the statistics page uses port {port} (STATS_PORT)"
         if port == self._settings.routing.monitor_port:
-            return f"port {port} is taken by the health probe of the proxy (MONITOR_PORT)"
+            return f"the proxy's own health check uses port {port} (MONITOR_PORT)"
         if port in self._taken_ports:
             return taken_port(port)
         return f"port {port} is used by a virtual host" if port in self._http_ports() else ""

@@ -15,7 +15,7 @@ from cryptography import x509
 
 from proxy.core.model.certificate_set import ProxyCertificates
 from proxy.core.model.own_files import OwnFiles
-from proxy.errors import Problem, SettingsError
+from proxy.errors import THE_PROXY, Problem, SettingsError
 from proxy.grammar.certificates import normalise_pem
 from proxy.secret import Secret
 from proxy.settings import TlsSettings
@@ -45,7 +45,7 @@ class OwnFileReader:
                 if self._client_ca is None:
                     raise SettingsError([f"CA_CERT_FILE={path}: {why}"]) from error
                 reason = f"{why}; HAProxy keeps the CA that it has"
-                problems.append(Problem(service="the proxy", setting="CA_CERT_FILE", value=str(path), reason=reason))
+                problems.append(Problem(service=THE_PROXY, setting="CA_CERT_FILE", value=str(path), reason=reason))
         return OwnFiles(
             certificates=dataclasses.replace(certificates, client_ca=self._client_ca, problems=tuple(problems)),
             templates=_digest(self._templates),

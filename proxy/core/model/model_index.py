@@ -21,7 +21,7 @@ from proxy.core.model.service_table import Specs, label_specs
 from proxy.core.model.services import Service
 from proxy.core.model.shared_addresses import make_table
 from proxy.core.model.tcp_listeners import build_listener, taken_port
-from proxy.errors import Problem
+from proxy.errors import THE_PROXY, Problem
 from proxy.grammar.syntax import BackendName, service_of_backend
 from proxy.settings import ProxyMode, Settings
 
@@ -161,7 +161,7 @@ class ModelIndex:
         """Tell of ports that other processes listen on: of whose services they are, or of the proxy's own use."""
         if self._settings.haproxy.stats_port in self._taken_ports:
             reason = f"{taken_port(self._settings.haproxy.stats_port)}; there is no statistics page until it is free"
-            yield Problem(service="the proxy", setting="STATS_PORT", reason=reason)
+            yield Problem(service=THE_PROXY, setting="STATS_PORT", reason=reason)
         for port in sorted(self._taken_ports & {*self._frontend_ports()}):
             labels = self._ports[port].labels()
             for label in labels if len(labels) <= MOST_LABELS else ["all services of this port"]:

@@ -21,37 +21,41 @@ from proxy.settings.parser import parse_settings
 # A module is imported only when its command runs. The supervisor lives as long as the proxy, so it must not load what only
 # the controller needs.
 COMMANDS = (
-    ("run", "proxy.commands.run:run", "keep HAProxy and the controller running until SIGTERM or Ctrl-C"),
-    ("control", "proxy.commands.run:control", "run the controller alone (what `run` starts beside HAProxy)"),
+    ("run", "proxy.commands.run:run", "run HAProxy and the controller until SIGTERM or Ctrl-C"),
+    ("control", "proxy.commands.run:control", "run only the controller; `run` starts this command itself"),
     (
         "check",
         "proxy.commands.inspection:check",
-        "would the configuration load? list every problem by container; change nothing",
+        "check whether HAProxy would load the configuration, and list every problem by container; change nothing",
     ),
-    ("render", "proxy.commands.inspection:render", "print the configuration and the maps, passwords hidden; change nothing"),
+    (
+        "render",
+        "proxy.commands.inspection:render",
+        "print haproxy.cfg and the maps, without passwords and keys; change nothing",
+    ),
     (
         "routes",
         "proxy.commands.inspection:routes",
-        "print which host and path leads to which service and servers, and their state",
+        "list hosts and paths in the order in which they are matched, with their services, servers and states",
     ),
     (
         "weight",
         "proxy.commands.weight:weight",
-        "set a service's share of the visitors (SERVICE N, or SERVICE default), or list them",
+        "set a service's share of the visitors (SERVICE N, or SERVICE default), or list all",
     ),
     (
         "reload",
         "proxy.commands.operation:reload",
-        "look at everything again, reload HAProxy, wait until the new worker serves",
+        "do a full rescan, reload HAProxy, and wait until the new worker serves",
     ),
-    ("health", "proxy.commands.operation:health", "does HAProxy run? also tells what the last pass did (for HEALTHCHECK)"),
+    ("health", "proxy.commands.operation:health", "tell whether HAProxy runs, and what the last pass did (for HEALTHCHECK)"),
 )
 
 EPILOG = """\
-settings come from environment variables (see the README); the commands inside a container read the container's own.
+Settings are environment variables (see the README). Inside a container, the commands read the container's variables.
 
-exit codes: 0 fine, 1 problems were found or the action failed, 2 settings or command line are wrong,
-3 the engine, HAProxy or the controller does not answer
+Exit codes: 0 success; 1 the command found problems or failed; 2 the settings or the command line are wrong;
+3 the engine, HAProxy or the controller does not answer.
 """
 
 
@@ -105,10 +109,12 @@ def _make_parser() -> argparse.ArgumentParser:
             "--mode", choices=("custom", "acsrouting"), help="which labels are read (default: PROXY_MODE, else custom)"
         )
         if name == "weight":
-            command_parser.add_argument("service", nargs="?", help="a service as `proxy routes` prints it")
-            command_parser.add_argument("weight", nargs="?", help="0 or more, or `default`: what its label says")
+            command_parser.add_argument("service", nargs="?", help="name of a service, as `proxy routes` prints it")
+            command_parser.add_argument(
+                "weight", nargs="?", help="a number from 0, or `default` for the weight of its label"
+            )
         if name == "run":
             command_parser.add_argument(
-                "--drop-root", action="store_true", help="when started as root, go on as HAPROXY_USER"
+                "--drop-root", action="store_true", help="when started as root, continue as HAPROXY_USER"
             )
     return parser

@@ -76,6 +76,8 @@ class WorkerReplacedError(RuntimeApiError):
     """The worker that answers is not the one that was expected. Nothing was sent to it."""
 
 
+THE_PROXY = "the proxy"
+"""Stands in the place of a service where the proxy's own settings, files or ports are at fault."""
 MAX_VALUE_LENGTH = 120
 """The longest part of a label's value that a problem shows, in characters."""
 
@@ -95,7 +97,8 @@ class Problem:
     reason: str
 
     def __str__(self) -> str:
-        where = f"container {self.container}" if self.container else f"service {self.service}"
+        where = self.service if self.service == THE_PROXY else f"service {self.service}"
+        where = f"container {self.container}" if self.container else where
         what = f": {self.setting}" if self.setting else ""
         if self.setting and self.value:
             what += f"={self.value!r}"

@@ -36,7 +36,7 @@ def _add_syslog(root: logging.Logger, target: str) -> None:
     try:
         handler = logging.handlers.SysLogHandler((host.strip("[]"), int(port)))
     except OSError as error:
-        root.warning("the controller's log does not go to %s: %s", target, error)
+        root.warning("the controller's log cannot be sent to %s: %s", target, error)
         return
     handler.setFormatter(logging.Formatter(SYSLOG_FORMAT))
     root.addHandler(handler)

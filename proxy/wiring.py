@@ -93,7 +93,7 @@ def make_sources(settings: Settings, environment: Mapping[str, str]) -> Sequence
         elif kind is SourceKind.LINKS:
             sources.append(LinkSource(environment))
         elif runtime.services_file is None:
-            raise SettingsError(["PROXY_SOURCES: the source file needs PROXY_SERVICES_FILE, the path of a YAML file"])
+            raise SettingsError(["PROXY_SOURCES: `file` needs PROXY_SERVICES_FILE, the path of a YAML file"])
         else:
             sources.append(FileSource(runtime.services_file, FileWatcher([runtime.services_file]), HostNames()))
     if not sources:
@@ -121,7 +121,8 @@ def find_sources(settings: Settings, environment: Mapping[str, str]) -> tuple[So
         kinds.append(SourceKind.FILE)
     if not kinds and os.path.exists(StateLayout(folder=settings.runtime.state_folder).current):
         logger.warning(
-            "the engine's socket %s does not exist; the last good state stays in force until the engine is there", engine
+            "the engine's socket %s does not exist; the proxy serves the last good configuration and waits for the engine",
+            engine,
         )
         kinds.append(SourceKind.DOCKER)
     return tuple(kinds)

@@ -223,7 +223,7 @@ class SimulatedHaproxy:
     def _expect(self, worker: Worker) -> WorkerState:
         state = self._worker_state()
         if state.worker != worker:
-            raise WorkerReplacedError(f"process {state.worker.pid} answers where process {worker.pid} was expected")
+            raise WorkerReplacedError(f"process {state.worker.pid} answers instead of process {worker.pid}")
         return state
 
 

@@ -71,7 +71,7 @@ def _temporary_folder() -> tempfile.TemporaryDirectory[str]:
     try:
         return tempfile.TemporaryDirectory(prefix="proxy-")
     except OSError as error:
-        raise StateError(f"no temporary folder can be written ({error.strerror}); mount one (--tmpfs /tmp)") from error
+        raise StateError(f"there is no temporary folder to write to ({error.strerror}); mount one (--tmpfs /tmp)") from error
 
 
 @contextmanager

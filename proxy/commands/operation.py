@@ -39,7 +39,7 @@ def reload(options: argparse.Namespace, settings: Settings, environment: Mapping
             print(status.sentence)
             return OK if status.is_success else PROBLEMS
         time.sleep(POLL_SECONDS)
-    return _fail(f"no answer from the controller within {RELOAD_WAIT_SECONDS:g} s; its log tells more")
+    return _fail(f"no answer from the controller within {RELOAD_WAIT_SECONDS:g} s; see its log")
 
 
 def health(options: argparse.Namespace, settings: Settings, environment: Mapping[str, str]) -> int:

@@ -82,8 +82,8 @@ def copy_unreadable(identity: Identity, tls: TlsSettings, state_folder: Path) ->
             (target / file.name).chmod(0o600)
         variables[name] = str(target if path.is_dir() else target / path.name)
         logger.warning(
-            "%s=%s: user %d may not read all of it, so it is copied now, and a change is seen at the next start only; "
-            "chmod o+r (or chown %d) it to have changes picked up at once",
+            "%s=%s: user %d cannot read all of it, so it is copied now, and a change takes effect only at the next start; "
+            "run chmod o+r (or chown %d) on it so that changes take effect at once",
             name,
             path,
             identity.uid,

@@ -51,7 +51,9 @@ def weight(options: argparse.Namespace, settings: Settings, environment: Mapping
         print(tabulate(_rows(services, kept), headers=["service", "weight", "set by"], tablefmt="plain"))
         return OK
     if options.weight is None:
-        return _fail("name a weight, too: proxy weight SERVICE N, or proxy weight SERVICE default", SETTINGS_WRONG)
+        return _fail(
+            "the weight is missing; write `proxy weight SERVICE N`, or `proxy weight SERVICE default`", SETTINGS_WRONG
+        )
     service = services.names.get(options.service)
     if service is None:
         return _fail(_unknown(options.service, services), PROBLEMS)
@@ -60,7 +62,7 @@ def weight(options: argparse.Namespace, settings: Settings, environment: Mapping
         if options.weight != DEFAULT:
             kept[service] = parse_weight(options.weight)
     except ValueError as error:
-        return _fail(f"weight {options.weight!r} {error}, nor the word {DEFAULT!r}", SETTINGS_WRONG)
+        return _fail(f"weight {options.weight!r} {error}; write such a number, or the word {DEFAULT!r}", SETTINGS_WRONG)
     write_weights(path, kept)
     return _wait_until_applied(settings.runtime.state_folder, f"{service}: weight {options.weight}")
 
@@ -96,7 +98,7 @@ def _rows(services: _Services, kept: Mapping[str, int]) -> list[tuple[str, int, 
 
 def _unknown(name: str, services: _Services) -> str:
     similar = difflib.get_close_matches(name, services.weights, n=3, cutoff=0.4) or sorted(services.weights)[:3]
-    hint = f"there are {', '.join(similar)}; `proxy weight` lists all" if similar else "no service is routed"
+    hint = f"there is {', '.join(similar)}; `proxy weight` lists all" if similar else "no service is routed"
     return f"there is no service {name!r}; {hint}"
 
 
@@ -105,7 +107,7 @@ def _wait_until_applied(folder: Path, done: str) -> int:
     written = time.time()
     before = read_status(folder)
     if before is None or not _wake(before.pid):
-        return _fail(f"{done}; it is kept, but no controller runs here to apply it; start `proxy run`", NO_ANSWER)
+        return _fail(f"{done}; the weight is saved, but no controller runs here; start `proxy run`", NO_ANSWER)
     deadline = time.monotonic() + WAIT_SECONDS
     status: Status | None = before
     while time.monotonic() < deadline:
@@ -114,7 +116,9 @@ def _wait_until_applied(folder: Path, done: str) -> int:
             print(f"{done} ({status.sentence})")
             return OK if status.is_success else PROBLEMS
         time.sleep(POLL_SECONDS)
-    return _fail(f"{done}; it is kept, but the controller has not applied it in {WAIT_SECONDS:g} s; see its log", NO_ANSWER)
+    return _fail(
+        f"{done}; the weight is saved, but the controller has not applied it in {WAIT_SECONDS:g} s; see its log", NO_ANSWER
+    )
 
 
 def _wake(pid: int) -> bool:

@@ -19,7 +19,7 @@ from proxy.controller.pending import Pending
 from proxy.controller.ports import Background, HaproxyControl
 from proxy.controller.schedule import DuePass
 from proxy.core.haproxy.plans import Plan, Reload, RuntimeUpdate, Unchanged
-from proxy.errors import CommandRefusedError, Problem, ProxyError, RuntimeApiError
+from proxy.errors import THE_PROXY, CommandRefusedError, Problem, ProxyError, RuntimeApiError
 
 logger = logging.getLogger(__name__)
 
@@ -240,7 +240,7 @@ class Reconciler:
         problems = self._desired.problems()
         if self._silent_since is not None and now >= self._silent_since + UNREACHABLE_SECONDS:
             reason = "HAProxy does not answer; the log tells why, if HAProxy has said it"
-            problems = (*problems, Problem(service="the proxy", reason=reason))
+            problems = (*problems, Problem(service=THE_PROXY, reason=reason))
         done = "" if ended.failure and isinstance(plan, Unchanged) else describe(plan)
         failed = f"failed, what ran before goes on: {ended.failure}" if ended.failure else ""
         return Outcome(

@@ -43,9 +43,9 @@ def parse_certificate(text: str) -> Certificate:
     keys = [match.group() for match in _BLOCK.finditer(pem) if match["kind"].endswith("PRIVATE KEY")]
     chain = [match.group() for match in _BLOCK.finditer(pem) if match["kind"].endswith("CERTIFICATE")]
     if not chain:
-        raise ValueError("the PEM holds no certificate; give the private key, then the certificate chain")
+        raise ValueError("the PEM contains no certificate; write the private key, then the certificate chain")
     if not keys:
-        raise ValueError("the PEM holds no private key; give the private key, then the certificate chain")
+        raise ValueError("the PEM contains no private key; write the private key, then the certificate chain")
     leaf = _load_leaf(chain)
     _check_key(keys[0], leaf)
     return Certificate(

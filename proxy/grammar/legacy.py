@@ -31,13 +31,13 @@ _DENY = "write 'http-request deny if ...' with conditions on path, method or req
 _ALLOW = "write 'http-request allow if ...' with conditions on path, method or req.hdr(NAME)"
 _TARPIT = "write 'http-request tarpit if ...' with conditions on path, method or req.hdr(NAME)"
 _RESPONSE_DENY = "write 'http-response deny if ...' with conditions on status or res.hdr(NAME)"
-_REDUNDANT = "leave it out, nothing replaces it"
+_REDUNDANT = "remove the line; HAProxy does not need it any more"
 _REMOVED = {
     "appsession": "use the setting APPSESSION, or 'stick-table' with 'stick match' and 'stick store-response'",
     "bind-process": _REDUNDANT,
     "grace": _REDUNDANT,
     "stats bind-process": _REDUNDANT,
-    "tune.chksize": "tune.bufsize covers it",
+    "tune.chksize": "use tune.bufsize",
     "option http-use-htx": _REDUNDANT,
     "option http_proxy": "write 'http-request do-resolve' and 'http-request set-dst'",
     "cliexp": "write 'http-request replace-header', 'replace-path' or 'replace-pathq'",
@@ -72,7 +72,7 @@ def translate_line(line: str) -> str:
     """
     words = split_words(line)
     if words[:2] == ("option", "httpchk") and any("\n" in word for word in words):
-        raise ValueError("hides headers behind the version, which HAProxy no longer accepts; use HTTP_CHECK")
+        raise ValueError("has headers after the version, which HAProxy no longer accepts; use HTTP_CHECK")
     starts = [" ".join(words[:length]) for length in (2, 1)]
     for start in starts:
         if start in _REMOVED:
@@ -82,7 +82,9 @@ def translate_line(line: str) -> str:
     if not (known or rule or starts[1] == "monitor-net"):
         return line
     if has_variable(line):
-        raise ValueError(f"{words[0]!r} was removed from HAProxy and cannot be translated with an environment variable")
+        raise ValueError(
+            f"{words[0]!r} was removed from HAProxy, and a line with an environment variable cannot be translated"
+        )
     if known:
         return _join(_RENAMED[known], words[len(known.split()) :])
     if rule:
@@ -99,14 +101,16 @@ def translate_http_check(text: str) -> tuple[str, ...]:
     start, *headers = re.split(r"\r?\n", " ".join(split_words(text)).strip())
     match = _CHECK.fullmatch(start.removeprefix("option httpchk ").strip())
     if match is None:
-        raise ValueError(r"is no HTTP check; write '[METHOD] URI [VERSION]', such as 'HEAD / HTTP/1.1\r\nHost:\ www'")
+        raise ValueError(r"is not an HTTP check; write '[METHOD] URI [VERSION]', such as 'HEAD / HTTP/1.1\r\nHost:\ www'")
     line = ["http-check send meth", match["method"] or "OPTIONS", "uri", _word(match["uri"])]
     if match["version"]:
         line += ["ver", match["version"]]
     for header in headers:
         parts = _HEADER.fullmatch(header)
         if parts is None:
-            raise ValueError(f"{header!r} is no header 'NAME: value'; a body needs a line 'http-check send'")
+            raise ValueError(
+                f"{header!r} is not a header such as 'NAME: value'; to send a body, write a line 'http-check send'"
+            )
         line += ["hdr", parts["name"], _format_word(parts["value"])]
     return "option httpchk", " ".join(line)
 
@@ -129,7 +133,7 @@ def translate_appsession(text: str) -> tuple[str, ...]:
     uri = {"": path_parameter, "mode path-parameters": path_parameter, "mode query-string": f"urlp({cookie})"}
     learns, mode = "request-learn" in options.split(), " ".join(options.replace("request-learn", "").split())
     if mode not in uri:
-        raise ValueError(f"option {mode!r} has no equivalent; use COOKIE, or leave it out")
+        raise ValueError(f"option {mode!r} has no equivalent; use COOKIE, or remove the option")
     return (
         f"stick-table type string len {length} size {SESSION_TABLE_SIZE} expire {match['hold']}",
         f"stick match req.cook({cookie})",
@@ -154,7 +158,9 @@ def _translate_header_rule(rule: re.Match[str], words: Sequence[str]) -> str:
 def _split_condition(keyword: str, words: Sequence[str], *, count: int) -> tuple[Sequence[str], Sequence[str]]:
     arguments, condition = words[:count], words[count:]
     if len(arguments) < count or (condition and condition[0] not in ("if", "unless")):
-        raise ValueError(rf"{keyword!r} takes {count} word(s), then perhaps a condition; write blanks in words as '\ '")
+        raise ValueError(
+            rf"{keyword!r} takes {count} word(s) and an optional condition; write a blank inside a word as '\ '"
+        )
     return arguments, condition
 
 
@@ -185,7 +191,7 @@ def _replace(keyword: str, search: str, replacement: str, *, flags: str) -> str:
     if path:
         return f"replace-pathq {quote(flags + path[0])} {_format_word(path[1])}"
     raise ValueError(
-        f"{keyword!r} was removed from HAProxy and this pattern has no certain equivalent; write "
+        f"{keyword!r} was removed from HAProxy, and this pattern cannot be translated reliably; write "
         "'replace-header NAME PATTERN VALUE', 'replace-path' or 'set-header' after http-request or http-response"
     )
 

@@ -86,13 +86,13 @@ def safe_line(text: str, *, trusted: bool = False) -> str:
     if not words:
         raise ValueError("is empty")
     if _SECTION_KEYWORD.fullmatch(words[0]):
-        raise ValueError(f"starts a new section ({words[0]!r}), which a setting may not do")
+        raise ValueError(f"starts a new section ({words[0]!r}), but a setting must stay inside its section")
     if words[0].startswith("."):
         raise ValueError("starts with '.', which is not a setting")
     if len(words) > MAX_LINE_WORDS:
         raise ValueError(f"has {len(words)} words, more than {MAX_LINE_WORDS}")
     if not trusted and (has_variable(line) or any(_ENVIRONMENT_FETCH.search(word) for word in words)):
-        raise ValueError("refers to an environment variable of the proxy, which a container's setting may not do")
+        raise ValueError("uses an environment variable of the proxy, but a container's setting must not read it")
     return line
 
 

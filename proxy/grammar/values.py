@@ -81,7 +81,7 @@ def parse_tcp_ports(text: str) -> tuple[tuple[int, bool], ...]:
             raise ValueError(f"entry {entry!r}: only /ssl may follow a port")
         ports[parse_port(number.strip())] = suffix.lower() == "ssl"
     if not ports:
-        raise ValueError("names no port")
+        raise ValueError("contains no port")
     return tuple(sorted(ports.items()))
 
 
@@ -90,7 +90,7 @@ def parse_balance(text: str) -> str:
     line = safe_line(text)
     algorithm = line.split()[0].partition("(")[0]
     if algorithm not in BALANCE_ALGORITHMS:
-        raise ValueError(f"{algorithm!r} is no balancing algorithm; use roundrobin, static-rr, leastconn, source, ...")
+        raise ValueError(f"{algorithm!r} is not a balancing algorithm; use roundrobin, static-rr, leastconn, source, ...")
     return line
 
 

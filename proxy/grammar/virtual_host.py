@@ -102,7 +102,7 @@ def parse_virtual_hosts(text: str) -> tuple[VirtualHost, ...]:
     """Parse a comma list of entries. Raises ValueError that names the faulty entry. Repeated entries count once."""
     entries = tuple(dict.fromkeys(parse_virtual_host(entry) for entry in split_list(text)))
     if not entries:
-        raise ValueError("names no virtual host; write [scheme://]domain[:port][/path]")
+        raise ValueError("contains no virtual host; write [scheme://]domain[:port][/path]")
     return entries
 
 
@@ -118,7 +118,7 @@ def parse_virtual_host(text: str) -> VirtualHost:
     try:
         scheme = Scheme((match["scheme"] or "http").lower())
     except ValueError:
-        raise ValueError(f"entry {text!r}: scheme {match['scheme']!r} is none of http, https, ws, wss") from None
+        raise ValueError(f"entry {text!r}: scheme {match['scheme']!r} is not http, https, ws or wss") from None
     try:
         return VirtualHost(
             scheme=scheme,
@@ -133,7 +133,7 @@ def parse_virtual_host(text: str) -> VirtualHost:
 def parse_domain(text: str) -> str:
     """Return a domain, which may have wildcards, in the form in which requests carry it. Raises ValueError."""
     if not text:
-        raise ValueError("has no domain; write * for any")
+        raise ValueError("has no domain; write * for any domain")
     if text.startswith("["):
         return _parse_ipv6(text)
     domain = text.lower().rstrip(".") if text != "." else text
@@ -141,7 +141,7 @@ def parse_domain(text: str) -> str:
         domain = ".".join(_to_ascii(label) for label in domain.split("."))
     for label in domain.split("."):
         if not _LABEL.match(label) and not (label == "" and "*" in domain):
-            raise ValueError(f"domain {text!r} has a part {label!r} that is not letters, digits, - or *")
+            raise ValueError(f"domain {text!r} has the invalid part {label!r}; use letters, digits, * and, in between, -")
     return domain
 
 
@@ -150,7 +150,7 @@ def parse_path(text: str) -> str:
     if re.search(r"[\x00-\x20\x7f]", text):
         raise ValueError("the path contains a blank or control character")
     if "?" in text or "#" in text:
-        raise ValueError("the path contains ? or #; only the path is matched, without query string")
+        raise ValueError("the path contains ? or #; the query string is never matched")
     return urllib.parse.quote(text, safe="/*%~!$&'()+,;=:@-._[]|{}^<>\"`\\").lower()
 
 
@@ -165,14 +165,14 @@ def _parse_ipv6(text: str) -> str:
     try:
         return f"[{ipaddress.IPv6Address(text.removeprefix('[').removesuffix(']'))}]"
     except ValueError:
-        raise ValueError(f"domain {text!r} is no IPv6 address in brackets") from None
+        raise ValueError(f"domain {text!r} is not an IPv6 address in brackets") from None
 
 
 def _to_ascii(label: str) -> str:
     if label.isascii():
         return label
     if "*" in label:
-        raise ValueError(f"{label!r} mixes a wildcard with characters beyond ASCII")
+        raise ValueError(f"{label!r} has a wildcard together with non-ASCII characters")
     try:
         return label.encode("idna").decode("ascii")
     except UnicodeError:

@@ -66,7 +66,9 @@ def _parse_routing(reader: SettingsReader) -> RoutingSettings:
     monitor_port = reader.parse("MONITOR_PORT", parse_port, None)
     for given, missing in (("MONITOR_PORT", "MONITOR_URI"), ("MONITOR_URI", "MONITOR_PORT")):
         if reader.is_set(given) and not reader.is_set(missing):
-            reader.add_fault(given, f"has no effect without {missing}; set MONITOR_PORT=80 and MONITOR_URI=/ping, say")
+            reader.add_fault(
+                given, f"has no effect without {missing}; set both, for example MONITOR_PORT=80 and MONITOR_URI=/ping"
+            )
     routing = RoutingSettings(
         routing_mode=reader.parse("PROXY_MODE", values.choice(RoutingMode), RoutingMode.CUSTOM),
         mode=reader.parse("MODE", values.choice(ProxyMode), ProxyMode.HTTP),
@@ -97,7 +99,7 @@ def _parse_tls(reader: SettingsReader) -> TlsSettings:
         if certificate:
             extra.append((name, certificate))
         else:
-            reader.add_fault(name, "is named in EXTRA_SSL_CERTS but not set; set it to a one-line PEM")
+            reader.add_fault(name, "is in EXTRA_SSL_CERTS but has no value; set it to a one-line PEM")
     default = reader.secret_pem("DEFAULT_SSL_CERT") or reader.secret_pem("SSL_CERT")
     return TlsSettings(
         default_certificate=None if folder else default,
@@ -150,7 +152,7 @@ def _parse_basic_users(reader: SettingsReader) -> tuple[BasicUser, ...]:
     for variable in ("HTTP_BASIC_AUTH", "HTTP_BASIC_AUTH_SECURE"):
         for name, password in reader.entries(variable, values.parse_user):
             if name in users:
-                reader.add_fault(variable, f"names the user {name!r} again; give each user once")
+                reader.add_fault(variable, f"contains the user {name!r} twice; write each user once")
             users[name] = BasicUser(name=name, password=password, is_crypted=variable.endswith("_SECURE"))
     return tuple(users.values())
 
@@ -161,7 +163,7 @@ def _parse_frontend_settings(reader: SettingsReader) -> Mapping[int, tuple[str, 
         try:
             port = parse_port(match["port"])
         except ValueError as error:
-            reader.add_fault(name, f"{error}; name the port that the frontend listens on")
+            reader.add_fault(name, f"{error}; write the port of the frontend")
             continue
         found += [(port, line) for line in _lines_of(reader, name, is_file="FILE" in name)]
     return _group(found)
@@ -171,9 +173,9 @@ def _parse_backends(reader: SettingsReader) -> Mapping[str, tuple[str, ...]]:
     found: list[tuple[str, str]] = []
     for name, match in (*reader.family(_BACKEND), *reader.family(_BACKEND_FILE)):
         if make_name(match["name"]) != match["name"]:
-            reader.add_fault(name, "ends in a name that HAProxy does not take; use letters, digits and - _ . : only")
+            reader.add_fault(name, "ends in a name that HAProxy does not accept; use only letters, digits and - _ . :")
         elif make_backend_name(match["name"]) != match["name"]:
-            reader.add_fault(name, "ends in a name that the proxy keeps for its own sections; take another one")
+            reader.add_fault(name, "ends in a name that the proxy uses for its own sections; use another one")
         found += [(match["name"], line) for line in _lines_of(reader, name, is_file="BACKEND_FILE_" in name)]
     return _group(found)
 

@@ -95,7 +95,7 @@ class SettingsReader:
         try:
             text = self._read_text(Path(self.text(name)))
         except (OSError, UnicodeDecodeError) as error:
-            self.add_fault(name, f"cannot be read ({error}); name a text file that the proxy may read")
+            self.add_fault(name, f"cannot be read ({error}); write the path of a text file that the proxy can read")
             return
         for number, line in enumerate(text.splitlines(), start=1):
             if line.strip() and not line.lstrip().startswith("#"):

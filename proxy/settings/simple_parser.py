@@ -41,7 +41,9 @@ def parse_simple(reader: SettingsReader) -> SimpleSettings:
 def adapt(routing: RoutingSettings, reader: SettingsReader) -> RoutingSettings:
     """Return the settings with the defaults of simple routing."""
     if routing.mode is ProxyMode.TCP:
-        reader.add_fault("MODE", "means nothing to PROXY_MODE=acsrouting, which routes HTTP by host name; unset one of them")
+        reader.add_fault(
+            "MODE", "cannot be used with PROXY_MODE=acsrouting, which routes HTTP by host name; remove one of them"
+        )
     frontends = dict(routing.extra_frontend_settings)
     frontends[HTTP_PORT] = (*frontends.get(HTTP_PORT, ()), *_frontend_lines(routing.simple))
     return dataclasses.replace(
@@ -84,7 +86,7 @@ def _parse_domain(reader: SettingsReader) -> str:
 def parse_plain_domain(text: str) -> str:
     """Return a domain. Raises ValueError if it has wildcards."""
     if "*" in text:
-        raise ValueError("holds a wildcard; write a plain domain")
+        raise ValueError("contains a wildcard; write a plain domain")
     return parse_domain(text.removeprefix("."))
 
 
@@ -92,4 +94,4 @@ def _parse_network(text: str) -> str:
     try:
         return str(ipaddress.ip_network(text, strict=False))
     except ValueError:
-        raise ValueError("is no network; write addresses such as 10.0.0.0/8") from None
+        raise ValueError("is not a network; write a network such as 10.0.0.0/8") from None

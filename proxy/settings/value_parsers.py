@@ -57,7 +57,7 @@ def parse_timeout(text: str) -> tuple[str, str]:
     """Return a timeout as (name, time). The word `timeout` itself may be left out."""
     name, _, time = parse_line(f"timeout {text.removeprefix('timeout ')}").removeprefix("timeout ").partition(" ")
     if name not in TIMEOUTS and name not in _OTHER_TIMEOUTS:
-        raise ValueError(f"names no timeout of HAProxy; it has {', '.join((*TIMEOUTS, *_OTHER_TIMEOUTS))}")
+        raise ValueError(f"is not a timeout of HAProxy; use one of {', '.join((*TIMEOUTS, *_OTHER_TIMEOUTS))}")
     if not re.fullmatch(r"[0-9]+(us|ms|[smhd])?", time.strip()):
         raise ValueError("has no time; write milliseconds, or a number with us, ms, s, m, h or d, such as 'client 5m'")
     return name, time.strip()
@@ -77,7 +77,7 @@ def parse_user(text: str) -> tuple[str, Secret]:
     """Return a user's name and password."""
     name, _, password = text.partition(":")
     if not name or not password:
-        raise ValueError("is not 'user:password'; write a comma list of these, a comma in a password as '\\,'")
+        raise ValueError("is not 'user:password'; write a comma list of these, and '\\,' for a comma in a password")
     for part in (name, password):
         quote(part)
     return name, Secret(password)
@@ -94,7 +94,7 @@ def parse_bind_setting(text: str) -> tuple[int, str]:
 def parse_uri(text: str) -> str:
     """Return an absolute path."""
     if not text.startswith("/"):
-        raise ValueError("is no path; begin it with '/'")
+        raise ValueError("is not a path; write '/' at its beginning")
     return safe_word(text)
 
 
@@ -106,7 +106,7 @@ def parse_log_target(text: str) -> str:
         return f"[{text}]:{SYSLOG_PORT}"
     match = _SYSLOG.fullmatch(text)
     if match is None:
-        raise ValueError("is no syslog server; write 'host' or 'host:port' (UDP), or the path of a socket")
+        raise ValueError("is not a syslog server; write 'host' or 'host:port' (UDP), or the path of a socket")
     return f"{match['host']}:{parse_port(match['port'] or str(SYSLOG_PORT))}"
 
 
@@ -158,6 +158,6 @@ def choice(kind: type[Choice]) -> Callable[[str], Choice]:
         for member in kind:
             if text.lower() == member.value:
                 return member
-        raise ValueError(f"is none of {', '.join(kind)}")
+        raise ValueError(f"is not one of {', '.join(kind)}")
 
     return parse

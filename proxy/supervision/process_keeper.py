@@ -95,7 +95,9 @@ class ProcessKeeper:
             self.first_exit_code = code
         self.process = None
         if code == self.first_exit_code == self._final_code:
-            logger.error("%s ended: %s; starting it again would not help", self._name, describe_exit(code))
+            logger.error(
+                "%s ended: %s; it is not started again, because that would not help", self._name, describe_exit(code)
+            )
         else:
             self._wait_before_next(now, describe_exit(code))
 

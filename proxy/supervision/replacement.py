@@ -48,7 +48,7 @@ class Replacement:
         elif self._keeper.uptime(now) < START_TIMEOUT_SECONDS and self._starts.is_starting(running):
             logger.debug("HAProxy process %d is still starting", running.pid)
         else:
-            logger.warning("HAProxy process %d runs but does not answer on its sockets: it is replaced", running.pid)
+            logger.warning("HAProxy process %d runs but does not answer on its sockets; it is replaced", running.pid)
             self._is_wanted = True
 
     def retire(self, process: Process) -> None:
@@ -100,7 +100,7 @@ class Replacement:
             self._fail(running, now, error)
             return
         self._deadline = now + START_TIMEOUT_SECONDS
-        logger.info("HAProxy process %d is to take over from process %d", self._successor.pid, running.pid)
+        logger.info("HAProxy process %d replaces process %d as soon as it answers", self._successor.pid, running.pid)
 
     def _has_taken_over(self, successor: Process, running: Process, now: float) -> bool:
         code = successor.poll()
@@ -131,8 +131,8 @@ class Replacement:
         delay = self._backoff.delay_after(0.0)
         self._next_start = now + delay
         logger.error(
-            "the HAProxy that was to take over did not come up (%s); process %d goes on without being reachable, "
-            "and another one is not started within %.1f s",
+            "the new HAProxy did not come up (%s); process %d keeps running, but cannot be reached; "
+            "another attempt is made after %.1f s at the earliest",
             reason,
             running.pid,
             delay,

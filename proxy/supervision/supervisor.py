@@ -136,7 +136,7 @@ class Supervisor:
         running = [process for process in self._starts.find_running() if not self._replacement.is_known(process.pid)]
         if not running:
             return None
-        logger.info("HAProxy process %d of an earlier start is still running and goes on", running[0].pid)
+        logger.info("HAProxy process %d from an earlier start still runs and is kept", running[0].pid)
         self._starts.mark(running[0])
         for process in running[1:]:
             self._replacement.retire(process)

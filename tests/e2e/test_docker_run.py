@@ -19,7 +19,7 @@ from tests.eventually import eventually
 pytestmark = pytest.mark.docker
 
 DOCUMENT = EXAMPLES / "docker-run.md"
-CERTIFICATE = "A certificate of your own, for trying"
+CERTIFICATE = "A certificate for tests"
 RunScenario = Callable[..., HaproxyState]
 
 
@@ -73,7 +73,7 @@ def test_other_port_of_the_host(run_title: RunScenario) -> None:
 
 
 def test_excluded_ports_get_no_server(run_title: RunScenario) -> None:
-    running = run_title("Ports that are not for visitors")
+    running = run_title("Ports that are not routed")
 
     expect_answer_from(running, "webapp")
     routes = running.proxy.call("proxy", "routes")
@@ -83,7 +83,7 @@ def test_excluded_ports_get_no_server(run_title: RunScenario) -> None:
 def test_certificate_of_the_application_is_served(run_title: RunScenario, tmp_path: Path) -> None:
     make_certificate(tmp_path, "application.example.com")
 
-    running = run_title("TLS with the certificate at the application")
+    running = run_title("TLS with the certificate in the application's container")
 
     answer = eventually(lambda: fetch_tls(running.ports[443], host="any.example.com"))
     assert (server_name(answer), answer.certificate) == (running.hostname("webapp"), "application.example.com")
@@ -93,7 +93,7 @@ def test_certificate_of_the_application_is_served(run_title: RunScenario, tmp_pa
 def test_certificate_of_the_proxy_is_served(run_title: RunScenario, tmp_path: Path) -> None:
     make_certificate(tmp_path, "proxy.example.com")
 
-    running = run_title("TLS with the certificate at the proxy")
+    running = run_title("TLS with the certificate in the proxy's container")
 
     answer = eventually(lambda: fetch_tls(running.ports[443]))
     assert (server_name(answer), answer.certificate) == (running.hostname("webapp"), "proxy.example.com")
@@ -103,7 +103,7 @@ def test_certificate_of_the_proxy_is_served(run_title: RunScenario, tmp_path: Pa
 def test_http_is_redirected_to_https(run_title: RunScenario, tmp_path: Path) -> None:
     make_certificate(tmp_path)
 
-    running = run_title("http is sent to https")
+    running = run_title("Redirect http to https")
 
     eventually(lambda: status(running, "www.example.com") == 301)
     answer = fetch(running.port, "/page?a=b", host="www.example.com")

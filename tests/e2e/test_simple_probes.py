@@ -151,7 +151,10 @@ def test_both_kinds_of_probe_are_reported_and_url_is_used(stack: Stack) -> None:
     eventually(lambda: "503" not in visits(stack, "both.example.com"), timeout=PATIENCE_SECONDS)
 
     (line,) = [line for line in stack.call("acsrouting", "proxy", "routes").splitlines() if "not routed" in line]
-    assert f"container {stack.container('both').name}: aliyun.probe.cmd='false': is given beside aliyun.probe.url" in line
+    assert (
+        f"container {stack.container('both').name}: aliyun.probe.cmd='false': is ignored, because aliyun.probe.url is set"
+        in line
+    )
 
 
 def test_healthcheck_of_the_engine_counts_too(stack: Stack) -> None:

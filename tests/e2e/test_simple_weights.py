@@ -108,8 +108,8 @@ def test_weights_are_kept_over_reloads_and_restarts_and_shown(stack: Stack) -> N
 def test_command_helps_where_it_cannot_do_what_is_asked(stack: Stack) -> None:
     result = stack.container("acsrouting").exec("proxy", "weight", f"{stack.project}:bleu", "10")
     assert 1 == result.code
-    assert f"there is no service '{stack.project}:bleu'; there are {stack.project}:blue" in result.errors
+    assert f"there is no service '{stack.project}:bleu'; there is {stack.project}:blue" in result.errors
 
     assert 2 == stack.container("acsrouting").exec("proxy", "weight", f"{stack.project}:blue", "much").code
-    with pytest.raises(CommandError, match="name a weight, too"):
+    with pytest.raises(CommandError, match="the weight is missing"):
         stack.call("acsrouting", "proxy", "weight", f"{stack.project}:blue")

@@ -213,7 +213,7 @@ def test_fault_in_a_label_costs_only_its_own_service(product: Product) -> None:
 
     assert [503, 200] == [serving.ask(host=host).status for host in ("broken.example", HOST)]
     (problem,) = serving.problems
-    assert problem.startswith("container broken-1: aliyun.proxy.BALANCE='no-such-algorithm': 'no-such-algorithm' is no ")
+    assert problem.startswith("container broken-1: aliyun.proxy.BALANCE='no-such-algorithm': 'no-such-algorithm' is not ")
 
 
 def test_server_that_cannot_be_reached_costs_no_request(product: Product) -> None:

@@ -142,7 +142,9 @@ def test_service_never_takes_the_name_of_an_operator_s_backend(product: Product)
 
     serving = product.serve(container, ADDITIONAL_BACKEND_old="http-request return status 204")
 
-    assert ["service old: VIRTUAL_HOST: its name 'old' is taken by ADDITIONAL_BACKEND_old"] == list(serving.problems)
+    assert ["service old: VIRTUAL_HOST: ADDITIONAL_BACKEND_old has the same name; rename one of the two"] == list(
+        serving.problems
+    )
     assert 503 == serving.ask().status
 
 

@@ -114,7 +114,7 @@ def test_stream_that_falls_silent_is_found_by_a_full_look_and_opened_again(site:
         engine.stop(make_stub_container(first))
         engine.start(make_stub_container(second))
         eventually(lambda: site.is_served_by("second"), timeout=20)
-        eventually(lambda: "which no event has told" in site.log.read_text())
+        eventually(lambda: "but no event said so" in site.log.read_text())
         streams = len(engine.streams)
         eventually(lambda: len(engine.streams) > streams)
 

@@ -176,14 +176,14 @@ def test_old_haproxy_that_dies_meanwhile_leaves_the_new_one(site: SmallSite, run
     remove_sockets(site)
 
     ask_for_another(running)
-    eventually(lambda: running.says("is to take over from"))
+    eventually(lambda: running.says("as soon as it answers"))
     os.kill(old, signal.SIGKILL)
 
     eventually(lambda: answering_pid(site) not in (0, old))
     eventually(lambda: len(master_pids(site)) == 1)
 
 
-@pytest.mark.parametrize("moment", ["is to take over from", "finishes its requests"], ids=["start", "end"])
+@pytest.mark.parametrize("moment", ["as soon as it answers", "finishes its requests"], ids=["start", "end"])
 def test_stop_during_the_replacement_ends_both(site: SmallSite, running: Supervised, moment: str) -> None:
     remove_sockets(site)
     request = site.begin_request()
@@ -197,7 +197,7 @@ def test_stop_during_the_replacement_ends_both(site: SmallSite, running: Supervi
     eventually(lambda: not haproxy_pids(site))
 
 
-@pytest.mark.parametrize("moment", ["is to take over from", "finishes its requests"], ids=["start", "end"])
+@pytest.mark.parametrize("moment", ["as soon as it answers", "finishes its requests"], ids=["start", "end"])
 def test_supervisor_that_is_killed_during_the_replacement_leaves_one_to_the_next(
     site: SmallSite, running: Supervised, start: Start, moment: str
 ) -> None:
@@ -240,7 +240,7 @@ def test_folder_in_the_place_of_a_socket_is_told_once_and_waited_for(
 
     ask_for_another(running)
     eventually(lambda: running.says(f"{path} is a folder, but HAProxy needs this name for its socket; remove the folder"))
-    was_started = running.says("is to take over from")
+    was_started = running.says("as soon as it answers")
     path.rmdir()
 
     eventually(lambda: answering_pid(site) not in (0, old) and not is_alive(old))

@@ -83,7 +83,7 @@ def assert_is_the_page(serving: Serving, **options: Any) -> None:
     assert 503 == answer.status
     assert "text/html;charset=UTF-8" == answer.headers["content-type"]
     assert "没有可以处理该请求的服务" in answer.body
-    assert "No service is there to answer this request" in answer.body
+    assert "No service is available for this request" in answer.body
 
 
 def test_unknown_host_gets_a_page_in_chinese_and_english(site: SimpleSite) -> None:

@@ -248,7 +248,7 @@ def test_second_supervisor_on_the_same_folder_is_refused(saved_site: SmallSite, 
     second = start()
 
     assert 1 == second.process.wait(timeout=30)
-    assert "another proxy runs with state folder" in second.log.read_text()
+    assert "another proxy uses the state folder" in second.log.read_text()
     assert first.serves()
 
 

@@ -63,7 +63,7 @@ def test_tcp_port_with_ssl_needs_a_certificate(product: Product, one: BaseContai
     with pytest.raises(ConnectionRefusedError):
         serving.ask(port=product.tcp_port)
     assert (
-        f"service shop:one: TCP_PORTS: {product.tcp_port}/ssl needs a certificate and none is known; give SSL_CERT",
+        f"service shop:one: TCP_PORTS: {product.tcp_port}/ssl needs a certificate, but there is none; set SSL_CERT",
     ) == serving.problems
 
 
@@ -128,15 +128,15 @@ def test_plain_and_tls_on_one_port_is_a_conflict(product: Product, one: BaseCont
     assert {"two-1"} == set(serving.servers(port=port, tls=any_tls()))
     assert (
         f"service shop:one: TCP_PORTS: port {port} is already used with TLS by another service; "
-        f"write {port}/ssl, or take another port",
+        f"write {port}/ssl, or use another port",
     ) == serving.problems
 
 
 @pytest.mark.parametrize(
     ("variables", "use"),
     [
-        ({"STATS_PORT": "9000"}, "taken by the statistics page (STATS_PORT)"),
-        ({"MONITOR_PORT": "9000", "MONITOR_URI": "/ping"}, "taken by the health probe of the proxy (MONITOR_PORT)"),
+        ({"STATS_PORT": "9000"}, "the statistics page uses port 9000 (STATS_PORT)"),
+        ({"MONITOR_PORT": "9000", "MONITOR_URI": "/ping"}, "the proxy's own health check uses port 9000 (MONITOR_PORT)"),
         ({}, "used by a virtual host"),
     ],
     ids=["statistics", "monitor", "virtual-host"],

@@ -100,7 +100,7 @@ def test_broken_certificate_costs_only_its_own_service(product: Product) -> None
 
     assert [503, 200] == [serving.ask(port=443, host=host, tls=any_tls()).status for host in (OTHER, HOST)]
     assert (
-        "container api-1: aliyun.proxy.SSL_CERT: the PEM holds no certificate; give the private key, "
+        "container api-1: aliyun.proxy.SSL_CERT: the PEM contains no certificate; write the private key, "
         "then the certificate chain",
     ) == serving.problems
 
@@ -124,7 +124,7 @@ def test_https_entry_without_any_certificate_is_reported(product: Product) -> No
 
     assert "web-1" == serving.ask().server
     assert (
-        f"service shop:web: VIRTUAL_HOST: https://{HOST} needs a certificate and none is known; give SSL_CERT",
+        f"service shop:web: VIRTUAL_HOST: https://{HOST} needs a certificate, but there is none; set SSL_CERT",
     ) == serving.problems
 
 

@@ -53,12 +53,12 @@ def test_compression_is_on_for_the_types_that_are_named() -> None:
 @pytest.mark.parametrize(
     ("variables", "virtual_host", "reason"),
     [
-        pytest.param({}, "https://a.com", "https://a.com needs a certificate and none is known", id="no-certificate"),
-        pytest.param({}, "a.com:1936", "the port is taken by the statistics page (STATS_PORT)", id="statistics"),
+        pytest.param({}, "https://a.com", "https://a.com needs a certificate, but there is none", id="no-certificate"),
+        pytest.param({}, "a.com:1936", "the statistics page uses this port (STATS_PORT)", id="statistics"),
         pytest.param(
             {"ADDITIONAL_BACKEND_shop:web": "server x 10.0.0.1:80"},
             "a.com",
-            "its name 'shop:web' is taken by ADDITIONAL_BACKEND_shop:web",
+            "ADDITIONAL_BACKEND_shop:web has the same name",
             id="name-taken",
         ),
     ],
@@ -73,8 +73,8 @@ def test_entry_that_cannot_be_served_is_told(variables: dict[str, str], virtual_
 @pytest.mark.parametrize(
     ("port", "variables", "reason"),
     [
-        pytest.param("1936", {}, "the statistics page (STATS_PORT)", id="statistics"),
-        pytest.param("81", {"MONITOR_PORT": "81", "MONITOR_URI": "/ping"}, "the health probe of the proxy", id="monitor"),
+        pytest.param("1936", {}, "the statistics page uses port 1936 (STATS_PORT)", id="statistics"),
+        pytest.param("81", {"MONITOR_PORT": "81", "MONITOR_URI": "/ping"}, "health check uses port 81", id="monitor"),
         pytest.param("80", {}, "port 80 is used by a virtual host", id="virtual-host"),
     ],
 )

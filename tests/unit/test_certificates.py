@@ -18,9 +18,9 @@ SAME = {
     "quoted-line-breaks-of-windows": PEM.replace("\n", "\\r\\n"),
 }
 REFUSED = {
-    "nothing": ("", "holds no certificate"),
-    "key-alone": (KEY, "holds no certificate"),
-    "certificate-alone": (CHAIN, "holds no private key"),
+    "nothing": ("", "contains no certificate"),
+    "key-alone": (KEY, "contains no certificate"),
+    "certificate-alone": (CHAIN, "contains no private key"),
     "another-s-key": (KEY + OTHER_CHAIN, "does not belong to the first certificate"),
     "cut-off": (KEY + CHAIN.replace("\n", "\nAAAA", 1), "a certificate of the PEM cannot be read"),
     "broken-key": (KEY.replace("\nM", "\nA", 1) + CHAIN, "the private key of the PEM cannot be read"),

@@ -48,7 +48,7 @@ def test_missing_haproxy_is_a_fault_of_the_settings(
 
     code = command_line.run("check")
 
-    assert (2, True) == (code, "no HAProxy program 'no-such-haproxy' is found" in capsys.readouterr().err)
+    assert (2, True) == (code, "there is no HAProxy program 'no-such-haproxy'" in capsys.readouterr().err)
 
 
 def test_mode_on_the_command_line_overrides_the_variable(

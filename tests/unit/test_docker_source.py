@@ -352,8 +352,8 @@ def test_lost_engine_is_told_once_and_connected_again_from_the_last_event(caplog
         assert engine.since == [None, 1700000000]
         assert ids_of(running.source.read()) == ["b"]
         assert caplog.messages == [
-            "the stream broke; the last known containers stay in force, trying again",
-            "engine at unix:///fake.sock is back",
+            "the stream broke; existing routes keep working, and the proxy tries again",
+            "the engine at unix:///fake.sock answers again",
         ]
 
 
@@ -482,7 +482,7 @@ def test_full_look_that_finds_what_no_event_told_opens_the_stream_again(
         eventually(lambda: "engine connected" == running.triggers[-1].reason)
         assert [None, 1700000000] == engine.since
         assert [
-            f"a full look found that {what}, which no event has told; "
+            f"a full rescan found that {what}, but no event said so; "
             "the stream of events of the engine at unix:///fake.sock is opened again"
         ] == caplog.messages
 

@@ -120,7 +120,7 @@ def test_every_address_of_a_name_is_a_container(tmp_path: Path) -> None:
         pytest.param("{external: 10.0.0.5}", "external='10.0.0.5'", id="external"),
         pytest.param("{external: {host: '10.0.0.5:80'}}", "external.host='10.0.0.5:80'", id="port in host"),
         pytest.param("{external: {host: 10.0.0.5, ports: [http]}}", "external.ports='http'", id="port"),
-        pytest.param("{external: {host: 10.0.0.5, ports: [70000]}}", "outside of the ports", id="port range"),
+        pytest.param("{external: {host: 10.0.0.5, ports: [70000]}}", "is not a port from 1 to 65535", id="port range"),
         pytest.param("{networks: {x: {ipv4_address: nowhere}}}", "networks.x.ipv4_address='nowhere'", id="address"),
         pytest.param("{image: nginx}", "service bad: has no address", id="no address"),
     ],

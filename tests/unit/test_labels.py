@@ -110,18 +110,18 @@ def test_aliases_that_differ_in_their_number_are_one_service(alias: str, expecte
 
 
 FAULTS = {
-    "VIRTUAL_HOST": ("ftp://a.com", "is none of http, https, ws, wss"),
+    "VIRTUAL_HOST": ("ftp://a.com", "is not http, https, ws or wss"),
     "VIRTUAL_HOST_WEIGHT": ("high", "is not an integer"),
     "required": ("perhaps", "is neither true nor false"),
     "TCP_PORTS": ("9000/udp", "only /ssl may follow a port"),
     "EXCLUDE_PORTS": ("80-90", "is not a number from 1 to 65535"),
-    "BALANCE": ("fastest", "is no balancing algorithm"),
+    "BALANCE": ("fastest", "is not a balancing algorithm"),
     "COOKIE": ("'SRV'\ninsert", "is a single line"),
     "APPSESSION": ("JSESSIONID", "is not 'COOKIE len LENGTH timeout TIME'"),
     "HSTS_MAX_AGE": ("1 year", "is not a number of seconds"),
     "GZIP_COMPRESSION_TYPE": ("text/html 'x'", "must be a single word"),
-    "HEALTH_CHECK": ('check port "$PORT"', "refers to an environment variable"),
-    "HTTP_CHECK": ("what?", "is no HTTP check"),
+    "HEALTH_CHECK": ('check port "$PORT"', "uses an environment variable"),
+    "HTTP_CHECK": ("what?", "is not an HTTP check"),
     "OPTION": ("httpchk 'x", "ends inside quotes"),
     "EXTRA_ROUTE_SETTINGS": ("check\nserver x", "is a single line"),
     "EXTRA_SETTINGS": ("defaults", "starts a new section"),

@@ -58,5 +58,5 @@ def test_syslog_server_that_cannot_be_found_is_told_and_the_log_goes_on() -> Non
     logging.getLogger("any").info("it happens")
 
     first, second = output.getvalue().splitlines()
-    assert f"the controller's log does not go to {UNKNOWN}: " in first
+    assert f"the controller's log cannot be sent to {UNKNOWN}: " in first
     assert second.endswith("it happens")

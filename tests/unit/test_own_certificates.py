@@ -73,7 +73,7 @@ def test_bad_file_is_a_problem_of_its_own(tmp_path: Path) -> None:
     assert (("b.example",), []) == names_of(certificates)
     unreadable, empty = sorted(certificates.problems)[::-1]
     assert ("the proxy", "file c.pem cannot be read: not text") == (unreadable.service, unreadable.reason)
-    assert ("file a.pem", "CERT_FOLDER") == (empty.service, empty.setting)
+    assert str(empty).startswith(f"the proxy: CERT_FOLDER='{tmp_path}': file a.pem: the PEM contains no certificate")
 
 
 def test_folder_that_cannot_be_listed_is_a_problem(tmp_path: Path) -> None:

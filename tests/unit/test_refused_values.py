@@ -14,9 +14,9 @@ from proxy.settings.value_parsers import parse_variable_name
 from tests.simple import simple_settings
 
 REFUSED: dict[str, tuple[Callable[[str], object], str, str]] = {
-    "no-port-at-all": (parse_tcp_ports, " , ", "names no port"),
-    "no-ipv6-address": (parse_virtual_host, "http://[::12345]", "is no IPv6 address in brackets"),
-    "wildcard-beyond-ascii": (parse_virtual_host, "*ü.example", "mixes a wildcard with characters beyond ASCII"),
+    "no-port-at-all": (parse_tcp_ports, " , ", "contains no port"),
+    "no-ipv6-address": (parse_virtual_host, "http://[::12345]", "is not an IPv6 address in brackets"),
+    "wildcard-beyond-ascii": (parse_virtual_host, "*ü.example", "has a wildcard together with non-ASCII characters"),
     "label-too-long-as-ascii": (parse_virtual_host, "ü" * 63 + ".example", "not a valid international domain name"),
     "variable-with-a-blank": (parse_variable_name, "MY CERT", "is not the name of a variable"),
 }

@@ -110,7 +110,7 @@ def test_another_worker_is_sent_nothing(use: str) -> None:
         "report": lambda: api.report(WORKER),
     }
 
-    with pytest.raises(WorkerReplacedError, match="process 8 answers where process 7 was expected"):
+    with pytest.raises(WorkerReplacedError, match="process 8 answers instead of process 7"):
         uses[use]()
 
     assert [] == socket.sent

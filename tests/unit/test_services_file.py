@@ -44,11 +44,13 @@ def test_labels_are_texts_however_they_are_written(labels: object, expected: dic
         pytest.param({**PLACE, "labels": "a=x"}, "labels", "neither a mapping nor a list", id="labels-as-text"),
         pytest.param({**PLACE, "labels": [{"a": "x"}]}, "labels", "not of the form name=value", id="label-as-mapping"),
         pytest.param({**PLACE, "labels": {"a": ["x"]}}, "labels.a", "put it in quotes", id="label-as-list"),
-        pytest.param({"external": "10.0.0.5"}, "external", "write host and ports beneath it", id="external-as-text"),
+        pytest.param({"external": "10.0.0.5"}, "external", "write host and ports below it", id="external-as-text"),
         pytest.param({"external": {"host": {"a": "b"}}}, "external.host", "write a value", id="host-as-mapping"),
-        pytest.param({"external": {"host": "10.0.0.5:80"}}, "external.host", "write ports beneath", id="host-with-port"),
+        pytest.param({"external": {"host": "10.0.0.5:80"}}, "external.host", "write ports below", id="host-with-port"),
         pytest.param({"external": {"host": "a", "ports": "x"}}, "external.ports", "is not a port", id="no-port"),
-        pytest.param({"external": {"host": "a", "ports": 0}}, "external.ports", "is outside", id="port-zero"),
+        pytest.param(
+            {"external": {"host": "a", "ports": 0}}, "external.ports", "is not a port from 1 to 65535", id="port-zero"
+        ),
         pytest.param({"networks": {"n": {"ipv4_address": "x"}}}, "networks.n.ipv4_address", "not an IP", id="address"),
         pytest.param({"image": "nginx"}, "", "has no address", id="no-place"),
         pytest.param("nginx", "", "is not a mapping", id="no-mapping"),

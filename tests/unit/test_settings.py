@@ -230,14 +230,14 @@ def test_own_settings() -> None:
     [
         ("ADDITIONAL_SERVICES", "shop", "write a list such as"),
         ("ADDITIONAL_SERVICES", "shop:*", "'*' for all"),
-        ("BALANCE", "rondrobin", "no balancing algorithm"),
-        ("MODE", "udp", "none of http, tcp, health"),
+        ("BALANCE", "rondrobin", "not a balancing algorithm"),
+        ("MODE", "udp", "not one of http, tcp, health"),
         ("MAXCONN", "0", "whole number, 1 or more"),
         ("PROXY_PORT_OFFSET", "65535", "0 to 65534"),
         ("STATS_PORT", "99999", "from 1 to 65535"),
         ("MONITOR_URI", "/ping", "no effect without MONITOR_PORT"),
-        ("MONITOR_URI", "ping", "begin it with '/'"),
-        ("TIMEOUT", "conect 5s", "names no timeout"),
+        ("MONITOR_URI", "ping", "write '/' at its beginning"),
+        ("TIMEOUT", "conect 5s", "is not a timeout of HAProxy"),
         ("TIMEOUT", "client", "has no time"),
         ("OPTION", "http_proxy", "removed from HAProxy"),
         ("HEALTH_CHECK", "check\nbackend x", "line break"),
@@ -246,14 +246,14 @@ def test_own_settings() -> None:
         ("EXTRA_DEFAULT_SETTINGS_FILE", "/missing", "cannot be read"),
         ("EXTRA_FRONTEND_SETTINGS_70000", "maxconn 1", "from 1 to 65535"),
         ("EXTRA_BIND_SETTINGS", "accept-proxy", "is not 'port:setting'"),
-        ("EXTRA_SSL_CERTS", "MISSING", "not set"),
+        ("EXTRA_SSL_CERTS", "MISSING", "has no value"),
         ("ADDITIONAL_BACKEND_a/b", "mode tcp", "letters, digits"),
-        ("ADDITIONAL_BACKEND_stats", "mode tcp", "keeps for its own sections"),
-        ("ADDITIONAL_BACKEND_shop:web::0123456789ab", "mode tcp", "keeps for its own sections"),
+        ("ADDITIONAL_BACKEND_stats", "mode tcp", "uses for its own sections"),
+        ("ADDITIONAL_BACKEND_shop:web::0123456789ab", "mode tcp", "uses for its own sections"),
         ("RSYSLOG_DESTINATION", "tcp://x", "write 'host' or 'host:port'"),
         ("SSL_BIND_CIPHERS", "A B", "single word"),
         ("PROXY_ALLOW_EXTRA_SETTINGS", "maybe", "neither true nor false"),
-        ("PROXY_SOURCES", "dokcer", "none of docker, links, file"),
+        ("PROXY_SOURCES", "dokcer", "not one of docker, links, file"),
     ],
 )
 def test_fault_names_the_reason_and_what_to_write(name: str, value: str, reason: str) -> None:
@@ -284,7 +284,7 @@ def test_fault_never_shows_a_password(name: str, value: str) -> None:
 def test_user_named_twice_is_a_fault() -> None:
     (fault,) = faults_of(HTTP_BASIC_AUTH="a:one", HTTP_BASIC_AUTH_SECURE="a:$5$two")
 
-    assert "names the user 'a' again" in fault
+    assert "contains the user 'a' twice" in fault
 
 
 def test_long_values_are_shortened_in_faults() -> None:
@@ -296,10 +296,10 @@ def test_long_values_are_shortened_in_faults() -> None:
 @pytest.mark.parametrize(
     ("name", "expected"),
     [
-        ("EXTRA_GLOBAL_SETTING", "EXTRA_GLOBAL_SETTINGS is"),
-        ("PROXY_SOURCE", "PROXY_SOURCES is"),
+        ("EXTRA_GLOBAL_SETTING", "did you mean EXTRA_GLOBAL_SETTINGS?"),
+        ("PROXY_SOURCE", "did you mean PROXY_SOURCES?"),
         ("PROXY_COLOUR_OF_SKY", "has no effect"),
-        ("EXTRA_FRONTEND_SETTING_80", "EXTRA_FRONTEND_SETTINGS_<PORT> is"),
+        ("EXTRA_FRONTEND_SETTING_80", "did you mean EXTRA_FRONTEND_SETTINGS_<PORT>?"),
     ],
 )
 def test_misspelt_variable_is_noticed(name: str, expected: str) -> None:

@@ -81,7 +81,7 @@ def test_full_look_finds_a_silent_stream_and_the_next_one_tells_again(
     eventually(lambda: [trigger.reason for trigger in triggers].count("engine connected") == 2)
     stub.start(make_stub_container("api"))
     eventually(lambda: "container api: start" == triggers[-1].reason)
-    assert 1 == sum("a full look found that container web runs" in message for message in caplog.messages)
+    assert 1 == sum("a full rescan found that container web runs" in message for message in caplog.messages)
     source.stop()
     thread.join(5)
     assert not thread.is_alive()

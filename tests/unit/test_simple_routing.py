@@ -90,19 +90,19 @@ def test_spelling_is_understood(text: str, expected: list[str]) -> None:
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        pytest.param(";", "names no domain", id="empty list"),
+        pytest.param(";", "contains no domain", id="empty list"),
         pytest.param("http://", "has no domain", id="no domain"),
-        pytest.param("ftp://a.com", "scheme 'ftp' is none of http, https, ws, wss", id="scheme"),
+        pytest.param("ftp://a.com", "scheme 'ftp' is not http, https, ws or wss", id="scheme"),
         pytest.param(f"{'x' * 125}.com", "the domain has 129 characters, more than 128", id="long domain"),
         pytest.param(f"a.com/{'p' * 128}", "the context path has 129 characters, more than 128", id="long path"),
-        pytest.param("*.a.com", "has a wildcard, which simple routing does not know", id="wildcard"),
+        pytest.param("*.a.com", "has a wildcard, which simple routing does not support", id="wildcard"),
         pytest.param("a.com/x*", "the context path has a wildcard", id="wildcard in path"),
-        pytest.param("a.com:8080", "has the port 8080; addresses have none", id="port"),
-        pytest.param("a.com:8080/x", "has the port 8080; addresses have none", id="port and path"),
-        pytest.param("a b.com", "that is not letters, digits, - or *", id="blank"),
+        pytest.param("a.com:8080", "has the port 8080; an address cannot have a port", id="port"),
+        pytest.param("a.com:8080/x", "has the port 8080; an address cannot have a port", id="port and path"),
+        pytest.param("a b.com", "; use letters, digits", id="blank"),
         pytest.param("a.com/x?y=1", "contains ? or #", id="query"),
         pytest.param("a.com/x y", "contains a blank or control character", id="blank in path"),
-        pytest.param("a.com\nb.com", "that is not letters, digits, - or *", id="line break"),
+        pytest.param("a.com\nb.com", "; use letters, digits", id="line break"),
     ],
 )
 def test_label_outside_the_grammar_costs_only_itself(text: str, reason: str) -> None:
@@ -117,8 +117,8 @@ def test_label_outside_the_grammar_costs_only_itself(text: str, reason: str) -> 
     [
         pytest.param("aliyun.routing.port_0", "port '0' is not a number from 1 to 65535", id="port 0"),
         pytest.param("aliyun.routing.port_http", "port 'http' is not a number", id="no number"),
-        pytest.param("aliyun.routing.sesion_sticky", "aliyun.routing.session_sticky is", id="misspelt"),
-        pytest.param("aliyun.probe.uri", "aliyun.probe.url is", id="misspelt probe"),
+        pytest.param("aliyun.routing.sesion_sticky", "did you mean aliyun.routing.session_sticky?", id="misspelt"),
+        pytest.param("aliyun.probe.uri", "did you mean aliyun.probe.url?", id="misspelt probe"),
     ],
 )
 def test_unknown_label_is_told(label: str, reason: str) -> None:
@@ -206,7 +206,9 @@ def test_both_url_and_cmd_are_a_problem_and_url_is_used() -> None:
 
     assert "check port 80 inter 2s fall 2 rise 2" == spec.settings.health_check
     (problem,) = problems
-    assert problem.startswith("container web-1: aliyun.probe.cmd='true': is given beside aliyun.probe.url, which alone is")
+    assert problem.startswith(
+        "container web-1: aliyun.probe.cmd='true': is ignored, because aliyun.probe.url is set as well"
+    )
 
 
 def test_command_probe_without_an_engine_is_a_problem() -> None:
@@ -215,7 +217,7 @@ def test_command_probe_without_an_engine_is_a_problem() -> None:
 
     _, problems = parse_container(container, simple_settings().routing.simple)
 
-    assert ["needs an engine to run it, and this container comes from elsewhere"] == [p.reason for p in problems]
+    assert ["needs an engine to run the command, but this container is not from an engine"] == [p.reason for p in problems]
 
 
 @pytest.mark.parametrize(
@@ -238,7 +240,7 @@ def test_redirect_is_per_domain(value: str, expected: AbstractSet[str]) -> None:
 def test_redirect_of_a_strange_domain_is_told() -> None:
     _, problems = parse_simple({PORT_80: "www.example.com", "aliyun.routing.force_https": "www.exmaple.com"})
 
-    assert "names www.exmaple.com, which no aliyun.routing.port_<N> of this container does" in problems[0]
+    assert "contains www.exmaple.com, but no aliyun.routing.port_<N> of this container has it" in problems[0]
 
 
 def test_labels_of_custom_routing_and_of_orchestration_are_ignored() -> None:

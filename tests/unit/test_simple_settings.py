@@ -53,12 +53,12 @@ def test_networks_of_local_names_are_the_user_s() -> None:
 @pytest.mark.parametrize(
     ("variables", "fault"),
     [
-        pytest.param({"MODE": "tcp"}, "MODE='tcp': means nothing to PROXY_MODE=acsrouting", id="tcp"),
+        pytest.param({"MODE": "tcp"}, "MODE='tcp': cannot be used with PROXY_MODE=acsrouting", id="tcp"),
         pytest.param({"PROXY_CLUSTER_ID": "c1"}, "has no effect without PROXY_REGION_ID", id="cluster without region"),
         pytest.param({"PROXY_REGION_ID": "r1"}, "has no effect without PROXY_CLUSTER_ID", id="region without cluster"),
-        pytest.param({"PROXY_ROOT_DOMAIN": "*.example.com"}, "holds a wildcard", id="wildcard"),
-        pytest.param({"PROXY_ROOT_DOMAIN": "exa mple.com"}, "is not letters", id="blank"),
-        pytest.param({"PROXY_LOCAL_NETWORKS": "10.0.0.0/8,inside"}, "'inside': is no network", id="network"),
+        pytest.param({"PROXY_ROOT_DOMAIN": "*.example.com"}, "contains a wildcard", id="wildcard"),
+        pytest.param({"PROXY_ROOT_DOMAIN": "exa mple.com"}, "; use letters", id="blank"),
+        pytest.param({"PROXY_LOCAL_NETWORKS": "10.0.0.0/8,inside"}, "'inside': is not a network", id="network"),
         pytest.param({"PROXY_STICKY_IDLE_SECONDS": "0"}, "is not a whole number", id="no time"),
     ],
 )

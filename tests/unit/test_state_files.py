@@ -215,7 +215,7 @@ def test_dangling_symlink_counts_as_none_and_can_be_replaced(layout: StateLayout
 def test_second_writer_is_refused_until_the_first_is_closed(layout: StateLayout) -> None:
     first = StateFiles(layout)
 
-    with pytest.raises(StateError, match="another proxy runs with state folder"):
+    with pytest.raises(StateError, match="another proxy uses the state folder"):
         StateFiles(layout)
     first.close()
 

@@ -30,7 +30,7 @@ GOOD = {
 }
 
 BAD = {
-    "ftp://domain.com": "scheme 'ftp' is none of http, https, ws, wss",
+    "ftp://domain.com": "scheme 'ftp' is not http, https, ws or wss",
     "domain.com:0": "port '0' is not a number from 1 to 65535",
     "domain.com:http": "port 'http' is not a number from 1 to 65535",
     "domain.com:": "port '' is not a number from 1 to 65535",
@@ -38,10 +38,10 @@ BAD = {
     "http://": "has no domain; write * for any",
     "domain.com/a b": "the path contains a blank or control character",
     "domain.com/a?b=c": "the path contains ? or #",
-    "domain..com": "has a part '' that is not letters, digits, - or *",
-    "-domain.com": "has a part '-domain' that is not letters",
-    "doma$in.com": "has a part 'doma$in' that is not letters",
-    "b*ü.de": "mixes a wildcard with characters beyond ASCII",
+    "domain..com": "has the invalid part ''; use letters",
+    "-domain.com": "has the invalid part '-domain'; use letters",
+    "doma$in.com": "has the invalid part 'doma$in'; use letters",
+    "b*ü.de": "has a wildcard together with non-ASCII characters",
     "a" * 2000: "is longer than 1024 characters",
     "*" * 9 + ".com": "has more than 8 wildcards",
 }
@@ -67,7 +67,7 @@ def test_entries_of_a_list_count_once_and_in_order() -> None:
 
 
 def test_list_without_an_entry_is_refused() -> None:
-    with pytest.raises(ValueError, match="names no virtual host"):
+    with pytest.raises(ValueError, match="contains no virtual host"):
         parse_virtual_hosts(" , ")
 
 

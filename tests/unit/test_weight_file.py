@@ -79,7 +79,7 @@ def test_file_at_fault_changes_nothing(path: Path, caplog: pytest.LogCaptureFixt
 
     assert set() == changed
     assert "10" == weight_after(file, make_container("web-1"))
-    assert "the last known weights stay in force" in caplog.text
+    assert "the last known weights are used" in caplog.text
 
 
 @pytest.mark.parametrize("text", ["[]", '{"shop:web": "many"}', '{"shop:web": 1.5}', "nonsense"])

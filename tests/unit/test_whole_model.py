@@ -88,14 +88,14 @@ def test_port_with_and_without_tls_is_a_conflict() -> None:
 def test_entry_with_tls_needs_a_certificate() -> None:
     model = make_model(make_container(virtual_host="https://x.com"))
 
-    assert ["https://x.com needs a certificate and none is known; give SSL_CERT"] == [p.reason for p in model.problems]
+    assert ["https://x.com needs a certificate, but there is none; set SSL_CERT"] == [p.reason for p in model.problems]
 
 
 def test_port_of_the_statistics_is_not_for_virtual_hosts() -> None:
     model = make_model(make_container(virtual_host="x.com:1936"))
 
     assert [80] == [frontend.port for frontend in model.frontends]
-    assert ["http://x.com:1936: the port is taken by the statistics page (STATS_PORT)"] == [p.reason for p in model.problems]
+    assert ["http://x.com:1936: the statistics page uses this port (STATS_PORT)"] == [p.reason for p in model.problems]
 
 
 def test_force_ssl_gives_way_to_a_service_that_has_the_plain_entry() -> None:
@@ -114,7 +114,7 @@ def test_container_without_a_port_is_told_of_and_its_service_is_there() -> None:
     model = make_model(make_container(virtual_host="x.com", ports=()))
 
     assert [()] == [backend.servers for backend in model.backends]
-    assert ["has no TCP port to route to; tell which with `expose` or `ports` (or EXPOSE in its image)"] == [
+    assert ["has no TCP port to route to; set one with `expose` or `ports`, or with EXPOSE in its image"] == [
         problem.reason for problem in model.problems
     ]
 

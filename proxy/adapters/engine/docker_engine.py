@@ -78,7 +78,7 @@ class EventStream:
         except (*_ENGINE_ERRORS, ValueError) as error:
             cause = _root_cause(error)
             reason = cause.strerror if isinstance(cause, OSError) and cause.strerror else "connection closed"
-            raise SourceError(f"the engine at {self._address} broke off its stream of events: {reason}") from error
+            raise SourceError(f"the engine at {self._address} ended its stream of events: {reason}") from error
         finally:
             self._response.close()
 
@@ -197,7 +197,7 @@ def explain(address: str, error: BaseException) -> str:
     cause = _root_cause(error)
     status = cause.response.status_code if isinstance(cause, requests.HTTPError) and cause.response is not None else 0
     if status in (401, 403):
-        return f"{where}: it refuses access ({status}). A proxy before the engine must allow {_ENDPOINTS}"
+        return f"{where}: it refuses access ({status}). A proxy in front of the engine must allow {_ENDPOINTS}"
     if isinstance(cause, PermissionError):
         return f"{where}: permission denied. {_explain_permission(address)}"
     if isinstance(cause, FileNotFoundError) and address.startswith("unix://"):
@@ -206,7 +206,7 @@ def explain(address: str, error: BaseException) -> str:
     if isinstance(cause, ConnectionRefusedError):
         return f"{where}: nothing listens there. Start the engine, or correct DOCKER_HOST"
     if isinstance(cause, TimeoutError | requests.Timeout | urllib3.exceptions.TimeoutError):
-        return f"{where}: no answer within {TIMEOUT_SECONDS} seconds. Look whether the engine is overloaded or cut off"
+        return f"{where}: no answer within {TIMEOUT_SECONDS} seconds. Check whether the engine is overloaded or unreachable"
     if isinstance(cause, OSError) and cause.errno in (errno.EHOSTUNREACH, errno.ENETUNREACH):
         return f"{where}: no route to it. Check the network and DOCKER_HOST"
     return f"{where}: {cause}. Check DOCKER_HOST, DOCKER_TLS_VERIFY and DOCKER_CERT_PATH"
@@ -218,7 +218,7 @@ def _explain_permission(address: str) -> str:
     try:
         socket_status = os.stat(address.removeprefix("unix://"))
     except OSError:
-        return f"{here} and may not even look at the socket; allow that, or run the proxy as its owner"
+        return f"{here} and cannot see the socket; allow that, or run the proxy as the socket's owner"
     mode = stat.S_IMODE(socket_status.st_mode)
     owner = f"the socket belongs to uid {socket_status.st_uid}, group {socket_status.st_gid} (mode {mode:04o})"
     return f"{here}; {owner}. Start it with --group-add {socket_status.st_gid}"

@@ -160,7 +160,7 @@ class DockerSource:
             return
         more = f" and {len(untold) - 1} more changes" if len(untold) > 1 else ""
         _log.warning(
-            "a full look found that %s%s, which no event has told; the stream of events of the engine at %s is opened again",
+            "a full rescan found that %s%s, but no event said so; the stream of events of the engine at %s is opened again",
             untold[0],
             more,
             self._engine.address,
@@ -191,13 +191,13 @@ class DockerSource:
             try:
                 with closing(self._engine.open_events(self._last_event)) as events:
                     if is_lost:
-                        _log.info("engine at %s is back", self._engine.address)
+                        _log.info("the engine at %s answers again", self._engine.address)
                     is_lost = False
                     self._watch_events(events, put)
             except SourceError as error:
                 is_told = is_lost or self._is_reopening or self._stopped.is_set()
                 if not is_told:
-                    _log.warning("%s; the last known containers stay in force, trying again", error)
+                    _log.warning("%s; existing routes keep working, and the proxy tries again", error)
                 is_lost = not self._is_reopening
             finally:
                 self._events = None

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from proxy.core.model.certificate_set import ProxyCertificates
-from proxy.errors import Problem
+from proxy.errors import THE_PROXY, Problem
 from proxy.grammar.certificates import Certificate, parse_certificate
 from proxy.grammar.syntax import make_file_name
 from proxy.settings import TlsSettings
@@ -30,13 +30,14 @@ class CertificateFiles:
         """Return the certificates that the variables or the folder hold now. A bad certificate becomes a problem."""
         problems: list[Problem] = []
 
-        def parse(text: str, owner: str, setting: str) -> Certificate | None:
+        def parse(text: str, setting: str, folder: str = "", file: str = "") -> Certificate | None:
             try:
                 if text not in self._parsed:
                     self._parsed[text] = parse_certificate(text)
                 return self._parsed[text]
             except ValueError as error:
-                problems.append(Problem(service=owner, setting=setting, reason=str(error)))
+                reason = f"file {file}: {error}" if file else str(error)
+                problems.append(Problem(service=THE_PROXY, setting=setting, value=folder, reason=reason))
                 return None
 
         if self._settings.certificate_folder:
@@ -44,17 +45,17 @@ class CertificateFiles:
         default = self._settings.default_certificate
         others = []
         for name, pem in self._settings.extra_certificates:
-            certificate = parse(pem.reveal(), "the proxy", name)
+            certificate = parse(pem.reveal(), name)
             if certificate:
                 others.append((f"~{make_file_name(name, 'variable')}", certificate))
         return ProxyCertificates(
-            default=parse(default.reveal(), "the proxy", "DEFAULT_SSL_CERT") if default else None,
+            default=parse(default.reveal(), "DEFAULT_SSL_CERT") if default else None,
             others=tuple(others),
             problems=tuple(problems),
         )
 
     def _read_folder(
-        self, folder: Path, parse: Callable[[str, str, str], Certificate | None], problems: list[Problem]
+        self, folder: Path, parse: Callable[[str, str, str, str], Certificate | None], problems: list[Problem]
     ) -> ProxyCertificates:
         found: dict[str, Certificate] = {}
         texts: set[str] = set()
@@ -63,16 +64,16 @@ class CertificateFiles:
         except OSError as error:
             files = []
             reason = f"cannot be listed: {error.strerror}"
-            problems.append(Problem(service="the proxy", setting="CERT_FOLDER", value=str(folder), reason=reason))
+            problems.append(Problem(service=THE_PROXY, setting="CERT_FOLDER", value=str(folder), reason=reason))
         for path in files:
             try:
                 text = _with_key(path)
             except (OSError, UnicodeDecodeError) as error:
                 reason = f"file {path.name} cannot be read: {getattr(error, 'strerror', None) or 'not text'}"
-                problems.append(Problem(service="the proxy", setting="CERT_FOLDER", value=str(folder), reason=reason))
+                problems.append(Problem(service=THE_PROXY, setting="CERT_FOLDER", value=str(folder), reason=reason))
                 continue
             texts.add(text)
-            certificate = parse(text, f"file {path.name}", "CERT_FOLDER")
+            certificate = parse(text, "CERT_FOLDER", str(folder), path.name)
             if certificate:
                 found[path.name] = certificate
         self._parsed = {text: value for text, value in self._parsed.items() if text in texts}

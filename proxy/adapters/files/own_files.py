@@ -15,7 +15,7 @@ from cryptography import x509
 
 from proxy.core.model.certificate_set import ProxyCertificates
 from proxy.core.model.own_files import OwnFiles
-from proxy.errors import Problem, SettingsError
+from proxy.errors import THE_PROXY, Problem, SettingsError
 from proxy.grammar.certificates import normalise_pem
 from proxy.secret import Secret
 from proxy.settings import TlsSettings
@@ -44,8 +44,8 @@ class OwnFileReader:
                 why = getattr(error, "strerror", None) or str(error)
                 if self._client_ca is None:
                     raise SettingsError([f"CA_CERT_FILE={path}: {why}"]) from error
-                reason = f"{why}; the CA that was read before stays in force"
-                problems.append(Problem(service="the proxy", setting="CA_CERT_FILE", value=str(path), reason=reason))
+                reason = f"{why}; HAProxy keeps the CA that it has"
+                problems.append(Problem(service=THE_PROXY, setting="CA_CERT_FILE", value=str(path), reason=reason))
         return OwnFiles(
             certificates=dataclasses.replace(certificates, client_ca=self._client_ca, problems=tuple(problems)),
             templates=_digest(self._templates),
@@ -58,7 +58,7 @@ def _read_ca(path: Path) -> Secret:
     try:
         x509.load_pem_x509_certificates(text.encode())
     except ValueError as error:
-        raise ValueError("holds no certificate that can be read; give the CA's certificate as PEM") from error
+        raise ValueError("contains no certificate that can be read; write the CA's certificate as PEM") from error
     return Secret(text)
 
 

@@ -38,7 +38,7 @@ class WeightFile:
         try:
             weights = read_weights(self._path)
         except StateError as error:
-            logger.warning("%s; the last known weights stay in force", error)
+            logger.warning("%s; the last known weights are used", error)
             return set()
         differing = {service for service in {*weights, *self._weights} if weights.get(service) != self._weights.get(service)}
         self._weights = weights

@@ -65,7 +65,9 @@ class HaproxyProgram:
     def __init__(self, binary: str, environment: Mapping[str, str]) -> None:
         found = shutil.which(binary, path=environment.get("PATH"))
         if found is None:
-            raise SettingsError([f"no HAProxy program {binary!r} is found; install HAProxy or give its full path"])
+            raise SettingsError(
+                [f"there is no HAProxy program {binary!r}; install HAProxy, or set PROXY_HAPROXY to its full path"]
+            )
         self.path = str(Path(found).absolute())
         self.environment = {name: environment[name] for name in _INHERITED_VARIABLES if name in environment}
         """The part of this program's environment that HAProxy gets."""
@@ -75,7 +77,7 @@ class HaproxyProgram:
         try:
             return parse_version(self._run("-v").stdout)
         except (OSError, subprocess.TimeoutExpired, RuntimeApiError) as error:
-            raise SettingsError([f"HAProxy program {self.path} does not tell its version: {error}"]) from error
+            raise SettingsError([f"HAProxy program {self.path} does not print its version: {error}"]) from error
 
     def check(self, config: Path, *, is_urgent: bool = True) -> None:
         """Raise ConfigCheckError unless HAProxy would load `config`, which stands in the folder of its files.
@@ -169,7 +171,7 @@ class HaproxyControl:
         if reply is None:
             self._wait_for_new_worker(before)
         elif not reply.is_success:
-            raise ReloadError("; ".join(reply.alerts) or "HAProxy gives no reason; its own log may")
+            raise ReloadError("; ".join(reply.alerts) or "HAProxy gives no reason; see HAProxy's own log")
         self._wait_until_it_serves()
 
     def _serves(self) -> bool:
@@ -199,7 +201,7 @@ class HaproxyControl:
                 file.write(make_state_file(reply))
             draft.replace(self._server_state)
         except (OSError, RuntimeApiError) as error:
-            logger.warning("the health of servers is lost in this reload: %s", error)
+            logger.warning("this reload loses the health of servers: %s", error)
             self._server_state.unlink(missing_ok=True)
 
     def _wait_for_new_worker(self, before: Processes) -> None:
@@ -212,7 +214,7 @@ class HaproxyControl:
                 now = before
             if now.reloads > before.reloads:
                 if now.failed_reloads:
-                    raise ReloadError("HAProxy did not load the new configuration; its own log above tells why")
+                    raise ReloadError("HAProxy did not load the new configuration; its own log above says why")
                 return
             time.sleep(POLL_SECONDS)
         raise ReloadError(f"HAProxy has not answered for {RELOAD_TIMEOUT_SECONDS:g} s since it was told to reload")

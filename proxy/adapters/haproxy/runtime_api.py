@@ -98,7 +98,7 @@ class RuntimeApi:
         with self._socket.session() as send_all:
             found = _identify(send_all)
             if found != worker:
-                raise WorkerReplacedError(f"process {found.pid} answers where process {worker.pid} was expected")
+                raise WorkerReplacedError(f"process {found.pid} answers instead of process {worker.pid}")
             yield send_all
 
 

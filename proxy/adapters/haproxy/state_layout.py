@@ -80,7 +80,7 @@ class StateLock:
         except OSError as error:
             self._file.close()
             raise StateError(
-                f"another proxy runs with state folder {layout.folder}; stop it, or give this one another folder"
+                f"another proxy uses the state folder {layout.folder}; stop it, or set another PROXY_STATE_FOLDER"
             ) from error
 
     def release(self) -> None:

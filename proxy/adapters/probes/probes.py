@@ -177,7 +177,7 @@ class _Worker:
             answer = self.ask()
         except SourceError as error:
             if str(error) != self._failure:
-                logger.warning("container %s cannot be probed: %s; its last health stays in force", self.name, error)
+                logger.warning("container %s cannot be probed: %s; its last health is kept", self.name, error)
             self._failure = str(error)
             return None
         self._failure = ""

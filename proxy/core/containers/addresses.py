@@ -39,7 +39,7 @@ def _gateway(proxy: ProxyContainer | None) -> str:
         if attachment.gateway:
             return attachment.gateway
     raise ValueError(
-        "uses the host's network, and the proxy's own networks have no gateway to reach the host by; "
+        "uses the host's network, but the proxy cannot reach the host: the proxy's networks have no gateway; "
         "attach the proxy to a bridge network"
     )
 
@@ -51,5 +51,5 @@ def _no_address(container: Container, proxy: ProxyContainer | None) -> str:
     ours = ", ".join(sorted(attachment.network for attachment in proxy.networks)) or "no network"
     return (
         f"shares no network with the proxy: it is on {theirs}, the proxy on {ours}; "
-        f"attach one of them to the other's network"
+        f"attach one of them to a network of the other"
     )

@@ -57,7 +57,7 @@ def parse_services_file(document: object) -> ServicesFile:
     if document is None:
         return ServicesFile()
     if not isinstance(document, Mapping):
-        raise ValueError(f"holds a {type(document).__name__}, not a mapping of services")
+        raise ValueError(f"contains a {type(document).__name__}, not a mapping of services")
     entries = document.get("services", _first_format_services(document)) or {}
     if not isinstance(entries, Mapping):
         raise ValueError(f"has a {type(entries).__name__} under 'services', not a mapping of service names")
@@ -82,12 +82,12 @@ def _first_format_services(document: Mapping[Any, Any]) -> Mapping[Any, Any]:
 
 def _parse_service(name: str, entry: object) -> FileService:
     if not isinstance(entry, Mapping):
-        raise _Fault("", entry, "is not a mapping; write keys such as external and labels beneath the service's name")
+        raise _Fault("", entry, "is not a mapping; write keys such as external and labels below the service's name")
     labels = _parse_labels(entry.get("labels"))
     if entry.get("external") is not None:
         external = entry["external"]
         if not isinstance(external, Mapping):
-            raise _Fault("external", external, "is not a mapping; write host and ports beneath it")
+            raise _Fault("external", external, "is not a mapping; write host and ports below it")
         hosts = tuple(_parse_host(host) for host in _as_list("external.host", external.get("host")))
         numbers = _parse_ports("external.ports", external.get("ports"))
         ports = tuple(ContainerPort(number=number) for number in sorted(set(numbers)))
@@ -97,7 +97,7 @@ def _parse_service(name: str, entry: object) -> FileService:
         exposed = published | set(_parse_ports("expose", entry.get("expose")))
         ports = tuple(ContainerPort(number=number, published=number in published) for number in sorted(exposed))
     if not hosts:
-        raise _Fault("", "", "has no address; give external.host, or networks.<name>.ipv4_address")
+        raise _Fault("", "", "has no address; set external.host, or networks.<name>.ipv4_address")
     return FileService(name=name, hosts=hosts, ports=ports, labels=labels)
 
 
@@ -142,7 +142,7 @@ def _as_list(setting: str, value: object) -> list[object]:
 def _parse_host(host: object) -> str:
     text = str(host).strip()
     if not _is_address(text) and not _HOST_NAME.fullmatch(text):
-        raise _Fault("external.host", host, "is neither an IP address nor a host name; write ports beneath external.ports")
+        raise _Fault("external.host", host, "is neither an IP address nor a host name; write ports below external.ports")
     return text
 
 
@@ -175,6 +175,6 @@ def _parse_ports(setting: str, entries: object) -> Iterator[int]:
         if not first.isdecimal() or not (last or first).isdecimal():
             raise _Fault(setting, entry, "is not a port, such as 80 or 8080:80")
         if not 0 < int(first) <= int(last or first) < 65536:
-            raise _Fault(setting, entry, "is outside of the ports 1 to 65535")
+            raise _Fault(setting, entry, "is not a port from 1 to 65535")
         if protocol in ("", "tcp"):
             yield from range(int(first), int(last or first) + 1)

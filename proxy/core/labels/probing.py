@@ -103,12 +103,12 @@ def parse_target(text: str) -> Target:
         raise ValueError("is not http://container[:port]/path or tcp://container:port")
     scheme, path = match["scheme"].lower(), match["path"] or ""
     if match["host"].lower() != "container":
-        raise ValueError(f"names the host {match['host']!r}; write the word `container`, which stands for its address")
+        raise ValueError(f"has the host {match['host']!r}; write the word `container` instead")
     if scheme == "http":
         port = parse_port(match["port"]) if match["port"] is not None else 80
         return Target(port=port, path=_parse_path(path))
     if scheme != "tcp":
-        raise ValueError(f"has the scheme {scheme!r}; a container is probed over http or tcp")
+        raise ValueError(f"has the scheme {scheme!r}; write http or tcp")
     if match["port"] is None or path not in ("", "/"):
         raise ValueError("is not tcp://container:port, with a port and no path")
     return Target(port=parse_port(match["port"]))
@@ -125,7 +125,7 @@ def parse_timeout(text: str) -> float:
     """Parse a time in seconds, greater than 0. Raises ValueError with the reason."""
     seconds = parse_delay(text)
     if seconds <= 0:
-        raise ValueError("is no time; write seconds, such as 2")
+        raise ValueError("is not a time; write seconds, such as 2")
     return seconds
 
 
@@ -139,7 +139,7 @@ def parse_delay(text: str) -> float:
 def _parse_path(path: str) -> str:
     path = path if path.startswith("/") else f"/{path}"
     if not re.fullmatch(r"[!-~]+", path) or "#" in path:
-        raise ValueError(f"has the path {path!r}, which holds blanks, # or characters that need percent-encoding")
+        raise ValueError(f"has the path {path!r}, which contains blanks, # or characters that need percent-encoding")
     return path
 
 

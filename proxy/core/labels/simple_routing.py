@@ -66,7 +66,7 @@ def parse_addresses(text: str) -> tuple[Address, ...]:
     """Parse a `;` list of `[scheme://]domain-or-prefix[/path]`. Raises ValueError that quotes the faulty entry."""
     addresses = tuple(dict.fromkeys(_parse_address(entry) for entry in _split(text)))
     if not addresses:
-        raise ValueError("names no domain; write domains or prefixes, separated by ';'")
+        raise ValueError("contains no domain; write domains or prefixes, separated by ';'")
     return addresses
 
 
@@ -81,64 +81,66 @@ ROUTING_LABELS: tuple[Label, ...] = (
     Label(
         name=f"{PORT_PREFIX}<N>",
         parse=parse_addresses,
-        help="what container port N answers: `;` list of `[scheme://]domain[/context_path]`; scheme `http`, `https`, `ws` "
-        "or `wss`, all served alike; a domain without a dot is a prefix of the cluster's domain; `domain:context_path` "
-        "means the same",
-        help_zh="容器端口 N 的访问地址，以 `;` 分隔的 `[scheme://]domain[/context_path]`；协议可为 `http`、`https`、"
-        "`ws`、`wss`，效果相同；不含点号的域名是集群域名的前缀；也可写作 `domain:context_path`",
+        help="Addresses that port N of the container answers: `;` list of `[scheme://]domain[/context_path]`. "
+        "The schemes `http`, `https`, `ws` and `wss` have the same effect. A domain without a dot is a "
+        "prefix of the cluster's domain. You can also write `domain:context_path`",
+        help_zh="容器端口 N 的访问地址，以 `;` 分隔的 `[scheme://]domain[/context_path]`。协议可为 `http`、"
+        "`https`、`ws`、`wss`，效果相同。不含点号的域名是集群域名的前缀。也可写作 `domain:context_path`",
         example="wordpress;http://wp.sample.com/context",
     ),
     Label(
         name=f"{ROUTING_PREFIX}session_sticky",
         parse=values.parse_boolean,
         help="`false`: each request may go to another container",
-        help_zh="`false`：不保持会话，每次请求可分配到不同容器",
+        help_zh="`false`：不保持会话，每次请求可能分配到不同容器",
         default="true",
     ),
     Label(
         name=f"{ROUTING_PREFIX}weight",
         parse=values.parse_weight,
-        help="share of the visitors where several services have the same address; 0: none; see `proxy weight`",
-        help_zh="多个服务使用同一地址时，各自所占的访问比重；0 表示不分配；参见 `proxy weight`",
+        help="Share of the visitors, if several services have the same address. 0 means no visitors. See `proxy weight`",
+        help_zh="多个服务使用同一地址时，该服务所占的访问比重。0 表示不分配访问。参见 `proxy weight`",
         example="10",
         default=str(DEFAULT_WEIGHT),
     ),
     Label(
         name=f"{ROUTING_PREFIX}force_https",
         parse=parse_redirect,
-        help="`true`, or a `;` list of domains: answer 301 to https where the balancer in front says "
+        help="`true`, or a `;` list of domains: redirect to https (301) if the load balancer in front sends "
         "`X-Forwarded-Proto: http`",
-        help_zh="`true`，或以 `;` 分隔的域名：当前端负载均衡的 `X-Forwarded-Proto` 为 `http` 时，301 跳转到 https",
+        help_zh="`true`，或以 `;` 分隔的域名：前端负载均衡发来 `X-Forwarded-Proto: http` 时，重定向到 https（301）",
         example="www.example.com",
         default="false",
     ),
     Label(
         name=f"{PROBE_PREFIX}url",
         parse=probing.parse_target,
-        help="health probe: `http://container[:port]/path` (healthy on 2xx and 3xx) or `tcp://container:port` (healthy when "
-        "it connects)",
-        help_zh="健康检查：`http://container[:port]/path`（返回 2xx 或 3xx 为健康）或 `tcp://container:port`（可建立连接为健康）",
+        help="Health probe: `http://container[:port]/path` (healthy if the status is 2xx or 3xx) or "
+        "`tcp://container:port` (healthy if the connection is accepted)",
+        help_zh="健康检查：`http://container[:port]/path`（返回 2xx 或 3xx 为健康）或 `tcp://container:port`（接受"
+        "连接为健康）",
         example="http://container:8080/ping",
     ),
     Label(
         name=f"{PROBE_PREFIX}cmd",
         parse=probing.parse_command,
-        help="health probe: shell command run inside the container, 0 is healthy; not together with `url`",
-        help_zh="健康检查：在容器内执行的 shell 命令，返回 0 为健康；不能与 `url` 同时使用",
+        help="Health probe: shell command that is run inside the container. Healthy if it exits with 0. Do not "
+        "combine it with `url`",
+        help_zh="健康检查：在容器内执行的 shell 命令，返回 0 为健康。不要与 `url` 同时使用",
         example="/check.sh",
     ),
     Label(
         name=f"{PROBE_PREFIX}timeout_seconds",
         parse=probing.parse_timeout,
-        help="seconds that a probe may take; probes run every 2 seconds",
-        help_zh="健康检查的超时秒数；检查每 2 秒执行一次",
+        help="How many seconds a probe may take. Probes run every 2 seconds",
+        help_zh="健康检查的超时秒数。检查每 2 秒执行一次",
         default=f"{probing.DEFAULT_TIMEOUT_SECONDS:g}",
     ),
     Label(
         name=f"{PROBE_PREFIX}initial_delay_seconds",
         parse=probing.parse_delay,
-        help="seconds after the container's start before it is probed; until then it gets no traffic",
-        help_zh="容器启动后延迟多少秒开始检查，此前不分配访问",
+        help="How many seconds after its start a container is probed for the first time. Until then it receives no requests",
+        help_zh="容器启动多少秒后开始检查。在此之前不分配请求",
         default="0",
     ),
 )
@@ -148,7 +150,7 @@ def parse_container(container: Container, settings: SimpleSettings) -> tuple[tup
     """Return what each port of `container` asks for, and a problem for every label that is outside the grammar."""
     reading = _Reading(container.labels)
     if reading.probe and reading.probe.command and container.source != SourceKind.DOCKER:
-        reading.faults[f"{PROBE_PREFIX}cmd"] = "needs an engine to run it, and this container comes from elsewhere"
+        reading.faults[f"{PROBE_PREFIX}cmd"] = "needs an engine to run the command, but this container is not from an engine"
     specs = tuple(_build_specs(container, reading, settings)) if reading.ports else ()
     problems = [
         Problem(
@@ -216,7 +218,7 @@ class _Reading:
         row = self._table.get(name)
         if row is None:
             similar = difflib.get_close_matches(name, self._table, n=1)
-            self.faults[name] = "is no label of simple routing" + (f"; {similar[0]} is" if similar else "")
+            self.faults[name] = "is not a label of simple routing" + (f"; did you mean {similar[0]}?" if similar else "")
             return
         try:
             self._settings[name] = row.parse(text)
@@ -227,7 +229,7 @@ class _Reading:
         """Return the probe. Without `url` and `cmd` there is none, and the other probe labels are ignored."""
         target, command = self.setting(f"{PROBE_PREFIX}url", None), self.setting(f"{PROBE_PREFIX}cmd", "")
         if target and command:
-            self.faults[f"{PROBE_PREFIX}cmd"] = f"is given beside {PROBE_PREFIX}url, which alone is used; remove one of them"
+            self.faults[f"{PROBE_PREFIX}cmd"] = f"is ignored, because {PROBE_PREFIX}url is set as well; remove one of them"
             command = ""
         if target is None and not command:
             return None
@@ -271,7 +273,7 @@ def _redirected_domains(reading: _Reading, root: str) -> frozenset[str]:
     named = {Address(name=name).domain(root) for name in reading.redirect.names}
     if strangers := sorted(named - served):
         reading.faults[f"{ROUTING_PREFIX}force_https"] = (
-            f"names {', '.join(strangers)}, which no {PORT_PREFIX}<N> of this container does"
+            f"contains {', '.join(strangers)}, but no {PORT_PREFIX}<N> of this container has it"
         )
     return frozenset(named & served)
 
@@ -287,7 +289,7 @@ def _parse_address(entry: str) -> Address:
     try:
         scheme = (match["scheme"] or Scheme.HTTP).lower()
         if scheme not in set(Scheme):
-            raise ValueError(f"scheme {scheme!r} is none of {', '.join(Scheme)}")
+            raise ValueError(f"scheme {scheme!r} is not http, https, ws or wss")
         return Address(name=_parse_name(match["name"]), path=_parse_context(match["sign"] or "", match["path"]))
     except ValueError as error:
         raise ValueError(f"entry {shorten(entry)!r}: {error}") from None
@@ -299,16 +301,18 @@ def _parse_name(text: str) -> str:
     if len(text) > MAX_LENGTH:
         raise ValueError(f"the domain has {len(text)} characters, more than {MAX_LENGTH}")
     if "*" in text:
-        raise ValueError("has a wildcard, which simple routing does not know; name each domain")
+        raise ValueError("has a wildcard, which simple routing does not support; write each domain")
     return parse_domain(text)
 
 
 def _parse_context(sign: str, text: str) -> str:
     if sign == ":" and re.match(r"\d+(/|$)", text):
-        raise ValueError(f"has the port {text.partition('/')[0]}; addresses have none (write '/' before a context path)")
+        raise ValueError(
+            f"has the port {text.partition('/')[0]}; an address cannot have a port (write '/' before a context path)"
+        )
     path = f"/{text.removeprefix('/')}" if sign else ""
     if len(path) > MAX_LENGTH:
         raise ValueError(f"the context path has {len(path)} characters, more than {MAX_LENGTH}")
     if "*" in path:
-        raise ValueError("the context path has a wildcard; it stands for everything below it as it is")
+        raise ValueError("the context path has a wildcard; without it, it already matches everything below it")
     return parse_path(path.rstrip("/"))

@@ -276,9 +276,9 @@ class ModelIndex:
     def _use_of(self, port: int) -> str:
         """Return a sentence about what uses a port besides TCP_PORTS; empty if nothing does."""
         if port == self._settings.haproxy.stats_port:
-            return f"port {port} is taken by the statistics page (STATS_PORT)"
+            return f"the statistics page uses port {port} (STATS_PORT)"
         if port == self._settings.routing.monitor_port:
-            return f"port {port} is taken by the health probe of the proxy (MONITOR_PORT)"
+            return f"the proxy's own health check uses port {port} (MONITOR_PORT)"
         if port in self._taken_ports:
             return taken_port(port)
         return f"port {port} is used by a virtual host" if port in self._http_ports() else ""

@@ -11,7 +11,7 @@ from collections.abc import Set as AbstractSet
 from proxy.core.model.port_routes import PortRoutes
 from proxy.core.model.service_part import ServicePart, report
 from proxy.core.model.tcp_listeners import taken_port
-from proxy.errors import Problem
+from proxy.errors import THE_PROXY, Problem
 from proxy.grammar.syntax import BackendName, service_of_backend
 
 MOST_LABELS = 5
@@ -22,11 +22,11 @@ def without_port(taken: AbstractSet[int], ports: Mapping[int, PortRoutes], stats
     """Yield a problem for each service whose port another program has, and for the statistics page."""
     if stats_port in taken:
         reason = f"{taken_port(stats_port)}; there is no statistics page until it is free"
-        yield Problem(service="the proxy", setting="STATS_PORT", reason=reason)
+        yield Problem(service=THE_PROXY, setting="STATS_PORT", reason=reason)
     for port in sorted(taken & ports.keys()):
         labels = ports[port].labels()
         if not labels:
-            yield Problem(service="the proxy", reason=taken_port(port))
+            yield Problem(service=THE_PROXY, reason=taken_port(port))
         for label in labels if len(labels) <= MOST_LABELS else ["all services of this port"]:
             yield Problem(service=label, setting="VIRTUAL_HOST", reason=taken_port(port))
 
@@ -39,5 +39,5 @@ def crowded_out(routes: PortRoutes, parts: Mapping[BackendName, ServicePart]) ->
     for route in others:
         if route.backend != first.backend:
             winner, loser = service_of_backend(first.backend), service_of_backend(route.backend)
-            reason = f"{route.entry}: with MODE=tcp a port has one service, and {routes.port} belongs to {winner}"
+            reason = f"{route.entry}: with MODE=tcp a port can have only one service, and {winner} has port {routes.port}"
             yield report(parts[loser].service, "VIRTUAL_HOST", reason)

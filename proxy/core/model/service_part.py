@@ -33,7 +33,7 @@ def make_part(service: Service, context: BuildContext, settings: Settings) -> Se
     if not (service.virtual_hosts or any(member.ports for member in service.members) or not service.tcp_ports):
         return ServicePart(service=service)
     if service.name in settings.routing.additional_backends:
-        reason = f"its name {service.name!r} is taken by ADDITIONAL_BACKEND_{service.name}"
+        reason = f"ADDITIONAL_BACKEND_{service.name} has the same name; rename one of the two"
         return ServicePart(service=service, problems=(report(service, "VIRTUAL_HOST", reason),))
     backend, problems = build_backend(service, context)
     claims: list[Claim] = []
@@ -57,9 +57,9 @@ def report(service: Service, setting: str, reason: str) -> Problem:
 def _fault_of(entry: VirtualHost, context: BuildContext, settings: Settings) -> str:
     """Return why an entry cannot be served; empty if it can."""
     if entry.scheme.is_tls and not context.terminates_tls:
-        return " needs a certificate and none is known; give SSL_CERT"
+        return " needs a certificate, but there is none; set SSL_CERT"
     if entry.port == settings.haproxy.stats_port:
-        return ": the port is taken by the statistics page (STATS_PORT)"
+        return ": the statistics page uses this port (STATS_PORT)"
     return ""
 
 

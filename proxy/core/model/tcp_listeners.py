@@ -47,9 +47,9 @@ def build_listener(
 def _fault_of(member: ContainerSpec, port: int, context: BuildContext, *, is_tls: bool) -> str:
     wants_tls = _is_tls(member, port)
     if wants_tls and not context.terminates_tls:
-        return f"{port}/ssl needs a certificate and none is known; give SSL_CERT"
+        return f"{port}/ssl needs a certificate, but there is none; set SSL_CERT"
     if is_tls and not wants_tls:
-        return f"port {port} is already used with TLS by another service; write {port}/ssl, or take another port"
+        return f"port {port} is already used with TLS by another service; write {port}/ssl, or use another port"
     return ""
 
 

@@ -43,7 +43,7 @@ def unknown_variables(environment: Mapping[str, str]) -> tuple[str, ...]:
             continue
         similar = difflib.get_close_matches(name, known, n=1, cutoff=_SIMILARITY)
         if similar:
-            sentences.append(f"{name} is not a variable of the proxy; {similar[0]} is")
+            sentences.append(f"{name} is not a variable of the proxy; did you mean {similar[0]}?")
         elif name.startswith(_OWN_PREFIX):
             sentences.append(f"{name} is not a variable of the proxy and has no effect")
     return tuple(sentences)

@@ -13,21 +13,23 @@ _BIND_CIPHERS = (
 ROUTING_VARIABLES: tuple[Variable, ...] = (
     Variable(
         name="ADDITIONAL_SERVICES",
-        help="candidates: empty for the proxy's own project, `project:service,...` for these as well, `*` for all",
-        help_zh="候选容器的范围：空表示代理所在的项目，`project:service,...` 表示另加这些服务，`*` 表示全部",
+        help="Which containers may be routed. Empty: those of the proxy's own Compose project, or all if it "
+        "belongs to no project. `project:service,...`: these services as well. `*`: all",
+        help_zh="可以路由哪些容器。空：代理所在 Compose 项目的容器；代理不属于任何项目时为全部容器。"
+        "`project:service,...`：另外加上这些服务。`*`：全部容器",
         example="shop:web,blog:web",
     ),
     Variable(
         name="BALANCE",
         default="roundrobin",
-        help="balancing algorithm of services that name none",
-        help_zh="未指明算法的服务所用的负载均衡算法",
+        help="Balancing algorithm. A service's label overrides this value",
+        help_zh="负载均衡算法。服务的标签会覆盖此值",
         example="leastconn",
     ),
     Variable(
         name="EXTRA_ROUTE_SETTINGS",
-        help="text at the end of each server line; a service's own wins",
-        help_zh="附加到每个后端服务器行之后；服务自己的设置优先",
+        help="Text that is added at the end of each `server` line. A service's label overrides this value",
+        help_zh="添加到每个 `server` 行末尾的文字。服务的标签会覆盖此值",
         example="send-proxy",
     ),
     Variable(
@@ -40,152 +42,163 @@ ROUTING_VARIABLES: tuple[Variable, ...] = (
     ),
     Variable(
         name="HTTP_BASIC_AUTH",
-        help="comma list of `user:password`; applies to every service without `EXCLUDE_BASIC_AUTH`",
-        help_zh="以逗号分隔的 `user:password`；作用于所有未设置 `EXCLUDE_BASIC_AUTH` 的服务",
+        help="Comma list of `user:password`. Every service asks for a user and a password, except services with "
+        "`EXCLUDE_BASIC_AUTH`",
+        help_zh="以逗号分隔的 `user:password`。除设置了 `EXCLUDE_BASIC_AUTH` 的服务外，所有服务都要求用户名和密码",
         example="alice:secret",
         is_secret=True,
     ),
     Variable(
         name="HTTP_BASIC_AUTH_SECURE",
-        help="the same with crypted passwords (`mkpasswd -m sha-512`)",
-        help_zh="同上，密码为加密形式（`mkpasswd -m sha-512`）",
+        help="The same with hashed passwords (`mkpasswd -m sha-512`)",
+        help_zh="同上，但给出的是密码的散列值（`mkpasswd -m sha-512`）",
         example="alice:$6$salt$hash",
         is_secret=True,
     ),
     Variable(
         name="MODE",
         default="http",
-        help="`http`, `tcp` (the whole proxy forwards connections) or `health` (it only answers probes)",
-        help_zh="`http`、`tcp`（整个代理只转发连接）或 `health`（只应答探测）",
+        help="`http`: the proxy routes HTTP requests. `tcp`: it only forwards connections. `health`: it only "
+        "answers health checks",
+        help_zh="`http`：路由 HTTP 请求。`tcp`：只转发连接。`health`：只应答健康检查",
     ),
     Variable(
         name="MONITOR_PORT",
-        help="port on which the proxy itself answers a health probe; together with `MONITOR_URI`",
-        help_zh="代理自身应答健康探测的端口，与 `MONITOR_URI` 一起设置",
+        help="Port on which the proxy itself answers health checks. Needs `MONITOR_URI`",
+        help_zh="代理自身应答健康检查的端口，须同时设置 `MONITOR_URI`",
         example="80",
     ),
     Variable(
         name="MONITOR_URI",
-        help="path of that health probe",
-        help_zh="该健康探测的路径",
+        help="Path of these health checks. Needs `MONITOR_PORT`",
+        help_zh="上述健康检查的路径，须同时设置 `MONITOR_PORT`",
         example="/ping",
     ),
     Variable(
         name="SKIP_FORWARDED_PROTO",
-        help="any value: add no `X-Forwarded-Proto` nor its kin, for a proxy behind another one that adds them",
-        help_zh="任意值：不添加 `X-Forwarded-Proto`、`X-Forwarded-For` 等请求头，适合位于其他代理之后",
+        help="Any value: do not set `X-Forwarded-Proto` and `X-Forwarded-Host`. Use this behind another proxy "
+        "that sets them",
+        help_zh="任意值：不设置 `X-Forwarded-Proto` 和 `X-Forwarded-Host`。适用于前面已有其他代理设置这些请求头的情况",
         example="yes",
     ),
     Variable(
         name="FORCE_DEFAULT_BACKEND",
         default="True",
-        help="`False`: a service without virtual host answers only where no service has one",
-        help_zh="`False`：只有在没有任何虚拟主机时，无虚拟主机的服务才作为默认后端",
+        help="`True`: a service without virtual host receives all requests that match no entry. `False`: only "
+        "if no service has a virtual host",
+        help_zh="`True`：没有虚拟主机的服务接收所有不匹配任何条目的请求。`False`：仅当所有服务都没有虚拟主机时才如此",
     ),
     Variable(
         name="EXTRA_FRONTEND_SETTINGS_<PORT>",
-        help="comma list of lines for the frontend of that port",
-        help_zh="该端口 frontend 的附加配置行，逗号分隔",
+        help="Comma list of lines that are added to the frontend of that port",
+        help_zh="添加到该端口 frontend 的配置行，逗号分隔",
         example="errorfile 503 /usr/local/etc/haproxy/errors/503.http",
     ),
     Variable(
         name="EXTRA_FRONTEND_SETTINGS_FILE_<PORT>",
-        help="path of a file with such lines, one a line",
-        help_zh="含有这些配置行的文件路径，每行一条",
+        help="Path of a file with such lines, one per line. It is read when the proxy starts",
+        help_zh="含有这些配置行的文件路径，每行一条。代理启动时读取",
         example="/etc/proxy/frontend-80.cfg",
     ),
     Variable(
         name="EXTRA_FRONTEND_SETTINGS_<PORT>_FILE",
-        help="another spelling of the same",
-        help_zh="同上，另一种写法",
+        help="Another spelling of the variable above",
+        help_zh="上一个变量的另一种写法",
         example="/etc/proxy/frontend-80.cfg",
     ),
     Variable(
         name="ADDITIONAL_BACKEND_<NAME>",
-        help="comma list of the lines of a backend `NAME` that is no container",
-        help_zh="名为 `NAME` 的非容器后端的配置行，逗号分隔",
+        help="Comma list of the lines of an additional backend `NAME`, for servers that are not containers",
+        help_zh="附加后端 `NAME` 的配置行，逗号分隔，用于容器以外的服务器",
         example="server legacy 192.0.2.10:80 check",
     ),
     Variable(
         name="ADDITIONAL_BACKEND_FILE_<NAME>",
-        help="path of a file with such lines, one a line",
-        help_zh="含有这些配置行的文件路径，每行一条",
+        help="Path of a file with such lines, one per line. It is read when the proxy starts",
+        help_zh="含有这些配置行的文件路径，每行一条。代理启动时读取",
         example="/etc/proxy/legacy.cfg",
     ),
     Variable(
         name="PROXY_MODE",
         default="custom",
-        help="which labels are read: `custom` (`aliyun.proxy.*`) or `acsrouting` (`aliyun.routing.*`)",
+        help="Which labels are read: `custom` (`aliyun.proxy.*`) or `acsrouting` (`aliyun.routing.*`)",
         help_zh="读取哪类标签：`custom`（`aliyun.proxy.*`）或 `acsrouting`（`aliyun.routing.*`）",
     ),
     Variable(
         name="PROXY_NETWORK",
-        help="network preferred where proxy and container share several",
-        help_zh="代理与容器共享多个网络时优先使用的网络",
+        help="Network to use when the proxy and a container share several networks. A service's label `NETWORK` "
+        "overrides this value",
+        help_zh="代理与容器共享多个网络时使用的网络。服务的 `NETWORK` 标签会覆盖此值",
         example="frontend",
     ),
     Variable(
         name="ROUTE_LINGER",
         default="10",
-        help="seconds for which a host whose last container has gone answers 503, rather than another service",
-        help_zh="最后一个容器消失后，该域名继续返回 503（而不是落到其他服务）的秒数",
+        help="How many seconds a host keeps its routes after its last container has gone. During this time it "
+        "answers 503, and no other service receives its requests",
+        help_zh="域名的最后一个容器消失后，其路由保留的秒数。在此期间该域名返回 503，请求不会转到其他服务",
     ),
     Variable(
         name="PROXY_ALLOW_EXTRA_SETTINGS",
         default="true",
-        help="`false`: labels with free-form HAProxy settings are refused",
-        help_zh="`false`：拒绝标签中的自由格式 HAProxy 配置",
+        help="`false`: refuse containers with the labels `EXTRA_SETTINGS`, `EXTRA_ROUTE_SETTINGS`, `OPTION` or "
+        "`HEALTH_CHECK`",
+        help_zh="`false`：拒绝带有 `EXTRA_SETTINGS`、`EXTRA_ROUTE_SETTINGS`、`OPTION` 或 `HEALTH_CHECK` 标签的容器",
     ),
 )
 
 TLS_VARIABLES: tuple[Variable, ...] = (
     Variable(
         name="DEFAULT_SSL_CERT",
-        help=r"one-line PEM (private key, then certificate chain; newlines written as `\n`) for when no SNI matches",
-        help_zh=r"单行 PEM（先私钥，后证书链，换行写作 `\n`）；没有 SNI 匹配时使用",
+        help=r"One-line PEM: private key, then certificate chain, newlines written as `\n`. It is used when the "
+        "host name (SNI) matches no certificate",
+        help_zh=r"单行 PEM：先私钥，后证书链，换行写作 `\n`。域名（SNI）没有匹配的证书时使用",
         is_secret=True,
     ),
     Variable(
         name="SSL_CERT",
-        help="another name for `DEFAULT_SSL_CERT`, which wins",
-        help_zh="`DEFAULT_SSL_CERT` 的别名，后者优先",
+        help="Another name for `DEFAULT_SSL_CERT`. If both are set, `DEFAULT_SSL_CERT` is used",
+        help_zh="`DEFAULT_SSL_CERT` 的别名。两者都设置时使用 `DEFAULT_SSL_CERT`",
         is_secret=True,
     ),
     Variable(
         name="EXTRA_SSL_CERTS",
-        help="comma list of names of further variables that hold one-line PEMs",
-        help_zh="其他存有单行 PEM 的环境变量名，逗号分隔",
+        help="Comma list of the names of other variables. Each of them holds a one-line PEM",
+        help_zh="其他环境变量的名称，逗号分隔，每个变量存有一个单行 PEM",
         example="CERT1,CERT2",
     ),
     Variable(
         name="CERT_FOLDER",
-        help="folder of PEM files, watched for changes; `DEFAULT_SSL_CERT` and `SSL_CERT` are then ignored",
-        help_zh="PEM 文件目录，变更自动生效；设置后忽略 `DEFAULT_SSL_CERT` 和 `SSL_CERT`",
+        help="Folder of PEM files. Changes take effect without a reload. All other certificates are then "
+        "ignored: `DEFAULT_SSL_CERT`, `SSL_CERT`, `EXTRA_SSL_CERTS`, and those of services",
+        help_zh="PEM 文件目录。变更无需重载即可生效。设置后忽略其他所有证书：`DEFAULT_SSL_CERT`、`SSL_CERT`、"
+        "`EXTRA_SSL_CERTS` 以及各服务的证书",
         example="/certs/",
     ),
     Variable(
         name="CA_CERT_FILE",
-        help="path of the CA that client certificates must chain to; wins over `CA_CERT`",
-        help_zh="客户端证书须由其签发的 CA 文件路径；优先于 `CA_CERT`",
+        help="Path of a CA certificate. Visitors then need a client certificate of this CA. Changes take effect "
+        "with a reload. Overrides `CA_CERT`",
+        help_zh="CA 证书的文件路径。设置后，访问者须持有由该 CA 签发的客户端证书。变更经重载生效。会覆盖 `CA_CERT`",
         example="/cacerts/cert0.pem",
     ),
     Variable(
         name="CA_CERT",
-        help="the same CA as one-line PEM",
-        help_zh="同上，单行 PEM",
+        help="The same CA certificate as one-line PEM",
+        help_zh="同上，以单行 PEM 给出",
         is_secret=True,
     ),
     Variable(
         name="SSL_BIND_OPTIONS",
         default=_BIND_OPTIONS,
-        help="`ssl-default-bind-options`; the default is Mozilla's intermediate policy",
-        help_zh="`ssl-default-bind-options`；默认为 Mozilla 的 intermediate 策略",
+        help="Value of `ssl-default-bind-options`. The default is Mozilla's intermediate policy",
+        help_zh="`ssl-default-bind-options` 的值。默认为 Mozilla 的 intermediate 策略",
         example="no-sslv3",
     ),
     Variable(
         name="SSL_BIND_CIPHERS",
         default=_BIND_CIPHERS,
-        help="`ssl-default-bind-ciphers`, for TLS 1.2 and older; the default is Mozilla's intermediate policy",
-        help_zh="`ssl-default-bind-ciphers`，用于 TLS 1.2 及更早版本；默认为 Mozilla 的 intermediate 策略",
+        help="Value of `ssl-default-bind-ciphers`, for TLS 1.2 and older. The default is Mozilla's intermediate policy",
+        help_zh="`ssl-default-bind-ciphers` 的值，用于 TLS 1.2 及更早版本。默认为 Mozilla 的 intermediate 策略",
     ),
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -10,6 +11,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from proxy.adapters.haproxy.runtime_socket import MasterSocket
+from proxy.core.haproxy.replies import Processes, parse_processes
+from proxy.errors import RuntimeApiError
+from tests.eventually import eventually
 from tests.haproxy.backend_server import BackendServer
 
 ROOT = Path(__file__).parent.parent.parent
@@ -57,6 +62,11 @@ class Program:
             finally:
                 process.terminate()
 
+    def controller_pid(self) -> int:
+        """The process of the controller that was started last."""
+        found = re.findall(r"controller runs as process (\d+)", self.log.read_text())
+        return int(found[-1])
+
     @property
     def log(self) -> Path:
         return self.folder / "log"
@@ -68,3 +78,17 @@ class Program:
     @staticmethod
     def _command(command: str) -> list[str]:
         return [sys.executable, "-m", "proxy", command]
+
+
+def read_processes(program: Program) -> Processes:
+    """The master of the running HAProxy, and its workers."""
+
+    def read() -> Processes | None:
+        try:
+            return parse_processes(MasterSocket(program.folder / "state" / "master.sock").send("show proc"))
+        except RuntimeApiError:
+            return None
+
+    found = eventually(read)
+    assert found
+    return found

@@ -18,16 +18,14 @@ from pathlib import Path
 
 import pytest
 
-from proxy.adapters.haproxy.runtime_socket import MasterSocket, RuntimeSocket
+from proxy.adapters.haproxy.runtime_socket import RuntimeSocket
 from proxy.adapters.haproxy.state_layout import StateLayout
-from proxy.core.haproxy.replies import Processes, parse_processes
-from proxy.errors import RuntimeApiError
 from tests.builders import TEMPLATES, make_pem, one_line
 from tests.eventually import eventually
 from tests.haproxy.authority import Authority
 from tests.haproxy.client import HOST, any_tls, ask
 from tests.haproxy.product import Product
-from tests.haproxy.program import Program
+from tests.haproxy.program import Program, read_processes
 
 pytestmark = pytest.mark.haproxy
 
@@ -46,20 +44,6 @@ def answers(program: Program, name: str) -> str:
 
 def layout_of(program: Program) -> StateLayout:
     return StateLayout(folder=program.folder / "state")
-
-
-def processes(program: Program) -> Processes:
-    """Return the master and its workers."""
-
-    def read() -> Processes | None:
-        try:
-            return parse_processes(MasterSocket(layout_of(program).master_socket).send("show proc"))
-        except RuntimeApiError:
-            return None
-
-    found = eventually(read)
-    assert found
-    return found
 
 
 def reloads(program: Program) -> int:
@@ -113,10 +97,10 @@ def test_new_service_is_served_after_haproxy_was_killed(program: Program, produc
         eventually(lambda: answers(program, HOST))
         program.write_services(web=(first, host(HOST)), new=(second, host(NEW)))
         eventually(lambda: answers(program, NEW) == "second")
-        found = processes(program)
+        found = read_processes(program)
         for pid in (found.master_pid, found.serving_pid):
             os.kill(pid, signal.SIGKILL)
-        eventually(lambda: processes(program).master_pid != found.master_pid)
+        eventually(lambda: read_processes(program).master_pid != found.master_pid)
 
         assert eventually(lambda: answers(program, NEW) == "second")
         assert eventually(lambda: "HAProxy runs as process" in program.log.read_text())
@@ -131,10 +115,10 @@ def test_server_that_has_gone_gets_nothing_after_haproxy_was_killed(program: Pro
         eventually(lambda: {answers(program, HOST) for _ in range(4)} == {"first", "second"})
         program.write_services(web=(first, host(HOST)), also=(second, host(OTHER)))
         eventually(lambda: answers(program, OTHER) == "second")
-        found = processes(program)
+        found = read_processes(program)
         for pid in (found.master_pid, found.serving_pid):
             os.kill(pid, signal.SIGKILL)
-        eventually(lambda: processes(program).master_pid != found.master_pid)
+        eventually(lambda: read_processes(program).master_pid != found.master_pid)
         eventually(lambda: answers(program, OTHER) == "second")
 
         assert {"first"} == {answers(program, HOST) for _ in range(20)}
@@ -399,15 +383,14 @@ def test_restarted_controller_takes_over_what_changed_meanwhile(program: Program
         eventually(lambda: answers(program, HOST) == "first")
         program.write_services(web=(first, host(HOST)), new=(second, host(NEW)))
         eventually(lambda: answers(program, NEW) == "second")
-        before, worker = reloads(program), processes(program).serving_pid
-        controller = int(program.log.read_text().partition("controller runs as process ")[2].split()[0])
-        os.kill(controller, signal.SIGKILL)
+        before, worker = reloads(program), read_processes(program).serving_pid
+        os.kill(program.controller_pid(), signal.SIGKILL)
         program.write_services(web=(second, host(HOST)), other=(first, host(OTHER)))
 
         eventually(lambda: answers(program, HOST) == "second")
         eventually(lambda: answers(program, OTHER) == "first")
         eventually(lambda: ask(80 + program.offset, host=NEW).status == 503)
-        is_same = worker == processes(program).serving_pid
+        is_same = worker == read_processes(program).serving_pid
         more = reloads(program) - before
         takes_backends = "3.4" in program.log.read_text().partition("HAProxy ")[2][:10]
 

@@ -7,6 +7,7 @@ RUN apt-get update \
       python3 python3-docker python3-paramiko python3-jinja2 python3-watchdog python3-cryptography python3-yaml python3-tabulate \
       tini openssh-client \
  && rm -rf /var/lib/apt/lists/* \
+ && printf 'ConnectTimeout 10\nServerAliveInterval 10\nServerAliveCountMax 2\n' > /etc/ssh/ssh_config.d/proxy.conf \
  && install -d -o haproxy -g haproxy -m 700 /var/lib/proxy
 
 COPY templates /opt/proxy/templates

@@ -32,8 +32,9 @@ reference: $(STAMP)   ## write the tables of settings into the READMEs
 bench: $(STAMP)   ## measure against peers; prints Markdown
 	@$(PYTHON) -m bench
 
-soak: $(STAMP)   ## long runs that `make test` leaves out; prints the command for now
-	@echo "would run: $(PYTHON) -m pytest -q -m soak tests"
+soak: $(STAMP)   ## long runs that `make test` leaves out: fifty kills, many more random sequences
+	@$(PYTHON) -m tests.real up haproxy26 haproxy34
+	@set -a; . .cache/real.env; set +a; $(PYTHON) -m pytest -q -s -m soak tests
 
 $(STAMP): setup.cfg pyproject.toml
 	@echo "Python packages: installed into $(VENV)"

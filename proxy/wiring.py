@@ -61,6 +61,8 @@ logger = logging.getLogger(__name__)
 COLLECTOR_THRESHOLDS = (20_000, 50, 100)
 """During a cold start, Python's garbage collector walks again and again over all ten thousand containers. With its default
 thresholds this is a third of the time. The objects that this program drops are not in cycles."""
+PATIENCE_SECONDS = 30.0
+"""How long a proxy that serves its last good state waits for a source that does not answer, beside others that do."""
 SWITCH_SECONDS = 0.0005
 """How long the deciding thread waits, at each answer of a socket, for a thread that renders files. With Python's default of
 5 ms, the sum would be longer than a whole pass."""
@@ -177,7 +179,10 @@ def make_parts(
         clock=time.monotonic,
         wall_clock=time.time,
     )
-    controller = assemble(settings, Observation(sources, overlays), ports)
+    # Until then the last good state is served, which may have routes of a source that is not there yet.
+    patient_until = time.monotonic() + PATIENCE_SECONDS if layout.current.exists() else 0.0
+    observation = Observation(sources, overlays, needs_all=lambda: time.monotonic() < patient_until)
+    controller = assemble(settings, observation, ports)
     return Parts(reconciler=controller.reconciler, inspector=controller.inspector, sources=sources, files=store)
 
 

@@ -8,7 +8,7 @@ until the caller says that it has taken it in.
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from proxy.controller.ports import ContainerSource, Overlay
 from proxy.core.containers.containers import Container, ProxyContainer, Snapshot
@@ -19,11 +19,23 @@ logger = logging.getLogger(__name__)
 
 
 class Observation:
-    """All containers of all sources."""
+    """All containers of all sources.
 
-    def __init__(self, sources: Sequence[ContainerSource], overlays: Sequence[Overlay] = ()) -> None:
+    `needs_all` tells whether the first look counts only when every source has answered. A proxy that serves its last good
+    state would drop the routes of a source that is slower than the others.
+    """
+
+    def __init__(
+        self,
+        sources: Sequence[ContainerSource],
+        overlays: Sequence[Overlay] = (),
+        *,
+        needs_all: Callable[[], bool] = lambda: False,
+    ) -> None:
         self._sources = sources
         self._overlays = overlays
+        self._needs_all = needs_all
+        self._has_begun = False
         self._containers: dict[str, dict[str, Container]] = {}
         self._proxies: dict[str, ProxyContainer] = {}
         self._problems: dict[str, tuple[Problem, ...]] = {}
@@ -35,7 +47,7 @@ class Observation:
         """Read every source and return all changes that have not been taken in yet, None for what is gone.
 
         Whatever is raised, the next call returns what this one has read. Raises SourceError while no source has ever
-        answered: an empty world is never published.
+        answered, or not all of them where all are needed: an empty world is never published.
         """
         for source in self._sources:
             if is_resync:
@@ -48,8 +60,10 @@ class Observation:
                 if self._failed.pop(source.name, None):
                     logger.info("source %s: answers again", source.name)
                 self._merge(source.name, snapshot)
-        if self._sources and not self._containers:
+        has_all = len(self._containers) == len(self._sources)
+        if not has_all and not (self._containers and (self._has_begun or not self._needs_all())):
             raise SourceError("; ".join(self._failed.values()))
+        self._has_begun = True
         return self._lay_over()
 
     def taken(self) -> None:

@@ -176,3 +176,20 @@ def test_world_without_any_answer_is_an_error() -> None:
 
     with pytest.raises(SourceError, match="unreachable"):
         Observation([faulty]).observe(is_resync=True)
+
+
+def test_source_that_is_slower_than_the_others_is_waited_for_where_all_are_needed() -> None:
+    """After a restart its routes are served from the files; they must not go because another source was faster."""
+    fast, slow = FakeSource(), FaultySource()
+    slow.error = SourceError("the engine does not answer")
+    is_patient = [True]
+    observation = Observation([fast, slow], needs_all=lambda: is_patient[0])
+
+    with pytest.raises(SourceError, match="the engine does not answer"):
+        observation.observe(is_resync=True)
+    is_patient[0] = False
+    assert {} == observation.observe(is_resync=True)
+
+    is_patient[0] = True
+
+    assert {} == observation.observe(is_resync=True), "what has begun goes on"

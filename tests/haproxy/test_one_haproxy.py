@@ -59,7 +59,7 @@ def left(start: Start) -> int:
 
 
 def has_adopted(supervised: Supervised) -> bool:
-    return supervised.says("goes on")
+    return supervised.says("is kept")
 
 
 def test_haproxy_outlives_a_killed_supervisor_and_the_next_one_adopts_it(site: SmallSite, start: Start) -> None:
@@ -88,7 +88,7 @@ def test_adopted_haproxy_that_dies_is_started_again(site: SmallSite, start: Star
     haproxy = first.haproxy_pid()
     first.process.kill()
     second = start()
-    eventually(lambda: "goes on" in second.log.read_text())
+    eventually(lambda: "is kept" in second.log.read_text())
 
     os.kill(haproxy, signal.SIGKILL)
 

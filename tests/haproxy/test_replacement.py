@@ -210,7 +210,7 @@ def test_supervisor_that_is_killed_during_the_replacement_leaves_one_to_the_next
 
     second = start()
 
-    eventually(lambda: second.says("goes on"))
+    eventually(lambda: second.says("is kept"))
     assert finish_request(request).endswith("one")
     eventually(lambda: len(master_pids(site)) == 1)
     assert eventually(second.serves)
@@ -222,7 +222,7 @@ def test_adopted_haproxy_is_replaced_like_any_other(site: SmallSite, running: Su
     running.process.wait()
     remove_sockets(site)
     second = start()
-    eventually(lambda: second.says("goes on"))
+    eventually(lambda: second.says("is kept"))
 
     ask_for_another(second)
 

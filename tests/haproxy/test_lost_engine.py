@@ -107,7 +107,7 @@ def test_stream_that_falls_silent_is_found_by_a_full_look_and_opened_again(site:
     with (
         site.engine(first) as engine,
         silent_relay(site.socket) as relay,
-        site.proxy(DOCKER_HOST=relay.host, PROXY_RESYNC_SECONDS="1"),
+        site.proxy(DOCKER_HOST=relay.host, PROXY_RESYNC_SECONDS="1", DEBUG="true"),
     ):
         eventually(lambda: site.is_served_by("first"))
         relay.fall_silent()

@@ -85,7 +85,9 @@ def _as_reported(backend: Backend, servers: Mapping[str, ReportedServer], known:
     ours = {server.name: server for server in backend.servers}
     found = [_server_as_reported(ours.get(ServerName(name)), name, reported) for name, reported in servers.items()]
     kept = [server for server in found if server.name in ours or (backend.name, server.name) not in known.leaving]
-    return dataclasses.replace(backend, servers=tuple(sorted(kept, key=lambda server: server.name)))
+    # With other servers it may have been other services' until now: whose, HAProxy does not tell.
+    services = backend.services if {server.name for server in kept} == ours.keys() else ()
+    return dataclasses.replace(backend, services=services, servers=tuple(sorted(kept, key=lambda server: server.name)))
 
 
 def _is_reported(server: Server, servers: Mapping[str, ReportedServer]) -> bool:

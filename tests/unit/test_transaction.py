@@ -496,12 +496,19 @@ class Transaction(RuleBasedStateMachine):
 
 
 def compare(found: WorkerState, fresh: WorkerState, *, is_leaving_ignored: bool) -> list[str]:
-    """Return what an HAProxy has that a fresh one has not, and the other way round."""
+    """Return what an HAProxy has that a fresh one has not, and the other way round.
+
+    What leaves gets no traffic: a backend that is unpublished, and a server in maintenance that the model does not have.
+    """
     first, second = (_describe(state) for state in (found, fresh))
+    leaving = {key for key, value in first.items() if value == "leaving"}
+    for name, servers in found.servers.items():
+        keys = {f"server {name}/{key}" for key, server in servers.items() if server.state is ServerState.MAINT}
+        leaving |= keys - second.keys()
     return [
         f"{key}: {first.get(key)} is not {second.get(key)}"
-        for key in sorted({*first, *second})
-        if first.get(key) != second.get(key) and not (is_leaving_ignored and first.get(key) in ("leaving",))
+        for key in sorted({*first, *second} - (leaving if is_leaving_ignored else set()))
+        if first.get(key) != second.get(key)
     ]
 
 

@@ -127,5 +127,5 @@ def tell(error: Exception) -> str:
     """Return what went wrong, for people. The log gets the place of a fault of this program."""
     if isinstance(error, ProxyError):
         return str(error)
-    logger.error("a fault of this program", exc_info=error)
-    return f"a fault of this program ({type(error).__name__}: {error})"
+    logger.error("an error in this program", exc_info=error)
+    return f"an error in this program ({type(error).__name__}: {error})"

@@ -78,7 +78,9 @@ class Daemon:
             logger.error("pass failed (%s): %s", ", ".join(due.reasons), error)
             result = PassResult(is_success=False)
         except Exception:
-            logger.exception("pass failed on a fault of this program (%s); it is tried again", ", ".join(due.reasons))
+            logger.exception(
+                "pass failed because of an error in this program (%s); it is tried again", ", ".join(due.reasons)
+            )
             result = PassResult(is_success=False)
         if result.is_success:
             self._schedule.record_success(self._clock(), result.again_in, result.look_seconds)

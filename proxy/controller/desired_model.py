@@ -186,8 +186,8 @@ class DesiredModel:
                 return simple_routing.parse_container(container, self._settings.routing.simple)
             spec, problems = parse_container(container, allow_free_form=self._settings.routing.allow_extra_settings)
         except Exception as error:
-            logger.exception("container %s is left out: a fault of this program", container.name)
-            reason = f"left out because of a fault of this program ({type(error).__name__}); the log has the details"
+            logger.exception("container %s is left out because of an error in this program", container.name)
+            reason = f"left out because of an error in this program ({type(error).__name__}); the log has the details"
             return (), (Problem(service=service_label(container), container=container.name, reason=reason),)
         return ((spec,) if spec else ()), problems
 

@@ -78,7 +78,7 @@ class HaproxyState:
             self.doubt("it did not answer")
             return
         if found != self._worker:
-            self.doubt("it has been started anew" if self._worker else "it has been started")
+            self.doubt("it was started again" if self._worker else "it was started")
 
     def synchronise(self, model: RoutingModel) -> Found:
         """Ask HAProxy for everything, and return how it differs from `model`.
@@ -88,7 +88,7 @@ class HaproxyState:
         worker = self._runtime.identify()
         files = self._store.pin(worker.config_digest)
         if files is None:
-            reason = "HAProxy runs from a configuration of which no file is left"
+            reason = "the files of HAProxy's configuration are gone"
             return Found(comparison=Comparison(), reload_reasons=(reason,))
         if worker != self._worker:
             self._removals.clear()
@@ -125,7 +125,7 @@ class HaproxyState:
     def update(self, update: RuntimeUpdate, now: float) -> None:
         """Carry out commands. Raises RuntimeApiError, and everything is in doubt, where one of them is not confirmed."""
         if self._worker is None:
-            raise RuntimeApiError("HAProxy was not asked yet who it is")
+            raise RuntimeApiError("HAProxy has not been identified yet")
         self.doubt("the last update at runtime was not completed", is_interrupted=True)
         self._runtime.execute(update.stages, self._worker)
         self._removals.take_back(update.servers_returning, update.backends_returning)

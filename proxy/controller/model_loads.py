@@ -28,7 +28,7 @@ LOAD, DISK, CULPRITS = "load", "writing of files", "search for who is at fault"
 DISK_LAG_SECONDS = 1.0
 """How long files may lag behind what runs: a storm of changes is written once."""
 FIRST_CONFIGURATION = "first configuration"
-NOT_RUNNING = "HAProxy does not run, and is to start from the present state"
+NOT_RUNNING = "HAProxy does not run; it starts from new files"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,7 +137,7 @@ class ModelLoads:
         if load.worker:
             self._haproxy.note_loaded(load.worker, load.state)
             if self._pending.is_suspect:
-                self._haproxy.doubt("a fault of this program left the model half changed")
+                self._haproxy.doubt("an error in this program interrupted a change of the model")
         else:
             self._haproxy.doubt("it was started from new files")
 

@@ -58,7 +58,7 @@ class Observation:
                 self._note_failure(source.name, str(error))
             else:
                 if self._failed.pop(source.name, None):
-                    logger.info("source %s: answers again", source.name)
+                    logger.info("source %s answers again", source.name)
                 self._merge(source.name, snapshot)
         has_all = len(self._containers) == len(self._sources)
         if not has_all and not (self._containers and (self._has_begun or not self._needs_all())):

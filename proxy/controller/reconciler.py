@@ -128,7 +128,7 @@ class Reconciler:
         except Exception:
             # The model may be half changed. It is built anew, and HAProxy is asked what it has.
             self._desired.start_over(self._pending)
-            self._haproxy.doubt("a fault of this program left the model half changed")
+            self._haproxy.doubt("an error in this program interrupted a change of the model")
             raise
 
     def _leave_taken_ports_out(self, *, is_resync: bool) -> None:
@@ -163,7 +163,7 @@ class Reconciler:
         except RuntimeApiError as error:
             # While a reload is under way, the new worker may answer before it is known that it does.
             level = logging.DEBUG if pending.is_loading else logging.WARNING
-            logger.log(level, "%s; HAProxy is asked for what it has", error)
+            logger.log(level, "%s; the proxy asks HAProxy what it has", error)
             return Unchanged()
         pending.confirm(step.rest, step.reload_reasons)
         self._seen_at = now
@@ -186,11 +186,14 @@ class Reconciler:
         if self._haproxy.is_synchronised:
             self._jobs.loads.note_confirmed()
             self._jobs.loads.note_change(now)  # whether the files in force are of the present model, nobody knows
-            worker = self._haproxy.worker
-            differences = found.comparison.differences
-            level = logging.WARNING if differences else logging.INFO
-            logger.log(level, "HAProxy runs as process %d (%s); %s", worker.pid if worker else 0, why, _tell(differences))
+            self._report(why, found.comparison.differences)
         return self._haproxy.is_synchronised
+
+    def _report(self, why: str, differences: tuple[str, ...]) -> None:
+        level = logging.WARNING if differences else logging.INFO
+        pid = self._haproxy.worker.pid if self._haproxy.worker else 0
+        message = "HAProxy process %d was compared with the containers (reason: %s): %s"
+        logger.log(level, message, pid, why, _tell(differences))
 
     def _wait_for_haproxy(self, error: RuntimeApiError, now: float) -> None:
         """See to it that HAProxy can start from the present files, and is replaced if it runs and cannot be reached."""
@@ -217,7 +220,10 @@ class Reconciler:
         self._look_seconds += self._clock() - started
         self._is_drift_due = False
         if comparison.differences:
-            logger.warning("HAProxy had something else than the model: %s", _tell(comparison.differences))
+            logger.warning(
+                "HAProxy differed from the containers, somebody may have changed it by hand: %s",
+                _tell(comparison.differences),
+            )
             self._pending.start_from(comparison.change)
 
     def _outcome(self, plan: Plan) -> Outcome:
@@ -242,7 +248,7 @@ class Reconciler:
             reason = "HAProxy does not answer; the log tells why, if HAProxy has said it"
             problems = (*problems, Problem(service=THE_PROXY, reason=reason))
         done = "" if ended.failure and isinstance(plan, Unchanged) else describe(plan)
-        failed = f"failed, what ran before goes on: {ended.failure}" if ended.failure else ""
+        failed = f"failed, HAProxy keeps what it has: {ended.failure}" if ended.failure else ""
         return Outcome(
             sentence="; ".join(filter(None, (done, failed))),
             is_success=not ended.failure,
@@ -276,4 +282,4 @@ def _list(phrases: tuple[str, ...]) -> str:
 
 
 def _tell(differences: tuple[str, ...]) -> str:
-    return f"brought to the model: {_list(differences)}" if differences else "it has exactly the model"
+    return f"corrected: {_list(differences)}" if differences else "no difference"

@@ -41,7 +41,7 @@ LOAD_SECONDS = 240
 CHANGED = tuple(f"guest{number}" for number in range(8))
 SETTING_SETS: tuple[Mapping[str, str], ...] = ({}, {"BALANCE": "leastconn"}, {"COOKIE": "SRV insert indirect nocache"})
 """One of the services has each of them from the start, so HAProxy has loaded them all."""
-RELOADS_OF_THE_START = ("first configuration", "TLS termination begins", "has settings that no other has")
+RELOADS_OF_THE_START = ("first configuration", "TLS termination begins", "has settings that HAProxy has not loaded")
 
 
 @pytest.fixture

@@ -44,7 +44,7 @@ SETTING_SETS = (
     {"HTTP_CHECK": "GET /health", "OPTION": "httpclose"},
     {"FAILOVER": "yes", "HEALTH_CHECK": "check inter 1s"},
 )
-RELOADS_ALLOWED = ("settings that no other has",)
+RELOADS_ALLOWED = ("settings that HAProxy has not loaded",)
 """A profile that no service has used since the last reload is added by one."""
 
 

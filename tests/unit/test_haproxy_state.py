@@ -56,7 +56,7 @@ def test_older_haproxy_is_reloaded_for_a_new_backend(tmp_path: Path) -> None:
 
     plan = controller.plan(FIRST, SECOND)
 
-    assert Reload(("new backend shop:second, which this HAProxy takes by a reload only",)) == plan
+    assert Reload(("new backend shop:second; this HAProxy version needs a reload for it",)) == plan
     assert [] == controller.haproxy.sent
 
 

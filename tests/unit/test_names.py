@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from proxy.core.containers.containers import Container
@@ -182,6 +182,7 @@ LINKED = st.one_of(PIECES.filter(bool), st.sampled_from(["web-1", "web-1.0000000
 
 
 @given(st.sets(NUMBERED, max_size=4), st.sets(NUMBERED, max_size=4), st.sets(LINKED, max_size=4))
+@example(set(), set(), {"/", "-"})
 def test_containers_of_all_sources_are_told_apart(
     engine: set[tuple[str, int]], file: set[tuple[str, int]], links: set[str]
 ) -> None:

@@ -194,7 +194,7 @@ RELOADS = {
     "settings-of-a-backend": (
         (web(),),
         (web(BALANCE="source"),),
-        f"new backend {WEB_SOURCE} has settings that no other has",
+        f"new backend {WEB_SOURCE} has settings that HAProxy has not loaded",
     ),
     "settings-that-stand-in-the-backend": (
         (web(APPSESSION="S len 8 timeout 1h"),),
@@ -209,12 +209,12 @@ RELOADS = {
     "settings-that-no-other-has": (
         (web(),),
         (web(), api(BALANCE="source")),
-        f"new backend shop:api::{SOURCE.name.removeprefix('profile_')} has settings that no other has",
+        f"new backend shop:api::{SOURCE.name.removeprefix('profile_')} has settings that HAProxy has not loaded",
     ),
     "settings-that-only-a-file-can-give": (
         (web(),),
         (web(), api(APPSESSION="S len 8 timeout 1h")),
-        "new backend shop:api has settings that only a reload can give it",
+        "new backend shop:api has settings that need a reload",
     ),
 }
 
@@ -258,7 +258,7 @@ def test_older_haproxy_takes_a_reload_for_a_backend(before: tuple[Container, ...
     found = plan(before, after, has_runtime_backends=False)
 
     assert isinstance(found, Reload)
-    assert found.reasons[0].endswith("backend shop:api, which this HAProxy takes by a reload only")
+    assert found.reasons[0].endswith("backend shop:api; this HAProxy version needs a reload for it")
 
 
 def test_first_certificate_takes_a_reload() -> None:

@@ -145,7 +145,7 @@ def test_server_that_follows_the_health_of_a_new_one_waits_for_a_reload_and_the_
     texts = [command.text for command in step.now.commands if isinstance(command, Command)]
     added = [text.split()[2] for text in texts if text.startswith("add server")]
     assert [True] == [name.startswith(backend_of(index.model(), "shop:web:80").name) for name in added]
-    assert [True] == ["follows the health of another" in reason for reason in step.reload_reasons]
+    assert [True] == ["uses the health of another" in reason for reason in step.reload_reasons]
 
 
 def test_other_settings_of_a_probe_are_other_backends() -> None:

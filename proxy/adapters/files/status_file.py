@@ -41,6 +41,7 @@ class StatusFile:
         self._path = state_folder / STATUS_FILE
         self._waiting: Status | None = None
         self._has_news = threading.Event()
+        self._has_failed = False
         threading.Thread(target=self._write_for_ever, name="status file", daemon=True).start()
 
     def write(self, status: Status) -> None:
@@ -59,8 +60,11 @@ class StatusFile:
         try:
             draft.write_text(json.dumps(dataclasses.asdict(status), indent=1) + "\n")
             draft.replace(self._path)
+            self._has_failed = False
         except OSError as error:
-            logger.warning("%s cannot be written: %s", self._path, error.strerror)
+            if not self._has_failed:
+                logger.warning("%s cannot be written: %s. The next failures are not logged", self._path, error.strerror)
+            self._has_failed = True
 
 
 def read_status(state_folder: Path) -> Status | None:

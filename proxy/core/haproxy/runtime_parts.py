@@ -84,15 +84,15 @@ def _backend_reason(name: BackendName, pair: BackendPair, loaded: Loaded, leavin
             return f"backend {name} changes its settings"
         return _server_reason(before, after)
     if not loaded.has_runtime_backends:
-        return f"{'new' if after else 'removed'} backend {name}, which this HAProxy takes by a reload only"
+        return f"{'new' if after else 'removed'} backend {name}; this HAProxy version needs a reload for it"
     if after is None:
         return ""
     if after.lines:
-        return f"new backend {name} has settings that only a reload can give it"
+        return f"new backend {name} has settings that need a reload"
     if after.profile.name not in loaded.profiles:
-        return f"new backend {name} has settings that no other has"
+        return f"new backend {name} has settings that HAProxy has not loaded"
     if (leftover := leaving.get(name)) and settings_of(leftover) != settings_of(after):
-        return f"backend {name} comes back with other settings before it is gone"
+        return f"backend {name} has other settings, and the old one is still being removed"
     return _follower_reason(after, after.servers)
 
 
@@ -107,7 +107,7 @@ def _server_reason(before: Backend, after: Backend) -> str:
 def _follower_reason(backend: Backend, new: Iterable[Server]) -> str:
     """A server can follow only one that was loaded from a file, and HAProxy does not tell which those are."""
     follower = next((server.name for server in new if _tracked(server)), "")
-    return f"new server {backend.name}/{follower} follows the health of another one" if follower else ""
+    return f"new server {backend.name}/{follower} uses the health of another server" if follower else ""
 
 
 def settings_of(backend: Backend) -> tuple[object, ...]:

@@ -140,10 +140,19 @@ def _plan_servers(draft: _Draft, before: Backend, after: Backend) -> None:
         else:
             changes = list(_change_server(name, known, server))
             draft.switch += changes
-            draft.changes += [f"server {name}/{server.name}: {server.reason or server.state}"] if changes else []
+            draft.changes += [f"server {name}/{server.name}: {_news(known, server)}"] if changes else []
     gone = [server for server in before.servers if server.name not in new]
     draft.changes += [f"removed server {name}/{server.name}" for server in gone]
     _retire_servers(draft, name, gone)
+
+
+def _news(before: Server, after: Server) -> str:
+    """Return what is new about a server, in words."""
+    if before.state != after.state or before.reason != after.reason:
+        return after.reason or after.state
+    if before.weight != after.weight:
+        return f"weight {after.weight}"
+    return f"address {after.address}"
 
 
 def _add_server(draft: _Draft, backend: str, server: Server) -> None:

@@ -159,7 +159,7 @@ class ModelIndex:
                 found.update(crowded_out(routes, self._parts))
         for problems in self._listener_problems.values():
             found.update(problems)
-        found.update(without_port(self._taken_ports, self._ports, self._settings.haproxy.stats_port))
+        found.update(without_port(self._taken_ports, self._ports, self._settings.haproxy))
         return tuple(sorted(found))
 
     def _make_context(self) -> BuildContext:
@@ -280,7 +280,7 @@ class ModelIndex:
         if port == self._settings.routing.monitor_port:
             return f"the proxy's own health check uses port {port} (MONITOR_PORT)"
         if port in self._taken_ports:
-            return taken_port(port)
+            return taken_port(port, self._settings.haproxy.port_offset)
         return f"port {port} is used by a virtual host" if port in self._http_ports() else ""
 
 

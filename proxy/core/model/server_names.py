@@ -41,7 +41,7 @@ def cookie_value(spec: ContainerSpec, port: int) -> str:
     """Return the container's id, followed by the port unless it is the first. So each value leads to one server."""
     container = spec.container
     # The id of a container of the services file is `project/name`, and there is only one project.
-    text = container.id.replace("/", "-", 1)
+    text = container.id.replace("/", "-", 1) if container.source == "file" else container.id
     value = make_distinct_name(text, container.source, is_taken=_is_name_of_others(container))
     return value if _is_first_port(spec, port) else f"{value}:{port}"
 

@@ -57,6 +57,7 @@ def _is_tls(member: ContainerSpec, port: int) -> bool:
     return any(tcp_port.number == port and tcp_port.tls for tcp_port in member.tcp_ports)
 
 
-def taken_port(port: int) -> str:
-    """Return the sentence that another program uses a port."""
-    return f"another process listens on port {port}; stop it, or use another port"
+def taken_port(port: int, offset: int) -> str:
+    """Return the sentence that another program uses a port; `offset` is PROXY_PORT_OFFSET."""
+    moved = f" ({port} with PROXY_PORT_OFFSET={offset})" if offset else ""
+    return f"another process listens on port {port + offset}{moved}; stop it, or use another port"

@@ -45,7 +45,8 @@ def server_row(stack: Stack, service: str) -> dict[str, str]:
     page = fetch(stack.ports["STATS_PAGE_PORT"], "/;csv", headers=basic_auth("stats", "stats"))
     header, *rows = csv.reader(page.body.lstrip("# ").splitlines())
     own = f"{stack.project}:{service}:80"
-    row = next(row for row in rows if row[:1] == [own] and row[1] not in ("FRONTEND", "BACKEND"))
+    servers = [row for row in rows if row and row[1] not in ("FRONTEND", "BACKEND")]
+    row = next(row for row in servers if row[0].partition("::")[0] == own)
     return dict(zip(header, row, strict=False))
 
 

@@ -46,7 +46,7 @@ def test_basic_answers_the_balancer_and_strangers_itself(run_example: RunExample
     stranger = fetch(stack.port, host="10.0.0.1")
     assert 503 == stranger.status
     assert "如果您是应用的维护者" in stranger.body
-    assert "If you maintain it" in stranger.body
+    assert "If you are the maintainer" in stranger.body
 
 
 def test_context_path_divides_a_domain(run_example: RunExample) -> None:

@@ -132,7 +132,10 @@ class ModelLoads:
         reasons, forced = self._pending.end_load(is_confirmed=True)
         self._retry.succeed()
         self._has_written, self._changed_at = True, None
-        self._ended = Ended(reasons=self._ended.reasons + reasons, forced=self._ended.forced + forced)
+        if NOT_RUNNING in reasons:
+            logger.info("wrote the files of the present state, from which HAProxy starts")
+        told = tuple(reason for reason in reasons if reason != NOT_RUNNING)  # nothing was reloaded for it
+        self._ended = Ended(reasons=self._ended.reasons + told, forced=self._ended.forced + forced)
         self._desired.accept_all()
         if load.worker:
             self._haproxy.note_loaded(load.worker, load.state)

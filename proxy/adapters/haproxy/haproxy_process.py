@@ -205,13 +205,18 @@ class HaproxyControl:
             self._server_state.unlink(missing_ok=True)
 
     def _wait_for_new_worker(self, before: Processes) -> None:
-        """Wait until the master has counted the reload. Up to 2.6 its CLI reports no result, and is closed meanwhile."""
+        """Wait until the master has counted the reload. Up to 2.6 its CLI reports no result, and is closed meanwhile.
+
+        A master that was started again counts from zero. To wait for its count would keep every synchronisation waiting.
+        """
         deadline = time.monotonic() + RELOAD_TIMEOUT_SECONDS
         while time.monotonic() < deadline:
             try:
                 now = self._read_processes()
             except RuntimeApiError:
                 now = before
+            if now.master_pid != before.master_pid:
+                raise MasterUnreachableError("HAProxy was started again while it was to reload")
             if now.reloads > before.reloads:
                 if now.failed_reloads:
                     raise ReloadError("HAProxy did not load the new configuration; its own log above says why")

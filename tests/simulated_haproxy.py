@@ -152,6 +152,9 @@ class SimulatedHaproxy:
     def ask_replacement(self) -> None:
         self.replacements_asked += 1
 
+    def tell_synchronised(self) -> None:
+        """Do nothing: no supervisor is simulated."""
+
     def find_taken_ports(self, ports: Iterable[int]) -> frozenset[int]:
         self.fault("find_taken_ports")
         return self.taken_ports & frozenset(ports)

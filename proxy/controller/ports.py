@@ -64,6 +64,9 @@ class HaproxyControl(Protocol):
     def ask_replacement(self) -> None:
         """Tell the supervisor, where there is one, that the HAProxy that runs cannot be reached."""
 
+    def tell_synchronised(self) -> None:
+        """Tell the supervisor, where there is one, that HAProxy has told what it has: both have started well."""
+
     def find_taken_ports(self, ports: Iterable[int]) -> frozenset[int]:
         """Return those of `ports` that another program listens on."""
 

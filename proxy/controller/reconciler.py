@@ -186,6 +186,7 @@ class Reconciler:
         if self._haproxy.is_synchronised:
             self._jobs.loads.note_confirmed()
             self._jobs.loads.note_change(now)  # whether the files in force are of the present model, nobody knows
+            self._control.tell_synchronised()
             self._report(why, found.comparison.differences)
         return self._haproxy.is_synchronised
 

@@ -47,7 +47,7 @@ class Backoff:
     """How long to wait before a process that ended is started again.
 
     The first start after an end is at once. Each further end that comes within `good_after_seconds` of its start makes
-    the wait longer.
+    the wait longer, unless it is known that the process had started well.
     """
 
     good_after_seconds: float
@@ -64,6 +64,10 @@ class Backoff:
         # The exponent is bounded so that it never grows too large for a float.
         delay: float = _FIRST_DELAY_SECONDS * 2.0 ** min(self._failures - 2, 30)
         return min(delay, _LONGEST_DELAY_SECONDS)
+
+    def clear(self) -> None:
+        """Forget the ends so far: the process has done its work."""
+        self._failures = 0
 
 
 class ProcessKeeper:
@@ -123,6 +127,14 @@ class ProcessKeeper:
         self._started_at = now
         self._waiting_since = None
         logger.info("%s runs as process %d", self._name, process.pid)
+
+    def note_good_start(self, now: float) -> None:
+        """Take it that the process had started well, however early it ends. It is not waited for any longer.
+
+        Whoever kills it again and again, such as the system's memory killer, is no reason to let it stay away for longer.
+        """
+        self._backoff.clear()
+        self._next_start = min(self._next_start, now)
 
     def uptime(self, now: float) -> float:
         """Return how long ago, in seconds, the process was started or taken over."""

@@ -17,7 +17,12 @@ import time
 from collections.abc import Mapping, Sequence
 
 from proxy.adapters.haproxy.haproxy_process import HaproxyProgram
-from proxy.adapters.haproxy.process_signals import HAPROXY_STARTED, HAPROXY_UNREACHABLE, SUPERVISOR_VARIABLE
+from proxy.adapters.haproxy.process_signals import (
+    HAPROXY_STARTED,
+    HAPROXY_UNREACHABLE,
+    SUPERVISOR_VARIABLE,
+    SYNCHRONISED,
+)
 from proxy.adapters.haproxy.state_layout import StateLayout, StateLock
 from proxy.supervision.endings import HARD_STEPS, Ending, end_all, soft_steps
 from proxy.supervision.haproxy_starts import HaproxyStarts
@@ -68,7 +73,8 @@ class Supervisor:
         """Run until SIGTERM or SIGINT and return the exit code: 2 when the settings are wrong, else 0.
 
         SIGHUP and SIGUSR1 are handed to the controller, as SIGUSR1. SIGUSR2 asks for another HAProxy in the place of the
-        one that runs. Raises StateError when another supervisor has the state folder.
+        one that runs. SYNCHRONISED clears the back-off of HAProxy and of the controller. Raises StateError when another
+        supervisor has the state folder.
         """
         lock = StateLock(self._layout, "supervisor.lock")
         unblocked = signal.pthread_sigmask(signal.SIG_BLOCK, WATCHED)
@@ -96,6 +102,9 @@ class Supervisor:
                 self._controller.process.send_signal(signal.SIGUSR1)
             if received == HAPROXY_UNREACHABLE:
                 self._replacement.ask(time.monotonic())
+            if received == SYNCHRONISED:
+                for keeper in (self._controller, self._haproxy):
+                    keeper.note_good_start(time.monotonic())
 
     def _notice(self, now: float) -> bool:
         """Notice what has ended; return whether another HAProxy has taken over."""

@@ -6,13 +6,13 @@ import math
 import signal
 from collections.abc import Iterable
 
-from proxy.adapters.haproxy.process_signals import HAPROXY_UNREACHABLE
+from proxy.adapters.haproxy.process_signals import HAPROXY_UNREACHABLE, SYNCHRONISED
 
 STOPS = frozenset({signal.SIGTERM, signal.SIGINT})
 """End HAProxy and the controller."""
 RELOADS = frozenset({signal.SIGHUP, signal.SIGUSR1})
 """The user asks for a reload, which the controller does."""
-WATCHED = frozenset({signal.SIGCHLD, HAPROXY_UNREACHABLE}) | STOPS | RELOADS
+WATCHED: frozenset[int] = frozenset({signal.SIGCHLD, HAPROXY_UNREACHABLE, SYNCHRONISED}) | STOPS | RELOADS
 
 
 def unblock_signals() -> None:
@@ -20,7 +20,7 @@ def unblock_signals() -> None:
     signal.pthread_sigmask(signal.SIG_UNBLOCK, WATCHED)
 
 
-def wait_for_signal(watched: Iterable[signal.Signals], seconds: float) -> int | None:
+def wait_for_signal(watched: Iterable[int], seconds: float) -> int | None:
     """Wait for one of the blocked signals; return None when none came in time."""
     if seconds == math.inf:
         return signal.sigwait(watched)

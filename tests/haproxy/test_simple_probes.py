@@ -14,6 +14,7 @@ from contextlib import contextmanager
 import pytest
 
 from proxy.core.containers.containers import Container
+from proxy.core.labels.probing import DEFAULT_TIMEOUT_SECONDS
 from tests.builders import make_container
 from tests.eventually import eventually
 from tests.haproxy.probed_server import PROBE_PATH, run_probed_server
@@ -159,4 +160,5 @@ def test_timeout_of_the_label_is_the_timeout_of_the_check(site: SimpleSite) -> N
     serving = site.serve(container)
 
     eventually(lambda: stat(serving, "check_status", "web-1") == "L7TOUT", timeout=PATIENCE_SECONDS)
-    assert 200 <= int(stat(serving, "check_duration", "web-1")) < 2000
+    # HAProxy's own measure of the check. It is rounded, and a busy machine makes it longer.
+    assert 190 <= int(stat(serving, "check_duration", "web-1")) < DEFAULT_TIMEOUT_SECONDS * 1000

@@ -23,6 +23,30 @@ def test_process_that_stayed_up_is_started_again_at_once() -> None:
     assert pytest.approx([0, 0.2]) == delays
 
 
+def test_process_that_has_done_its_work_is_started_again_at_once_however_early_it_ended() -> None:
+    backoff = Backoff(good_after_seconds=1.0)
+    for _ in range(5):
+        backoff.delay_after(0.1)
+
+    backoff.clear()
+
+    assert pytest.approx([0, 0.2]) == [backoff.delay_after(0.1) for _ in range(2)]
+
+
+def test_word_of_a_good_start_that_comes_late_ends_the_wait() -> None:
+    def fail() -> None:
+        raise OSError("text file busy")
+
+    keeper = ProcessKeeper("controller", fail, 1.0)
+    for _ in range(5):
+        keeper.start_if_due(100.0)
+        keeper.start_if_due(keeper.wake_time(100.0))
+
+    keeper.note_good_start(101.0)
+
+    assert pytest.approx(101.0) == keeper.wake_time(101.0)
+
+
 def test_process_that_cannot_start_yet_is_looked_at_often_at_first_and_rarely_after_long() -> None:
     keeper = ProcessKeeper("HAProxy", lambda: None, 1.0)
 

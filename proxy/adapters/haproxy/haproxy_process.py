@@ -19,7 +19,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Protocol
 
-from proxy.adapters.haproxy.process_signals import HAPROXY_UNREACHABLE
+from proxy.adapters.haproxy.process_signals import HAPROXY_UNREACHABLE, SYNCHRONISED
 from proxy.core.haproxy.replies import (
     HaproxyVersion,
     Processes,
@@ -143,9 +143,12 @@ class HaproxyControl:
         return self._serves()
 
     def ask_replacement(self) -> None:
-        """Tell the supervisor that the running HAProxy cannot be reached. No other process ever gets this signal."""
-        if self._supervisor and os.getppid() == self._supervisor:
-            os.kill(self._supervisor, HAPROXY_UNREACHABLE)
+        """Tell the supervisor that the running HAProxy cannot be reached."""
+        self._tell_supervisor(HAPROXY_UNREACHABLE)
+
+    def tell_synchronised(self) -> None:
+        """Tell the supervisor that HAProxy and this process have started well."""
+        self._tell_supervisor(SYNCHRONISED)
 
     def find_taken_ports(self, ports: Iterable[int]) -> frozenset[int]:
         """Return those of `ports` that another program listens on (see the function of the same name)."""
@@ -188,6 +191,11 @@ class HaproxyControl:
             if time.monotonic() > deadline:
                 raise ReloadError(f"HAProxy has not answered for {RELOAD_TIMEOUT_SECONDS:g} s since it reloaded")
             time.sleep(POLL_SECONDS)
+
+    def _tell_supervisor(self, number: int) -> None:
+        """Send a signal to the supervisor, and never to another process that may have its number by now."""
+        if self._supervisor and os.getppid() == self._supervisor:
+            os.kill(self._supervisor, number)
 
     def _read_processes(self) -> Processes:
         return parse_processes(self._master.send("show proc"))

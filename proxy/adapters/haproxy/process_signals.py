@@ -12,3 +12,6 @@ SUPERVISOR_VARIABLE = "SUPERVISOR_PID"
 
 HAPROXY_UNREACHABLE = signal.SIGUSR2
 """From controller to supervisor: HAProxy runs, but its sockets are gone. Another HAProxy must take over from it."""
+
+SYNCHRONISED = signal.SIGRTMIN + 1
+"""From controller to supervisor: HAProxy has told the controller what it has, so both have started well."""

@@ -61,7 +61,7 @@ class Checker:
         self.path.write_text(
             "#!/bin/bash\n"
             'if [ "$1" = "-c" ]; then\n'
-            f"  echo check >> {self._count}\n"
+            f'  echo "$*" >> {self._count}\n'
             f"  if [ -e {self._kill} ]; then kill -9 $$; fi\n"
             f"  while [ -e {self._hold} ]; do sleep 0.02; done\n"
             "fi\n"
@@ -71,6 +71,10 @@ class Checker:
 
     def count(self) -> int:
         return len(self._count.read_text().splitlines())
+
+    def count_of_settings(self) -> int:
+        """Return how many checks were about settings of services, and not about files to start from."""
+        return sum("/checks/" in line for line in self._count.read_text().splitlines())
 
     def kill_checks(self) -> None:
         self._kill.touch()
@@ -279,6 +283,26 @@ def test_many_services_with_settings_of_their_own_take_one_check_and_hold_up_nob
 
     assert (True, 503) == (others, during)
     assert checks <= 4, "one for the batch, one for the reload, and up to two for the files that follow"
+
+
+def test_settings_that_nobody_has_any_longer_are_forgotten(program: Program, product: Product, checker: Checker) -> None:
+    """What is remembered follows what is there: settings that come back are checked again."""
+    first = product.backend("first")
+    web, preview = (first, host(HOST)), (first, host(NEW, HTTP_CHECK="GET /preview"))
+    program.write_services(web=web)
+    checks = []
+
+    with program.running(PROXY_HAPROXY=str(checker.path), ROUTE_LINGER="0"):
+        eventually(lambda: answers(program, HOST) == "first")
+        before = checker.count_of_settings()
+        for _ in range(3):
+            program.write_services(web=web, preview=preview)
+            eventually(lambda: answers(program, NEW) == "first")
+            checks.append(checker.count_of_settings() - before)
+            program.write_services(web=web)
+            eventually(lambda: answers(program, NEW) == "")
+
+    assert [1, 2, 3] == checks
 
 
 def test_other_ca_is_taken_over(program: Program, product: Product) -> None:

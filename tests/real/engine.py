@@ -89,6 +89,8 @@ def _start(places: Places) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     Before.read().save(places.engine / "before.json")
     _settings_file(places).write_text(json.dumps(_settings(places, addresses, mtu), indent=2))
+    # The engine would go back to the addresses that its bridge had at an earlier start, which may be another one's by now.
+    shutil.rmtree(places.engine / "data" / "network", ignore_errors=True)
     host_network.make_bridge(_bridge(places), addresses, mtu)
     _launch(places)
 

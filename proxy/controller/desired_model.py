@@ -19,6 +19,7 @@ from proxy.core.haproxy.blame import Accusation
 from proxy.core.labels import simple_routing
 from proxy.core.labels.labels import ContainerSpec, parse_container, service_label
 from proxy.core.model.certificate_set import ProxyCertificates
+from proxy.core.model.last_resort import LastResort
 from proxy.core.model.model import Backend, RoutingModel, Server
 from proxy.core.model.model_change import ModelChange
 from proxy.core.model.model_index import ModelIndex
@@ -52,6 +53,7 @@ class DesiredModel:
         self._clock = clock
         self._specs = SpecIndex(self._parse, keep_seconds=settings.routing.linger_seconds)
         self._readiness = Readiness()
+        self._last_resort = LastResort()
         self._certificates = ProxyCertificates()
         self._taken_ports: frozenset[int] = frozenset()
         self._index = self._make_index()
@@ -64,7 +66,7 @@ class DesiredModel:
         """Read the sources, and note whom that touches; raises SourceError while no source has answered yet."""
         now = self._clock()
         changed = self._observation.observe(is_resync=is_resync)
-        pending.touched |= self._specs.update(changed, now) | self._specs.expire(now)
+        pending.touched |= self._specs.update(changed, now) | self._specs.expire(now) | self._last_resort.expire(now)
         for (_, container_id), container in changed.items():
             if container is None:
                 self._readiness.forget(container_id)
@@ -155,8 +157,9 @@ class DesiredModel:
         return tuple(sorted(self._notes.values()))
 
     def next_expiry(self) -> float | None:
-        """Return when a route that has outlived its containers is to go."""
-        return self._specs.next_expiry()
+        """Return when a route that has outlived its containers is to go, or a service's last resort ends."""
+        times = (self._specs.next_expiry(), self._last_resort.next_expiry())
+        return min((time for time in times if time is not None), default=None)
 
     def refuse(self, culprits: Mapping[str, Accusation], groups: Mapping[str, Specs], pending: Pending) -> bool:
         """Leave out whom HAProxy refuses; return whether that, or what has changed meanwhile, makes another try worthwhile.
@@ -198,13 +201,13 @@ class DesiredModel:
         """Return the specs of a service as they take part in the model."""
         scope, proxy = self._settings.routing.scope, self._observation.proxy()
         self._notes.pop(label, None)
-        specs = []
+        marked = []
         for spec in self._specs.specs(label):
             if is_in_scope(spec.container, proxy, scope):
-                specs.append(self._readiness.mark(spec))
+                marked.append(self._readiness.mark(spec))
             else:
                 self._notes[label] = out_of_scope(spec, proxy)
-        present = self._index.specs_of(label)
+        present, specs = self._index.specs_of(label), self._last_resort.mark(label, marked, self._clock())
         return self._checks.review(label, tuple(specs), present, is_checked_as_a_whole=self._is_checked_as_a_whole)
 
     def _wait_for_servers(self, change: ModelChange) -> None:

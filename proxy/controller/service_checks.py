@@ -120,7 +120,7 @@ def _update(spec: ContainerSpec, now: ContainerSpec | None) -> ContainerSpec:
     container = dataclasses.replace(
         spec.container, state=new.state, health=new.health, address=new.address, networks=new.networks
     )
-    return dataclasses.replace(spec, container=container, waiting_ports=now.waiting_ports)
+    return dataclasses.replace(spec, container=container, waiting_ports=now.waiting_ports, is_last_resort=now.is_last_resort)
 
 
 def _refusal(label: str, refused: _Refused) -> Problem:

@@ -78,6 +78,8 @@ class ContainerSpec:
     settings: BackendSettings = dataclasses.field(default_factory=BackendSettings)
     waiting_ports: frozenset[int] = frozenset()
     """Ports on which the container has not accepted a connection since it started (see `core/model/readiness.py`)."""
+    is_last_resort: bool = False
+    """Whether the ports that are waited for get traffic all the same (see `core/model/last_resort.py`)."""
     redirected_domains: frozenset[str] = frozenset()
 
     @property

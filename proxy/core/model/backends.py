@@ -192,7 +192,8 @@ def build_servers(
 
 def _server(member: ContainerSpec, address: str, port: int, context: BuildContext, *, has_cookie: bool) -> Server:
     container = member.container
-    state, reason = server_state(container, is_waited_for=port in member.waiting_ports)
+    is_waited_for = port in member.waiting_ports
+    state, reason = server_state(container, is_waited_for=is_waited_for, is_last_resort=member.is_last_resort)
     health_check = member.settings.health_check or context.settings.health_check
     extra = member.settings.extra_route_settings or context.settings.extra_route_settings
     return Server(
@@ -211,8 +212,8 @@ def _server(member: ContainerSpec, address: str, port: int, context: BuildContex
     )
 
 
-def server_state(container: Container, *, is_waited_for: bool = False) -> tuple[ServerState, str]:
-    """Return the state of a container's servers, and the reason if they may not get traffic (else an empty text)."""
+def server_state(container: Container, *, is_waited_for: bool, is_last_resort: bool) -> tuple[ServerState, str]:
+    """Return the state of a container's servers, and the reason why they should not get traffic (else an empty text)."""
     if container.state is State.STOPPING:
         # Not `drain`: it would still send visitors whose cookie names the server, which may have closed its port by now.
         return ServerState.MAINT, "is stopping"
@@ -223,7 +224,7 @@ def server_state(container: Container, *, is_waited_for: bool = False) -> tuple[
     if container.health is Health.STARTING:
         return ServerState.MAINT, "its health check has not passed yet"
     if is_waited_for:
-        return ServerState.MAINT, WAITING
+        return (ServerState.READY if is_last_resort else ServerState.MAINT), WAITING
     return ServerState.READY, ""
 
 

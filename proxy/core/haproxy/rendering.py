@@ -15,6 +15,7 @@ from pathlib import Path
 from jinja2 import Environment, TemplateSyntaxError
 from jinja2 import TemplateError as JinjaError
 
+from proxy.core.haproxy.connecting import option_lines, timeout_lines
 from proxy.core.haproxy.default_checks import loaded_check
 from proxy.core.haproxy.loaded import add_digest
 from proxy.core.model.backends import PEERS, USERLIST
@@ -38,7 +39,9 @@ LOCAL_PEER = "this"
 WEBSOCKET_TIMEOUT = "1h"
 """How long a WebSocket may be silent where TIMEOUT does not tell (`tunnel`)."""
 
-RETRIES = ("retries 10", "retry-on conn-failure empty-response")
+LEAST_RETRIES: Mapping[ProxyMode, int] = {ProxyMode.HTTP: 10, ProxyMode.TCP: 3}
+"""In TCP mode it is HAProxy's default (manual, `retries`)."""
+RETRY_ON = "retry-on conn-failure empty-response"
 """A container closes its port at its stop signal, some milliseconds before HAProxy can know: whoever is sent there then is
 sent on to another, as often as it takes to find one that lives. Requests that are not safe to repeat are not."""
 
@@ -182,10 +185,10 @@ class Renderer:
 
     def _default_lines(self, mode: ProxyMode) -> Sequence[str]:
         haproxy = self._settings.haproxy
-        own = ["log global", *(f"option {_eager(option)}" for option in haproxy.options)]
-        own += [f"timeout {timeout}" for timeout in haproxy.timeouts]
+        own = ["log global", *option_lines(map(_eager, haproxy.options))]
+        own += timeout_lines(haproxy.timeouts, least_retries=LEAST_RETRIES[mode])
         if mode is ProxyMode.HTTP:
-            own += RETRIES
+            own.append(RETRY_ON)
         # Not in TCP mode, where it would outrank `client` and `server` (manual, `timeout tunnel`).
         if mode is ProxyMode.HTTP and not any(timeout.startswith("tunnel ") for timeout in haproxy.timeouts):
             own.append(f"timeout tunnel {WEBSOCKET_TIMEOUT}")

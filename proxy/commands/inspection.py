@@ -14,7 +14,7 @@ from pathlib import Path
 
 from tabulate import tabulate
 
-from proxy.adapters.haproxy.loaded_ports import read_loaded_ports
+from proxy.adapters.haproxy.running_config import read_running_config
 from proxy.adapters.haproxy.runtime_socket import RuntimeSocket
 from proxy.adapters.haproxy.state_layout import StateLayout
 from proxy.commands.exit_codes import OK, PROBLEMS
@@ -79,9 +79,9 @@ def _inspection(settings: Settings, environment: Mapping[str, str]) -> Iterator[
     with _temporary_folder() as folder:
         overlays = [make_weight_file(settings)]
         parts = make_parts(settings, environment, Path(folder), overlays, None)
-        own_ports = read_loaded_ports(StateLayout(folder=settings.runtime.state_folder))
+        running_config = read_running_config(StateLayout(folder=settings.runtime.state_folder))
         with parts.files:
-            yield parts.inspector.renderer, parts.inspector.inspect(own_ports)
+            yield parts.inspector.renderer, parts.inspector.inspect(running_config)
 
 
 def _rows(model: RoutingModel, states: Mapping[tuple[str, str], str]) -> Iterable[tuple[str, str, str, str, str, str]]:

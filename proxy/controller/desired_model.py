@@ -22,6 +22,7 @@ from proxy.core.model.certificate_set import ProxyCertificates
 from proxy.core.model.model import Backend, RoutingModel, Server
 from proxy.core.model.model_change import ModelChange
 from proxy.core.model.model_index import ModelIndex
+from proxy.core.model.port_uses import PortUse
 from proxy.core.model.readiness import Readiness, Target, targets_of
 from proxy.core.model.service_table import Specs, label_specs
 from proxy.core.model.services import is_in_scope
@@ -54,7 +55,7 @@ class DesiredModel:
         self._readiness = Readiness()
         self._certificates = ProxyCertificates()
         self._taken_ports: frozenset[int] = frozenset()
-        self._index = self._make_index()
+        self._index = self._index_maker({})()
         self._waited_for: dict[tuple[str, str], Server] = {}
         self._targets: frozenset[Target] = frozenset()
         self._notes: dict[str, Problem] = {}
@@ -81,6 +82,7 @@ class DesiredModel:
         pending.add(change)
         pending.touched.clear()
         self._readiness.end_start()
+        self._index.hold_ports()
         try:
             if not change.is_everything:
                 answers = self._prober.ask_at_once(_new_targets(change))
@@ -90,9 +92,20 @@ class DesiredModel:
         finally:
             self._wait_for_servers(change)
 
+    def hold_ports(self, uses: Mapping[int, PortUse], pending: Pending) -> None:
+        """Take in what HAProxy uses its ports for. Whoever has a port keeps it, as long as a service wants it for that."""
+        present = self._index.held_ports()
+        if any(uses.get(port, use) is not use for port, use in present.items()):
+            self._index = self._index_maker({**present, **uses})()
+            self._forget_model(pending)
+            self.update(pending)
+
     def start_over(self, pending: Pending) -> None:
         """Forget the model, which a fault of this program has left half changed; the next update builds it anew."""
-        self._index = self._make_index()
+        self._index = self._index_maker(self._index.held_ports())()
+        self._forget_model(pending)
+
+    def _forget_model(self, pending: Pending) -> None:
         self._waited_for = {}
         pending.is_suspect = True
         pending.touched |= {*self._specs.labels()}
@@ -128,7 +141,7 @@ class DesiredModel:
 
         A stopped container is part of it as it is of the model: its settings are there though it has no server.
         """
-        make_index = partial(ModelIndex, self._settings, self._observation.proxy(), self._certificates, self._taken_ports)
+        make_index = self._index_maker(self._index.held_ports())
 
         def build(specs: Sequence[ContainerSpec]) -> RoutingModel:
             index = make_index()
@@ -177,8 +190,10 @@ class DesiredModel:
         for specs in self._index.groups().values():
             self._checks.accept(specs)
 
-    def _make_index(self) -> ModelIndex:
-        return ModelIndex(self._settings, self._observation.proxy(), self._certificates, self._taken_ports)
+    def _index_maker(self, held_ports: Mapping[int, PortUse]) -> Callable[[], ModelIndex]:
+        """Return what makes an empty model in the present surroundings, in any thread."""
+        surroundings = self._observation.proxy(), self._certificates, self._taken_ports
+        return partial(ModelIndex, self._settings, *surroundings, held_ports)
 
     def _parse(self, container: Container) -> Parsed:
         try:

@@ -72,6 +72,38 @@ def test_new_service_serves_at_once_and_takes_a_reload_only_where_haproxy_is_old
     assert [] == site.haproxy.reload_reasons() or not site.haproxy.takes_backends_at_runtime
 
 
+@pytest.mark.parametrize(
+    "late",
+    [
+        {"VIRTUAL_HOST": "https://a.example:80"},
+        {"VIRTUAL_HOST": "wss://a.example:80"},
+        {"TCP_PORTS": "80/ssl"},
+        {"VIRTUAL_HOST": "http://a.example:443"},
+        {"TCP_PORTS": "443"},
+        {"TCP_PORTS": "1936"},
+    ],
+    ids=lambda labels: next(iter(labels.values())),
+)
+def test_newcomer_that_wants_another_use_of_a_port_changes_nothing(site: Site, late: dict[str, str]) -> None:
+    before = site.haproxy.config()
+    newcomer = make_container("a-1", ports=(80, 443, 1936), labels=with_labels(required="true", **late))
+
+    site.apply(newcomer)
+    site.haproxy.restart_controller()
+    site.apply(newcomer)
+
+    assert "always-1" == site.server("shop.example")
+    assert "always-1" == ask(443 + site.offset, host="shop.example", tls=any_tls()).server
+    assert [] == site.haproxy.reload_reasons() or not site.haproxy.takes_backends_at_runtime
+    assert binds(before) == binds(site.haproxy.config())
+    (problem,) = site.haproxy.problems()
+    assert problem.startswith("service shop:a: ")
+
+
+def binds(config: str) -> list[str]:
+    return [line for line in config.splitlines() if line.lstrip().startswith("bind ")]
+
+
 def test_scaling_takes_no_reload(site: Site) -> None:
     first = site.backend("web-1").container(VIRTUAL_HOST="web.example")
     site.apply(first)

@@ -210,3 +210,29 @@ def test_certificates_wait_for_a_port_that_shows_them(tmp_path: Path) -> None:
 
     assert world.haproxy.running
     assert {"certs/default/cert0.pem": second.pem.reveal()} == world.haproxy.running.certificates
+
+
+PLAIN = make_container("plain-1", created=2, labels=with_labels(VIRTUAL_HOST="plain.example:206"))
+LATE = make_container("late-1", created=1, labels=with_labels(VIRTUAL_HOST="https://late.example:206"))
+LATE_TCP = make_container("late-1", created=1, ports=(206,), labels=with_labels(TCP_PORTS="206/ssl"))
+
+
+@pytest.mark.parametrize("late", [LATE, LATE_TCP], ids=["https", "tcp"])
+@pytest.mark.parametrize("is_haproxy_new", [False, True], ids=["controller", "proxy"])
+def test_port_keeps_its_use_over_a_restart(world: Controlled, late: Container, is_haproxy_new: bool) -> None:
+    """The service that has the port was recreated: its container is younger than that of the newcomer."""
+    default = parse_certificate(make_pem("default.example"))
+    world.own_files = dataclasses.replace(world.own_files, certificates=ProxyCertificates(default=default))
+    world.put(TriggerKind.FILES)
+    bring(world, PLAIN)
+    bring(world, PLAIN, late)
+    if is_haproxy_new:
+        world.kill_haproxy()
+
+    world.start_controller()
+    world.start_haproxy()
+    bring(world, PLAIN, late)
+
+    (frontend,) = (frontend for frontend in world.model().frontends if frontend.port == 206)
+    assert (False, ["plain.example"]) == (frontend.is_tls, [route.entry.domain for route in frontend.routes])
+    assert ["shop:late"] == [problem.service for problem in world.controller.desired.problems()]

@@ -17,7 +17,7 @@ from proxy.controller.service_checks import ServiceChecks, identity
 from proxy.core.containers.containers import Container
 from proxy.core.haproxy.blame import Accusation
 from proxy.core.labels import simple_routing
-from proxy.core.labels.labels import ContainerSpec, parse_container, service_label
+from proxy.core.labels.labels import ContainerSpec, certificates_of, parse_container, service_label
 from proxy.core.model.certificate_set import ProxyCertificates
 from proxy.core.model.model import Backend, RoutingModel, Server
 from proxy.core.model.model_change import ModelChange
@@ -29,6 +29,7 @@ from proxy.core.model.services import is_in_scope
 from proxy.core.model.spec_index import Parsed, SpecIndex
 from proxy.core.model.whole_model import out_of_scope
 from proxy.errors import Problem
+from proxy.grammar.certificates import Certificate
 from proxy.settings import RoutingMode, Settings
 
 logger = logging.getLogger(__name__)
@@ -54,6 +55,7 @@ class DesiredModel:
         self._specs = SpecIndex(self._parse, keep_seconds=settings.routing.linger_seconds)
         self._readiness = Readiness()
         self._certificates = ProxyCertificates()
+        self._label_certificates: dict[str, Mapping[str, Certificate]] = {}
         self._taken_ports: frozenset[int] = frozenset()
         self._index = self._index_maker({})()
         self._waited_for: dict[tuple[str, str], Server] = {}
@@ -69,6 +71,8 @@ class DesiredModel:
         for (_, container_id), container in changed.items():
             if container is None:
                 self._readiness.forget(container_id)
+        for label in [label for label in pending.touched & self._label_certificates.keys() if not self._specs.specs(label)]:
+            del self._label_certificates[label]
         self._observation.taken()
         pending.touched |= self._specs.labels_of(self._readiness.accept(self._prober.take_answers()))
 
@@ -199,7 +203,14 @@ class DesiredModel:
         try:
             if self._settings.routing.routing_mode is RoutingMode.SIMPLE:
                 return simple_routing.parse_container(container, self._settings.routing.simple)
-            spec, problems = parse_container(container, allow_free_form=self._settings.routing.allow_extra_settings)
+            label = service_label(container)
+            spec, problems = parse_container(
+                container,
+                allow_free_form=self._settings.routing.allow_extra_settings,
+                known_certificates=self._label_certificates.get(label, {}),
+            )
+            if spec and (certificates := certificates_of(spec.settings)):
+                self._label_certificates[label] = certificates
         except Exception as error:
             logger.exception("container %s is left out because of an error in this program", container.name)
             reason = f"left out because of an error in this program ({type(error).__name__}); the log has the details"

@@ -268,6 +268,37 @@ def test_other_default_certificate_is_served_without_a_reload(modern_site: Site,
     assert [] == site.haproxy.reload_reasons()
 
 
+@pytest.mark.parametrize("half", ["", "key", "cut", "gone"])
+def test_certificate_file_that_breaks_changes_nothing(haproxy_binary: str, tmp_path: Path, half: str) -> None:
+    """TLS goes on with the certificate that is loaded, and FORCE_SSL does not fall back to clear text."""
+    pem, folder = make_pem("shop.example"), tmp_path / "certs"
+    folder.mkdir()
+    (folder / "site.pem").write_text(pem)
+    offset = free_offset(80, 443, 1936)
+    settings = make_settings(PROXY_PORT_OFFSET=str(offset), ADDITIONAL_SERVICES="*", CERT_FOLDER=str(folder))
+    site = Reconciled(haproxy_binary, tmp_path / "state", settings)
+    with run_backend("web-1") as backend:
+        web = backend.container(VIRTUAL_HOST="shop.example, https://shop.example", FORCE_SSL="yes", HSTS_MAX_AGE="60")
+        with site.run([web]):
+            (folder / "site.pem").unlink()
+            if half != "gone":
+                (folder / "site.pem").write_text(
+                    {"key": pem[: pem.index("-----BEGIN CERT")], "cut": pem[:-40]}.get(half, "")
+                )
+            site.calm_down([web])
+            plain, encrypted = (
+                ask(port + offset, host="shop.example", tls=tls) for port, tls in ((80, None), (443, any_tls()))
+            )
+
+            assert (301, "max-age=60") == (plain.status, encrypted.headers["strict-transport-security"])
+            assert [] == site.reload_reasons()
+
+            (folder / "site.pem").write_text(make_pem("new.example", "shop.example"))
+            site.calm_down([web])
+            assert "new.example" == shown_name(443 + offset, "shop.example")
+            assert ([], []) == (site.reload_reasons(), site.problems())
+
+
 def test_refused_command_becomes_a_reload_with_that_reason(modern_site: Site) -> None:
     """Somebody else has added a backend by hand, so the name is taken. Only a reload corrects that."""
     site = modern_site

@@ -222,3 +222,21 @@ def test_port_80_goes_to_http_as_soon_as_a_service_wants_it() -> None:
     index.update(specs_of(make("z", 2, VIRTUAL_HOST="z.ex")))
 
     assert (PortUse.HTTP, ["shop:a"]) == (use_of(index.model(), 80), losers(index.model()))
+
+
+def test_force_ssl_does_not_fall_back_to_clear_text_when_the_last_certificate_goes() -> None:
+    web = make("z", 1, VIRTUAL_HOST="z.ex, https://z.ex", FORCE_SSL="yes")
+    index = index_of(web)
+    index.hold_ports()
+
+    index.set_surroundings(None, ProxyCertificates())
+
+    (backend,) = index.model().backends
+    assert any(line.startswith("http-request redirect code 301 location https://") for line in backend.profile.lines)
+    assert ["https://z.ex needs a certificate, but there is none; set SSL_CERT"] == [p.reason for p in index.problems()]
+
+
+def test_force_ssl_means_nothing_where_there_was_never_a_certificate() -> None:
+    (backend,) = make_model(make("z", 1, VIRTUAL_HOST="z.ex", FORCE_SSL="yes")).backends
+
+    assert not any("redirect" in line for line in backend.profile.lines)

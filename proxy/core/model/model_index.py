@@ -178,6 +178,7 @@ class ModelIndex:
             settings=self._settings.routing,
             proxy=self.proxy,
             terminates_tls=bool(self._certificates),
+            redirects_to_tls=any(use.is_tls for use in self._held_ports.values()),
             https_port=HTTPS_PORT + offset if offset else None,
         )
         return dataclasses.replace(context, plain=plain_profile(context))

@@ -48,7 +48,7 @@ from proxy.controller.reporting import Reporter
 from proxy.controller.schedule import DuePass, Schedule, ScheduleSettings
 from proxy.core.containers.engine_address import docker_socket
 from proxy.core.containers.links import parse_link_variables
-from proxy.core.haproxy.rendering import Paths, Renderer
+from proxy.core.haproxy.rendering import CA_FILE, CERTIFICATE_FOLDER, Paths, Renderer
 from proxy.core.labels.labels import PREFIX
 from proxy.core.labels.simple_routing import ROUTING_PREFIX
 from proxy.core.model.certificate_set import ProxyCertificates
@@ -154,10 +154,12 @@ def make_parts(
     state_folder: Path,
     overlays: Sequence[Overlay],
     put: Callable[[Trigger], None] | None,
+    previous: Mapping[str, str] | None = None,
 ) -> Parts:
     """Build everything that a pass needs, for `state_folder`. Raises SettingsError or StateError.
 
     `put` gets a trigger when a job in the background has ended. Without it, jobs run at once in the thread that asks.
+    `previous` are the files that HAProxy runs from; None: those in the state folder.
     """
     layout = StateLayout(folder=state_folder)
     program = HaproxyProgram(settings.runtime.haproxy_binary, environment)
@@ -166,6 +168,7 @@ def make_parts(
     master = MasterSocket(layout.master_socket)
     control = HaproxyControl(program, master, layout.server_state, supervisor)
     store = StateFiles(layout)
+    previous = store.read_current() if previous is None else previous
     files, checks = (Background("files", put), Background("checks", put)) if put else (AtOnce(), AtOnce())
     ports = Ports(
         control=control,
@@ -175,7 +178,7 @@ def make_parts(
         files=files,
         checks=checks,
         make_renderer=partial(_make_renderer, settings, layout),
-        read_own_files=_make_own_files(settings).read,
+        read_own_files=_make_own_files(settings, previous or {}).read,
         clock=time.monotonic,
         wall_clock=time.time,
     )
@@ -195,11 +198,16 @@ def _make_renderer(settings: Settings, layout: StateLayout) -> Renderer:
     )
 
 
-def _make_own_files(settings: Settings) -> OwnFileReader:
-    """Return the reader of the proxy's own files. In simple routing TLS ends before the proxy: no certificates."""
+def _make_own_files(settings: Settings, previous: Mapping[str, str]) -> OwnFileReader:
+    """Return the reader of the proxy's own files. In simple routing TLS ends before the proxy: no certificates.
+
+    `previous` are the files that HAProxy runs from. What is in them stays in force instead of what cannot be used.
+    """
     is_simple = settings.routing.routing_mode is RoutingMode.SIMPLE
-    read_certificates = ProxyCertificates if is_simple else CertificateFiles(settings.tls).read
-    return OwnFileReader(read_certificates, settings.tls, settings.runtime.templates_folder)
+    folder = f"{CERTIFICATE_FOLDER}/"
+    certificates = {name.removeprefix(folder): text for name, text in previous.items() if name.startswith(folder)}
+    read_certificates = ProxyCertificates if is_simple else CertificateFiles(settings.tls, certificates).read
+    return OwnFileReader(read_certificates, settings.tls, settings.runtime.templates_folder, previous.get(CA_FILE, ""))
 
 
 def _ignore(trigger: Trigger) -> None:

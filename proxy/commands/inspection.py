@@ -14,13 +14,13 @@ from pathlib import Path
 
 from tabulate import tabulate
 
-from proxy.adapters.haproxy.loaded_ports import read_loaded_ports
+from proxy.adapters.haproxy.running_files import read_running_files
 from proxy.adapters.haproxy.runtime_socket import RuntimeSocket
 from proxy.adapters.haproxy.state_layout import StateLayout
 from proxy.commands.exit_codes import OK, PROBLEMS
 from proxy.controller.inspection import Inspection
 from proxy.controller.reporting import count
-from proxy.core.haproxy.rendering import CERTIFICATE_FOLDER, Renderer
+from proxy.core.haproxy.rendering import CERTIFICATE_FOLDER, CONFIG_FILE, Renderer
 from proxy.core.haproxy.replies import parse_server_states
 from proxy.core.model.model import Backend, RoutingModel, Server, ServerState
 from proxy.errors import RuntimeApiError, StateError
@@ -78,10 +78,10 @@ def _temporary_folder() -> tempfile.TemporaryDirectory[str]:
 def _inspection(settings: Settings, environment: Mapping[str, str]) -> Iterator[tuple[Renderer, Inspection]]:
     with _temporary_folder() as folder:
         overlays = [make_weight_file(settings)]
-        parts = make_parts(settings, environment, Path(folder), overlays, None)
-        own_ports = read_loaded_ports(StateLayout(folder=settings.runtime.state_folder))
+        running = read_running_files(StateLayout(folder=settings.runtime.state_folder))
+        parts = make_parts(settings, environment, Path(folder), overlays, None, running)
         with parts.files:
-            yield parts.inspector.renderer, parts.inspector.inspect(own_ports)
+            yield parts.inspector.renderer, parts.inspector.inspect(running.get(CONFIG_FILE, ""))
 
 
 def _rows(model: RoutingModel, states: Mapping[tuple[str, str], str]) -> Iterable[tuple[str, str, str, str, str, str]]:

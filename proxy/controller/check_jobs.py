@@ -95,23 +95,30 @@ class OwnFilesJobs:
         self._retry = Retry()
         self._templates: str | None = None
         self._is_due = False
+        self._again_at: float | None = None
 
     def begin(self, now: float, *, is_due: bool) -> None:
         """Begin a reading, where one is due. Raises SettingsError at the first one (see `OwnFileReader.read`)."""
         if self._templates is None:
             self._take(self._read())
             return
-        self._is_due |= is_due
+        self._is_due |= is_due or (self._again_at is not None and now >= self._again_at)
         if self._is_due and self._retry.is_due(now) and not self._background.is_busy(OWN_FILES):
-            self._is_due = False
+            self._is_due, self._again_at = False, None
             self._background.submit(OWN_FILES, self._read, done=self._take, failed=self._take_failure)
 
     def wait(self, now: float) -> float | None:
         """Return in how many seconds there is something to begin; None where nothing is, or a job's end will tell."""
-        return self._retry.wait(now) if self._is_due and not self._background.is_busy(OWN_FILES) else None
+        if self._background.is_busy(OWN_FILES):
+            return None
+        if self._is_due:
+            return self._retry.wait(now)
+        return None if self._again_at is None else max(self._again_at - now, 0.0)
 
     def _take(self, files: OwnFiles) -> None:
         self._retry.succeed()
+        again_in = files.certificates.look_again_in
+        self._again_at = None if again_in is None else self._clock() + again_in
         if self._templates not in (None, files.templates):
             self._pending.ask_reload("the templates have changed")
         self._templates = files.templates

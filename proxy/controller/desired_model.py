@@ -17,18 +17,20 @@ from proxy.controller.service_checks import ServiceChecks, identity
 from proxy.core.containers.containers import Container
 from proxy.core.haproxy.blame import Accusation
 from proxy.core.labels import simple_routing
-from proxy.core.labels.labels import ContainerSpec, parse_container, service_label
+from proxy.core.labels.labels import ContainerSpec, certificates_of, parse_container, service_label
 from proxy.core.model.certificate_set import ProxyCertificates
 from proxy.core.model.last_resort import LastResort
 from proxy.core.model.model import Backend, RoutingModel, Server
 from proxy.core.model.model_change import ModelChange
 from proxy.core.model.model_index import ModelIndex
+from proxy.core.model.port_uses import PortUse
 from proxy.core.model.readiness import Readiness, Target, targets_of
 from proxy.core.model.service_table import Specs, label_specs
 from proxy.core.model.services import is_in_scope
 from proxy.core.model.spec_index import Parsed, SpecIndex
 from proxy.core.model.whole_model import out_of_scope
 from proxy.errors import Problem
+from proxy.grammar.certificates import Certificate
 from proxy.settings import RoutingMode, Settings
 
 logger = logging.getLogger(__name__)
@@ -55,8 +57,9 @@ class DesiredModel:
         self._readiness = Readiness()
         self._last_resort = LastResort()
         self._certificates = ProxyCertificates()
+        self._label_certificates: dict[str, Mapping[str, Certificate]] = {}
         self._taken_ports: frozenset[int] = frozenset()
-        self._index = self._make_index()
+        self._index = self._index_maker({})()
         self._waited_for: dict[tuple[str, str], Server] = {}
         self._targets: frozenset[Target] = frozenset()
         self._notes: dict[str, Problem] = {}
@@ -70,6 +73,8 @@ class DesiredModel:
         for (_, container_id), container in changed.items():
             if container is None:
                 self._readiness.forget(container_id)
+        for label in [label for label in pending.touched & self._label_certificates.keys() if not self._specs.specs(label)]:
+            del self._label_certificates[label]
         self._observation.taken()
         pending.touched |= self._specs.labels_of(self._readiness.accept(self._prober.take_answers()))
 
@@ -83,6 +88,7 @@ class DesiredModel:
         pending.add(change)
         pending.touched.clear()
         self._readiness.end_start()
+        self._index.hold_ports()
         try:
             if not change.is_everything:
                 answers = self._prober.ask_at_once(_new_targets(change))
@@ -92,9 +98,20 @@ class DesiredModel:
         finally:
             self._wait_for_servers(change)
 
+    def hold_ports(self, uses: Mapping[int, PortUse], pending: Pending) -> None:
+        """Take in what HAProxy uses its ports for. Whoever has a port keeps it, as long as a service wants it for that."""
+        present = self._index.held_ports()
+        if any(uses.get(port, use) is not use for port, use in present.items()):
+            self._index = self._index_maker({**present, **uses})()
+            self._forget_model(pending)
+            self.update(pending)
+
     def start_over(self, pending: Pending) -> None:
         """Forget the model, which a fault of this program has left half changed; the next update builds it anew."""
-        self._index = self._make_index()
+        self._index = self._index_maker(self._index.held_ports())()
+        self._forget_model(pending)
+
+    def _forget_model(self, pending: Pending) -> None:
         self._waited_for = {}
         pending.is_suspect = True
         pending.touched |= {*self._specs.labels()}
@@ -130,7 +147,7 @@ class DesiredModel:
 
         A stopped container is part of it as it is of the model: its settings are there though it has no server.
         """
-        make_index = partial(ModelIndex, self._settings, self._observation.proxy(), self._certificates, self._taken_ports)
+        make_index = self._index_maker(self._index.held_ports())
 
         def build(specs: Sequence[ContainerSpec]) -> RoutingModel:
             index = make_index()
@@ -180,14 +197,23 @@ class DesiredModel:
         for specs in self._index.groups().values():
             self._checks.accept(specs)
 
-    def _make_index(self) -> ModelIndex:
-        return ModelIndex(self._settings, self._observation.proxy(), self._certificates, self._taken_ports)
+    def _index_maker(self, held_ports: Mapping[int, PortUse]) -> Callable[[], ModelIndex]:
+        """Return what makes an empty model in the present surroundings, in any thread."""
+        surroundings = self._observation.proxy(), self._certificates, self._taken_ports
+        return partial(ModelIndex, self._settings, *surroundings, held_ports)
 
     def _parse(self, container: Container) -> Parsed:
         try:
             if self._settings.routing.routing_mode is RoutingMode.SIMPLE:
                 return simple_routing.parse_container(container, self._settings.routing.simple)
-            spec, problems = parse_container(container, allow_free_form=self._settings.routing.allow_extra_settings)
+            label = service_label(container)
+            spec, problems = parse_container(
+                container,
+                allow_free_form=self._settings.routing.allow_extra_settings,
+                known_certificates=self._label_certificates.get(label, {}),
+            )
+            if spec and (certificates := certificates_of(spec.settings)):
+                self._label_certificates[label] = certificates
         except Exception as error:
             logger.exception("container %s is left out because of an error in this program", container.name)
             reason = f"left out because of an error in this program ({type(error).__name__}); the log has the details"

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from proxy.controller.ports import Runtime, StateStore
 from proxy.core.haproxy.comparison import Comparison, Known, compare
-from proxy.core.haproxy.loaded import Loaded, fixed_backends, load_sections, reload_reasons
+from proxy.core.haproxy.loaded import Loaded, fixed_backends, load_sections, port_uses, reload_reasons
 from proxy.core.haproxy.plans import RuntimeUpdate, Step
 from proxy.core.haproxy.removals import Removals
 from proxy.core.haproxy.rendering import CA_FILE, CONFIG_FILE, DesiredState, Renderer
@@ -21,6 +21,7 @@ from proxy.core.haproxy.runtime_commands import publish_backend
 from proxy.core.haproxy.runtime_plan import make_step
 from proxy.core.model.model import RoutingModel
 from proxy.core.model.model_change import ModelChange
+from proxy.core.model.port_uses import PortUse
 from proxy.errors import RuntimeApiError, TemplateError
 
 logger = logging.getLogger(__name__)
@@ -79,6 +80,11 @@ class HaproxyState:
             return
         if found != self._worker:
             self.doubt("it was started again" if self._worker else "it was started")
+
+    def read_port_uses(self) -> dict[int, PortUse]:
+        """Return what HAProxy uses its ports for, as far as it tells. Raises RuntimeApiError when it does not answer."""
+        files = self._store.pin(self._runtime.identify().config_digest)
+        return port_uses(files[CONFIG_FILE]) if files else {}
 
     def synchronise(self, model: RoutingModel) -> Found:
         """Ask HAProxy for everything, and return how it differs from `model`.

@@ -12,6 +12,7 @@ from proxy.controller.config_check import ConfigCheck
 from proxy.controller.desired_model import DesiredModel
 from proxy.controller.pending import Pending
 from proxy.controller.ports import HaproxyControl
+from proxy.core.haproxy.loaded import listening_ports, port_uses
 from proxy.core.haproxy.rendering import DesiredState, Renderer
 from proxy.core.model.own_files import OwnFiles
 from proxy.errors import CheckNotRunError, ConfigCheckError, Problem
@@ -61,14 +62,16 @@ class Inspector:
         except CheckNotRunError:
             return
 
-    def inspect(self, own_ports: frozenset[int] = frozenset()) -> Inspection:
-        """Return what a pass would come to; on `own_ports` the proxy itself listens already.
+    def inspect(self, running_config: str = "") -> Inspection:
+        """Return what a pass would come to. `running_config` is what HAProxy runs with; empty if no HAProxy answers.
 
         Raises SourceError, StateError, TemplateError, CheckNotRunError, or ConfigCheckError where no service is at fault.
         """
         self._desired.set_certificates(self._own_files().certificates)
         self._desired.observe(self._pending, is_resync=True)
         self._desired.update(self._pending)
+        self._desired.hold_ports(port_uses(running_config), self._pending)
+        own_ports = listening_ports(running_config)
         self._desired.look_at_ports(lambda ports: self._control.find_taken_ports({*ports} - own_ports))
         while True:
             self._desired.update(self._pending)

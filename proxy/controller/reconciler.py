@@ -174,6 +174,8 @@ class Reconciler:
         """Ask HAProxy what it has, and start from there; return whether it has told."""
         why = self._haproxy.doubt_reason
         try:
+            if self._haproxy.worker is None:  # a controller that starts takes over from the one before
+                self._desired.hold_ports(self._haproxy.read_port_uses(), self._pending)
             found = self._haproxy.synchronise(self._desired.printed_model())
         except CommandRefusedError as error:
             self._pending.ask_reload(f"HAProxy refuses {error}")

@@ -9,7 +9,8 @@ from __future__ import annotations
 import hashlib
 import re
 import warnings
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -26,35 +27,69 @@ _BLOCK = re.compile(r"-----BEGIN (?P<kind>[A-Z0-9 ]+)-----.*?-----END (?P=kind)-
 class Certificate:
     """A private key with its certificate chain. `fingerprint` distinguishes two PEMs; `names` are its host names.
 
-    `not_after` is in seconds since the epoch.
+    `not_before` and `not_after` are in seconds since the epoch. `pairs` counts the private keys: only the first is used.
     """
 
     pem: Secret
     fingerprint: str
     names: tuple[str, ...] = ()
+    not_before: int = 0
     not_after: int = 0
+    pairs: int = 1
     sha1: str = ""
     """The fingerprint of the first certificate as HAProxy prints it (`show ssl cert`), in hexadecimal."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PemBlocks:
+    """The private keys and the certificates of a PEM, in their order. It is false if there are none."""
+
+    keys: tuple[str, ...] = field(default=(), repr=False)
+    chain: tuple[str, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.keys or self.chain)
 
 
 def parse_certificate(text: str) -> Certificate:
     r"""Parse a PEM in many lines, or in one with `\n` for newlines. Raises ValueError without quoting any part of it."""
     pem = normalise_pem(text)
-    keys = [match.group() for match in _BLOCK.finditer(pem) if match["kind"].endswith("PRIVATE KEY")]
-    chain = [match.group() for match in _BLOCK.finditer(pem) if match["kind"].endswith("CERTIFICATE")]
-    if not chain:
+    blocks = split_pem(pem)
+    if pem.count("-----BEGIN ") != pem.count("-----END "):
+        raise ValueError("the PEM ends in the middle; is it complete?")
+    if not blocks.chain:
         raise ValueError("the PEM contains no certificate; write the private key, then the certificate chain")
-    if not keys:
+    if not blocks.keys:
         raise ValueError("the PEM contains no private key; write the private key, then the certificate chain")
-    leaf = _load_leaf(chain)
-    _check_key(keys[0], leaf)
+    leaf = _load_leaf(blocks.chain)
+    _check_key(blocks.keys[0], leaf)
     return Certificate(
         pem=Secret(pem),
         fingerprint=hashlib.sha256(pem.encode()).hexdigest()[:16],
         names=_names(leaf),
+        not_before=int(leaf.not_valid_before_utc.timestamp()),
         not_after=int(leaf.not_valid_after_utc.timestamp()),
         sha1=leaf.fingerprint(SHA1()).hex().upper(),
+        pairs=len(blocks.keys),
     )
+
+
+def split_pem(text: str) -> PemBlocks:
+    """Return the blocks of a PEM that are keys and certificates, each without any change."""
+    blocks = [(match["kind"], match.group()) for match in _BLOCK.finditer(normalise_pem(text))]
+    return PemBlocks(
+        keys=tuple(block for kind, block in blocks if kind.endswith("PRIVATE KEY")),
+        chain=tuple(block for kind, block in blocks if kind.endswith("CERTIFICATE")),
+    )
+
+
+def belongs_to(key: str, certificate: str) -> bool:
+    """Say whether a private key is that of a certificate. A block that cannot be read belongs to nothing."""
+    try:
+        _check_key(key, _load_leaf([certificate]))
+    except ValueError:
+        return False
+    return True
 
 
 def normalise_pem(text: str) -> str:
@@ -63,7 +98,7 @@ def normalise_pem(text: str) -> str:
     return "\n".join(line.strip() for line in lines if line.strip()) + "\n"
 
 
-def _load_leaf(chain: list[str]) -> x509.Certificate:
+def _load_leaf(chain: Sequence[str]) -> x509.Certificate:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the user may use old but working certificates (serial 0, odd encodings)

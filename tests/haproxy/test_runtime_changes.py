@@ -72,6 +72,38 @@ def test_new_service_serves_at_once_and_takes_a_reload_only_where_haproxy_is_old
     assert [] == site.haproxy.reload_reasons() or not site.haproxy.takes_backends_at_runtime
 
 
+@pytest.mark.parametrize(
+    "late",
+    [
+        {"VIRTUAL_HOST": "https://a.example:80"},
+        {"VIRTUAL_HOST": "wss://a.example:80"},
+        {"TCP_PORTS": "80/ssl"},
+        {"VIRTUAL_HOST": "http://a.example:443"},
+        {"TCP_PORTS": "443"},
+        {"TCP_PORTS": "1936"},
+    ],
+    ids=lambda labels: next(iter(labels.values())),
+)
+def test_newcomer_that_wants_another_use_of_a_port_changes_nothing(site: Site, late: dict[str, str]) -> None:
+    before = site.haproxy.config()
+    newcomer = make_container("a-1", ports=(80, 443, 1936), labels=with_labels(required="true", **late))
+
+    site.apply(newcomer)
+    site.haproxy.restart_controller()
+    site.apply(newcomer)
+
+    assert "always-1" == site.server("shop.example")
+    assert "always-1" == ask(443 + site.offset, host="shop.example", tls=any_tls()).server
+    assert [] == site.haproxy.reload_reasons() or not site.haproxy.takes_backends_at_runtime
+    assert binds(before) == binds(site.haproxy.config())
+    (problem,) = site.haproxy.problems()
+    assert problem.startswith("service shop:a: ")
+
+
+def binds(config: str) -> list[str]:
+    return [line for line in config.splitlines() if line.lstrip().startswith("bind ")]
+
+
 def test_scaling_takes_no_reload(site: Site) -> None:
     first = site.backend("web-1").container(VIRTUAL_HOST="web.example")
     site.apply(first)
@@ -234,6 +266,37 @@ def test_other_default_certificate_is_served_without_a_reload(modern_site: Site,
 
     assert ["tls.example", "shop.example"] == names
     assert [] == site.haproxy.reload_reasons()
+
+
+@pytest.mark.parametrize("half", ["", "key", "cut", "gone"])
+def test_certificate_file_that_breaks_changes_nothing(haproxy_binary: str, tmp_path: Path, half: str) -> None:
+    """TLS goes on with the certificate that is loaded, and FORCE_SSL does not fall back to clear text."""
+    pem, folder = make_pem("shop.example"), tmp_path / "certs"
+    folder.mkdir()
+    (folder / "site.pem").write_text(pem)
+    offset = free_offset(80, 443, 1936)
+    settings = make_settings(PROXY_PORT_OFFSET=str(offset), ADDITIONAL_SERVICES="*", CERT_FOLDER=str(folder))
+    site = Reconciled(haproxy_binary, tmp_path / "state", settings)
+    with run_backend("web-1") as backend:
+        web = backend.container(VIRTUAL_HOST="shop.example, https://shop.example", FORCE_SSL="yes", HSTS_MAX_AGE="60")
+        with site.run([web]):
+            (folder / "site.pem").unlink()
+            if half != "gone":
+                (folder / "site.pem").write_text(
+                    {"key": pem[: pem.index("-----BEGIN CERT")], "cut": pem[:-40]}.get(half, "")
+                )
+            site.calm_down([web])
+            plain, encrypted = (
+                ask(port + offset, host="shop.example", tls=tls) for port, tls in ((80, None), (443, any_tls()))
+            )
+
+            assert (301, "max-age=60") == (plain.status, encrypted.headers["strict-transport-security"])
+            assert [] == site.reload_reasons()
+
+            (folder / "site.pem").write_text(make_pem("new.example", "shop.example"))
+            site.calm_down([web])
+            assert "new.example" == shown_name(443 + offset, "shop.example")
+            assert ([], []) == (site.reload_reasons(), site.problems())
 
 
 def test_refused_command_becomes_a_reload_with_that_reason(modern_site: Site) -> None:

@@ -7,14 +7,33 @@ from pathlib import Path
 import pytest
 
 from proxy.core.containers.containers import Container
-from proxy.core.haproxy.loaded import add_digest, fixed_backends, listening_ports, load_sections, read_digest, reload_reasons
+from proxy.core.haproxy.loaded import (
+    add_digest,
+    fixed_backends,
+    listening_ports,
+    load_sections,
+    port_uses,
+    read_digest,
+    reload_reasons,
+)
 from proxy.core.haproxy.rendering import CONFIG_FILE
-from tests.builders import make_container, make_model, make_renderer, make_settings, with_labels
+from proxy.core.model.port_uses import PortUse
+from tests.builders import (
+    make_container,
+    make_model,
+    make_pem,
+    make_renderer,
+    make_settings,
+    one_line,
+    read_certificates,
+    with_labels,
+)
 
 
 def config_of(*containers: Container, **variables: str) -> str:
     settings = make_settings(**variables)
-    return make_renderer(settings, Path("/state")).render(make_model(*containers, settings=settings)).files[CONFIG_FILE]
+    model = make_model(*containers, settings=settings, certificates=read_certificates(settings))
+    return make_renderer(settings, Path("/state")).render(model).files[CONFIG_FILE]
 
 
 def container(name: str = "web-1", host: str = "a.com", **labels: str) -> Container:
@@ -86,6 +105,15 @@ def test_backends_that_are_no_services_are_known() -> None:
 
     assert {"stats", "legacy"} <= fixed_backends(config)
     assert "shop:web" not in fixed_backends(config)
+
+
+def test_uses_of_ports_are_told_by_the_numbers_that_users_write() -> None:
+    certificate = {"DEFAULT_SSL_CERT": one_line(make_pem("default.example"))}
+    tcp = make_container("db-1", ports=(9000, 9001), labels=with_labels(TCP_PORTS="9000, 9001/ssl"))
+
+    uses = port_uses(config_of(container(), tcp, PROXY_PORT_OFFSET="10000", **certificate))
+
+    assert {80: PortUse.HTTP, 443: PortUse.HTTPS, 9000: PortUse.TCP, 9001: PortUse.TCP_TLS} == uses
 
 
 def test_ports_are_those_that_are_really_listened_on() -> None:

@@ -6,9 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from proxy.adapters.files.certificate_files import CertificateFiles
+from proxy.adapters.files.certificate_files import GONE_SECONDS, CertificateFiles
+from proxy.adapters.files.own_files import OwnFileReader
 from proxy.core.model.certificate_set import ProxyCertificates
-from tests.builders import make_pem, make_settings, one_line
+from proxy.core.model.own_files import OwnFiles
+from proxy.errors import SettingsError
+from tests.builders import TEMPLATES, make_pem, make_settings, one_line
+from tests.controller import Controller
 
 END_OF_KEY = "-----END PRIVATE KEY-----\n"
 
@@ -106,3 +110,154 @@ def test_certificates_of_variables_are_the_default_and_further_ones() -> None:
     assert ("default.example",) == default
     assert other.startswith("~SHOP~~"), "upper case counts as changed: see make_file_name"
     assert [("the proxy", "BROKEN")] == [(problem.service, problem.setting) for problem in certificates.problems]
+
+
+GOOD = make_pem("a.example")
+HALVES = {
+    "empty": "",
+    "key-alone": GOOD.split(END_OF_KEY)[0] + END_OF_KEY,
+    "cut-in-the-key": GOOD[:100],
+    "cut-in-the-certificate": GOOD[:-100],
+    "cut-at-the-last-line": GOOD[:-10],
+    "of-somebody-else": GOOD.split(END_OF_KEY)[0] + END_OF_KEY + make_pem("b.example").split(END_OF_KEY)[1],
+    "no-text": None,
+    "no-file": "gone",
+}
+
+
+class Folder:
+    """A folder of certificates that is read again and again. `now` is the time."""
+
+    def __init__(self, path: Path, **pems: str) -> None:
+        self.path = write(path, **pems)
+        self.now = 0.0
+        self.files = CertificateFiles(make_settings(CERT_FOLDER=str(path)).tls, clock=lambda: self.now)
+        self.before = self.files.read()
+
+    def break_file(self, name: str, half: str | None) -> None:
+        if half == "gone":
+            (self.path / name).unlink()
+        else:
+            (self.path / name).write_bytes(b"\xff\xfe" if half is None else half.encode())
+
+
+@pytest.mark.parametrize("name", ["a.pem", "z.pem"], ids=["default", "other"])
+@pytest.mark.parametrize("half", HALVES.values(), ids=HALVES)
+def test_broken_file_does_not_displace_the_certificate_that_is_loaded(tmp_path: Path, half: str | None, name: str) -> None:
+    folder = Folder(tmp_path, a__pem=GOOD, z__pem=GOOD)
+
+    folder.break_file(name, half)
+    broken = folder.files.read()
+    write(tmp_path, **{name.replace(".", "__"): make_pem("new.example")})
+    renewed = folder.files.read()
+
+    assert (folder.before.default, folder.before.others) == (broken.default, broken.others)
+    assert half == "gone" or broken.problems[0].reason.endswith("; the certificate that was read before stays in force")
+    assert ("new.example",) in {renewed.default.names if renewed.default else (), *(c.names for _, c in renewed.others)}
+    assert () == renewed.problems
+
+
+@pytest.mark.parametrize("half", HALVES.values(), ids=HALVES)
+def test_only_certificate_that_breaks_does_not_end_tls(tmp_path: Path, half: str | None) -> None:
+    folder = Folder(tmp_path, a__pem=GOOD)
+
+    folder.break_file("a.pem", half)
+    folder.files.read()
+    folder.now += 100 * GONE_SECONDS
+
+    assert folder.before.default == folder.files.read().default
+    assert 1 == len(folder.files.read().problems)
+
+
+def test_file_that_stays_away_is_forgotten_after_a_while(tmp_path: Path) -> None:
+    folder = Folder(tmp_path, a__pem=GOOD, z__pem=make_pem("z.example"))
+    (tmp_path / "z.pem").unlink()
+
+    seen = []
+    for seconds in (0, GONE_SECONDS - 1, 2):
+        folder.now += seconds
+        found = folder.files.read()
+        seen.append((len(found.others), found.look_again_in))
+
+    assert [(1, GONE_SECONDS), (1, 1.0), (0, None)] == seen
+
+
+def test_folder_that_is_gone_does_not_end_tls(tmp_path: Path) -> None:
+    (tmp_path / "certs").mkdir()
+    folder = Folder(tmp_path / "certs", a__pem=GOOD)
+    (tmp_path / "certs").rename(tmp_path / "elsewhere")
+
+    found = folder.files.read()
+
+    assert folder.before.default == found.default
+    assert ["cannot be listed: No such file or directory; the certificate that was read before stays in force"] == [
+        problem.reason for problem in found.problems
+    ]
+
+
+PREVIOUS = {"default/cert0.pem": GOOD, "~z.pem": make_pem("z.example")}
+
+
+@pytest.mark.parametrize("half", [HALVES["key-alone"], HALVES["cut-in-the-certificate"]], ids=["key-alone", "cut"])
+def test_certificates_of_an_earlier_run_take_the_place_of_files_that_are_broken_at_the_start(
+    tmp_path: Path, half: str
+) -> None:
+    write(tmp_path, a__pem=half, z__pem=half)
+
+    found = CertificateFiles(make_settings(CERT_FOLDER=str(tmp_path)).tls, PREVIOUS).read()
+
+    assert (("a.example",), ["~z"]) == names_of(found)
+    assert 2 == len(found.problems)
+
+
+def test_certificates_of_an_earlier_run_are_served_while_the_folder_is_not_there(tmp_path: Path) -> None:
+    found = CertificateFiles(make_settings(CERT_FOLDER=str(tmp_path / "missing")).tls, PREVIOUS).read()
+
+    assert (("a.example",), ["~z"]) == names_of(found)
+
+
+def test_certificate_of_an_earlier_run_takes_the_place_of_a_variable_that_is_broken() -> None:
+    settings = make_settings(DEFAULT_SSL_CERT=one_line(HALVES["key-alone"] or ""), EXTRA_SSL_CERTS="z", z="nothing")
+
+    found = CertificateFiles(settings.tls, PREVIOUS).read()
+
+    assert (("a.example",), ["~z"]) == names_of(found)
+    assert ["DEFAULT_SSL_CERT", "z"] == sorted(problem.setting for problem in found.problems)
+
+
+CA = make_pem("ca.example").split(END_OF_KEY)[1]
+
+
+@pytest.mark.parametrize("half", ["", CA[:-30], "no PEM", CA + CA[:100]], ids=["empty", "cut", "no-pem", "second-cut"])
+def test_broken_ca_does_not_displace_the_one_that_is_loaded(tmp_path: Path, half: str) -> None:
+    ca = tmp_path / "ca.pem"
+    ca.write_text(CA)
+    tls = make_settings(CA_CERT_FILE=str(ca)).tls
+    reader = OwnFileReader(ProxyCertificates, tls, TEMPLATES)
+    before = reader.read().certificates.client_ca
+
+    ca.write_text(half)
+    found = [reader.read(), OwnFileReader(ProxyCertificates, tls, TEMPLATES, previous_ca=CA).read()]
+
+    assert before is not None
+    assert [before.reveal()] * 2 == [f.certificates.client_ca and f.certificates.client_ca.reveal() for f in found]
+    assert ["CA_CERT_FILE"] * 2 == [problem.setting for f in found for problem in f.certificates.problems]
+    with pytest.raises(SettingsError):
+        OwnFileReader(ProxyCertificates, tls, TEMPLATES).read()
+
+
+def test_files_are_read_again_when_they_say_so(tmp_path: Path) -> None:
+    """Without it, a certificate whose file has gone would stay until the next full rescan."""
+    waits = [7.0, None]
+    seen: list[float | None] = []
+
+    def read() -> OwnFiles:
+        seen.append(waits[min(len(seen), 1)])
+        return OwnFiles(certificates=ProxyCertificates(look_again_in=seen[-1]))
+
+    controller = Controller(tmp_path, own_files=read)
+    controller.run()
+    for _ in range(3):
+        controller.run(seconds=4.0)
+
+    assert [7.0, None] == seen

@@ -13,7 +13,7 @@ from proxy.core.model.own_files import OwnFiles
 from proxy.core.trigger import TriggerKind
 from proxy.errors import CheckNotRunError, StateError
 from proxy.grammar.certificates import parse_certificate
-from tests.builders import make_container, make_pem, with_labels
+from tests.builders import make_container, make_pem, one_line, with_labels
 from tests.controlled import Controlled
 from tests.simulated_haproxy import SimulatedServer
 
@@ -210,3 +210,60 @@ def test_certificates_wait_for_a_port_that_shows_them(tmp_path: Path) -> None:
 
     assert world.haproxy.running
     assert {"certs/default/cert0.pem": second.pem.reveal()} == world.haproxy.running.certificates
+
+
+PLAIN = make_container("plain-1", created=2, labels=with_labels(VIRTUAL_HOST="plain.example:206"))
+LATE = make_container("late-1", created=1, labels=with_labels(VIRTUAL_HOST="https://late.example:206"))
+LATE_TCP = make_container("late-1", created=1, ports=(206,), labels=with_labels(TCP_PORTS="206/ssl"))
+
+
+@pytest.mark.parametrize("late", [LATE, LATE_TCP], ids=["https", "tcp"])
+@pytest.mark.parametrize("is_haproxy_new", [False, True], ids=["controller", "proxy"])
+def test_port_keeps_its_use_over_a_restart(world: Controlled, late: Container, is_haproxy_new: bool) -> None:
+    """The service that has the port was recreated: its container is younger than that of the newcomer."""
+    default = parse_certificate(make_pem("default.example"))
+    world.own_files = dataclasses.replace(world.own_files, certificates=ProxyCertificates(default=default))
+    world.put(TriggerKind.FILES)
+    bring(world, PLAIN)
+    bring(world, PLAIN, late)
+    if is_haproxy_new:
+        world.kill_haproxy()
+
+    world.start_controller()
+    world.start_haproxy()
+    bring(world, PLAIN, late)
+
+    (frontend,) = (frontend for frontend in world.model().frontends if frontend.port == 206)
+    assert (False, ["plain.example"]) == (frontend.is_tls, [route.entry.domain for route in frontend.routes])
+    assert ["shop:late"] == [problem.service for problem in world.controller.desired.problems()]
+
+
+def secured(name: str, **certificates: str) -> Container:
+    labels = with_labels(VIRTUAL_HOST="safe.example, https://safe.example", FORCE_SSL="yes", **certificates)
+    return make_container(name, service="safe", id=name.encode().hex().ljust(64, "0"), labels=labels)
+
+
+@pytest.mark.parametrize("label", ["SSL_CERT", "DEFAULT_SSL_CERT"])
+def test_broken_certificate_of_a_new_container_does_not_displace_that_of_its_service(world: Controlled, label: str) -> None:
+    good = secured("safe-1", **{label: one_line(make_pem("safe.example"))})
+    broken = secured("safe-2", **{label: "half of a PEM"})
+    bring(world, FIRST, good)
+    before = world.model().certificates
+
+    bring(world, FIRST, good, broken)
+    bring(world, FIRST, broken, seconds=70)
+
+    assert before == world.model().certificates
+    servers = [server.container for backend in world.model().backends for server in backend.servers]
+    assert ["first-1", "safe-2"] == sorted(servers)
+    (problem,) = world.controller.desired.problems()
+    assert problem.reason.endswith("; the certificate that the service had before stays in force")
+
+
+def test_certificate_of_a_service_that_has_gone_is_forgotten(world: Controlled) -> None:
+    bring(world, FIRST, secured("safe-1", SSL_CERT=one_line(make_pem("safe.example"))))
+    bring(world, FIRST, seconds=70)
+
+    bring(world, FIRST, secured("safe-2", SSL_CERT="half of a PEM"))
+
+    assert () == world.model().certificates

@@ -24,11 +24,20 @@ from proxy.settings import TlsSettings
 class OwnFileReader:
     """Reads the files again at each call. Any thread may call it, but only one at a time."""
 
-    def __init__(self, read_certificates: Callable[[], ProxyCertificates], tls: TlsSettings, templates: Path) -> None:
+    def __init__(
+        self,
+        read_certificates: Callable[[], ProxyCertificates],
+        tls: TlsSettings,
+        templates: Path,
+        previous_ca: str = "",
+    ) -> None:
+        """`previous_ca` is the CA of an earlier run. It is used if the file cannot be used at the start."""
         self._read_certificates = read_certificates
         self._tls = tls
         self._templates = templates
         self._client_ca = tls.ca_certificate
+        if tls.ca_file and previous_ca:
+            self._client_ca = Secret(previous_ca)
 
     def read(self) -> OwnFiles:
         """Return the present content of the files. A file that cannot be used becomes a problem.
@@ -55,6 +64,8 @@ class OwnFileReader:
 def _read_ca(path: Path) -> Secret:
     """Return the certificates of a CA as PEM. Raises ValueError if HAProxy would refuse them."""
     text = normalise_pem(path.read_text())
+    if text.count("-----BEGIN ") != text.count("-----END "):
+        raise ValueError("ends in the middle; is it complete?")
     try:
         x509.load_pem_x509_certificates(text.encode())
     except ValueError as error:

@@ -64,14 +64,7 @@ class StateFiles:
     def read_current(self) -> Mapping[str, str] | None:
         """Return the files in force; None if there are none, or if they cannot be read completely."""
         generation = self._current_generation()
-        if generation is None:
-            return None
-        try:
-            paths = sorted(path for path in generation.rglob("*") if path.is_file())
-            files = {str(path.relative_to(generation)): path.read_bytes().decode() for path in paths}
-        except (OSError, UnicodeDecodeError):
-            return None
-        return files if CONFIG_FILE in files else None
+        return read_files(generation) if generation else None
 
     def pin(self, digest: str) -> Mapping[str, str] | None:
         """Keep the set of files whose configuration has `digest`, from which HAProxy runs, until another set is pinned.
@@ -192,6 +185,16 @@ class StateFiles:
             for path in self._layout.generations.iterdir():
                 if path not in kept and path not in self._pinned:
                     shutil.rmtree(path, ignore_errors=True)
+
+
+def read_files(generation: Path) -> Mapping[str, str] | None:
+    """Return the files of a set; None if they cannot be read completely."""
+    try:
+        paths = sorted(path for path in generation.rglob("*") if path.is_file())
+        files = {str(path.relative_to(generation)): path.read_bytes().decode() for path in paths}
+    except (OSError, UnicodeDecodeError):
+        return None
+    return files if CONFIG_FILE in files else None
 
 
 def find_generation(layout: StateLayout, digest: str) -> tuple[Path, str] | None:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from proxy.core.haproxy.rendering import CERTIFICATE_FOLDER, CONFIG_FILE, DesiredState
 from proxy.core.labels.labels import ContainerSpec, free_settings
 from proxy.core.model.model import RoutingModel
-from proxy.core.model.model_index import HTTP_PORT, HTTPS_PORT
+from proxy.core.model.port_uses import HTTP_PORT, HTTPS_PORT
 from proxy.grammar.syntax import split_list
 
 _LINE = re.compile(rf"{re.escape(CONFIG_FILE)}:(\d+)")

@@ -12,6 +12,8 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
+from proxy.core.model.port_uses import PortUse
+
 DIGEST_VARIABLE = "PROXY_CONFIG_DIGEST"
 """The environment variable, set by the configuration itself (`setenv`), through which HAProxy tells what it has loaded."""
 
@@ -90,6 +92,18 @@ def reload_reasons(loaded: Loaded, wanted: str) -> Iterator[str]:
 def listening_ports(config: str) -> frozenset[int]:
     """Return the ports that an HAProxy that was started from `config` listens on, as they really are."""
     return frozenset(int(port) for port in _BIND.findall(config))
+
+
+def port_uses(config: str) -> dict[int, PortUse]:
+    """Return what an HAProxy that was started from `config` uses its ports for, as users write them."""
+    uses: dict[int, PortUse] = {}
+    for header, lines in _sections(config):
+        is_tls = any(_TLS_BIND.match(line) for line in lines)
+        if match := _PORT.match(header):
+            uses[int(match[1])] = PortUse.HTTPS if is_tls else PortUse.HTTP
+        elif match := _TCP_PORT.match(header):
+            uses[int(match[1])] = PortUse.TCP_TLS if is_tls else PortUse.TCP
+    return uses
 
 
 def fixed_backends(config: str) -> frozenset[str]:

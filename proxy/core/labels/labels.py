@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 from proxy.core.containers.containers import Container
@@ -272,12 +273,16 @@ _LINES = frozenset({"BALANCE", "COOKIE", "APPSESSION", "HTTP_CHECK", "GZIP_COMPR
 
 
 def parse_container(
-    container: Container, *, allow_free_form: bool = True
+    container: Container,
+    *,
+    allow_free_form: bool = True,
+    known_certificates: Mapping[str, Certificate] = MappingProxyType({}),
 ) -> tuple[ContainerSpec | None, tuple[Problem, ...]]:
     """Return what `container` asks for, and every fault in its labels.
 
     The result is (None, ()) for a container that does not want to be routed. A container with a fault is left out, so that
-    it never gets traffic in a way that its owner did not intend.
+    it never gets traffic in a way that its owner did not intend. Only a certificate that cannot be used is replaced by the
+    one that the service had before, if `known_certificates` has it by the label's name.
     """
     raw = _raw_settings(container)
     is_linked = bool(container.alias)
@@ -285,6 +290,7 @@ def parse_container(
         return None, ()
     parsed: dict[str, Any] = {}
     problems: list[Problem] = []
+    is_refused = False
     for label in LABELS:
         if label.name not in raw:
             continue
@@ -295,12 +301,23 @@ def parse_container(
             parsed[label.name] = label.parse(text)
         except ValueError as error:
             shown = "" if label.is_secret else shorten(text)
-            problems.append(_problem(container, setting=setting, value=shown, reason=str(error)))
-    if problems:
+            reason = str(error)
+            if label.name in known_certificates:
+                parsed[label.name] = known_certificates[label.name]
+                reason += "; the certificate that the service had before stays in force"
+            is_refused |= label.name not in known_certificates
+            problems.append(_problem(container, setting=setting, value=shown, reason=reason))
+    if is_refused:
         return None, tuple(problems)
     if not (is_linked or parsed.get("required") or "VIRTUAL_HOST" in parsed or "TCP_PORTS" in parsed):
         return None, ()
-    return _build_spec(container, parsed, raw.get("VIRTUAL_HOST", ("", ""))[1]), ()
+    return _build_spec(container, parsed, raw.get("VIRTUAL_HOST", ("", ""))[1]), tuple(problems)
+
+
+def certificates_of(settings: BackendSettings) -> Mapping[str, Certificate]:
+    """Return the certificates of a service by the names of their labels."""
+    found = {"SSL_CERT": settings.certificates, "DEFAULT_SSL_CERT": settings.default_certificates}
+    return {name: certificates[0] for name, certificates in found.items() if certificates}
 
 
 def free_settings(container: Container) -> tuple[tuple[str, str], ...]:

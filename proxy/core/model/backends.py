@@ -70,6 +70,8 @@ class BuildContext:
     settings: RoutingSettings
     proxy: ProxyContainer | None
     terminates_tls: bool
+    redirects_to_tls: bool = False
+    """Whether FORCE_SSL holds although there is no certificate now: there was one, and visitors rely on it."""
     https_port: int | None = None
     """The port to write in redirects to https; None if it is the default port."""
     plain: Profile | None = None
@@ -243,7 +245,7 @@ def _common_lines(settings: BackendSettings, context: BuildContext) -> list[str]
 
 def _http_lines(settings: BackendSettings, context: BuildContext) -> list[str]:
     lines = _common_lines(settings, context)
-    if settings.force_ssl and context.terminates_tls:
+    if settings.force_ssl and (context.terminates_tls or context.redirects_to_tls):
         lines.append(_redirect_line(context))  # first, so that no password is requested over plain HTTP
     if context.settings.basic_users and not settings.exclude_basic_auth:
         lines.append(f"http-request auth realm proxy unless {{ http_auth({USERLIST}) }}")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from proxy.core.model.model import StoredCertificate
 from proxy.core.model.services import Service
@@ -23,7 +23,7 @@ class ProxyCertificates:
 
     The names have no ending and are all different. Each begins with `~`, which no service's name does. With `exclusive`
     (CERT_FOLDER), certificates of services are ignored. `client_ca` is the CA of client certificates. `problems` are the
-    files that cannot be used.
+    files that cannot be used. `look_again_in` is in seconds: the files are to be read again then.
     """
 
     default: Certificate | None = None
@@ -31,6 +31,7 @@ class ProxyCertificates:
     exclusive: bool = False
     client_ca: Secret | None = None
     problems: tuple[Problem, ...] = ()
+    look_again_in: float | None = field(default=None, compare=False)
 
 
 DEFAULT_NAME = "default/cert0.pem"

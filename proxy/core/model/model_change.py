@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from proxy.core.model.model import Backend, Frontend, StoredCertificate, TcpListener
-from proxy.core.model.port_routes import RowChanges
+from proxy.core.model.port_routes import PortRoutes, RowChanges
 from proxy.grammar.syntax import BackendName
 from proxy.secret import Secret
 from proxy.settings import ProxyMode
@@ -34,6 +34,22 @@ def shape_of(frontend: Frontend) -> FrontendShape:
     """Return the part of `frontend` that stands in the configuration."""
     only = frontend.default_backend if frontend.mode is ProxyMode.TCP else None
     return FrontendShape(port=frontend.port, mode=frontend.mode, is_tls=frontend.is_tls, only_backend=only)
+
+
+def make_frontend(
+    shape: FrontendShape, routes: PortRoutes, default: BackendName | None, *, has_routes: bool = True
+) -> Frontend:
+    """Return the frontend of a port. `default` answers what no route matches."""
+    if shape.mode is ProxyMode.TCP:
+        return Frontend(port=shape.port, mode=shape.mode, is_tls=shape.is_tls, default_backend=shape.only_backend)
+    return Frontend(
+        port=shape.port,
+        mode=shape.mode,
+        is_tls=shape.is_tls,
+        routes=routes.routes() if has_routes else (),
+        tables=routes.tables(),
+        default_backend=default,
+    )
 
 
 @dataclass(slots=True, kw_only=True)

@@ -13,21 +13,20 @@ from collections.abc import Mapping, Sequence
 from proxy.core.containers.containers import ProxyContainer
 from proxy.core.model.backends import BuildContext, plain_profile
 from proxy.core.model.certificate_set import ProxyCertificates, brings_certificates, collect_certificates
-from proxy.core.model.model import Backend, Frontend, RoutingModel, StoredCertificate, TcpListener
-from proxy.core.model.model_change import FrontendShape, ModelChange
-from proxy.core.model.port_problems import crowded_out, without_port
+from proxy.core.model.model import Backend, RoutingModel, StoredCertificate, TcpListener
+from proxy.core.model.model_change import FrontendShape, ModelChange, make_frontend
+from proxy.core.model.port_problems import of_routes, without_listener, without_port
 from proxy.core.model.port_routes import PortRoutes
+from proxy.core.model.port_rules import PortRules
+from proxy.core.model.port_uses import HTTP_PORT, HTTPS_PORT, PortUse
 from proxy.core.model.service_part import ServicePart, make_part
 from proxy.core.model.service_table import Specs, label_specs
 from proxy.core.model.services import Service
 from proxy.core.model.shared_addresses import make_table
-from proxy.core.model.tcp_listeners import build_listener, taken_port
+from proxy.core.model.tcp_listeners import build_listener
 from proxy.errors import Problem
 from proxy.grammar.syntax import BackendName
 from proxy.settings import ProxyMode, Settings
-
-HTTP_PORT = 80
-HTTPS_PORT = 443
 
 
 class ModelIndex:
@@ -39,11 +38,15 @@ class ModelIndex:
         proxy: ProxyContainer | None,
         certificates: ProxyCertificates,
         taken_ports: frozenset[int] = frozenset(),
+        held_ports: Mapping[int, PortUse] | None = None,
     ) -> None:
+        """`held_ports` are the present uses of ports. Each stays as long as a service wants it."""
         self._settings = settings
         self.proxy = proxy
         self._own_certificates = certificates
         self._taken_ports = taken_ports
+        self._held_ports = dict(held_ports or {})
+        self._port_uses: dict[int, PortUse] = {}
         self._table = make_table(settings.routing.routing_mode)
         self._parts: dict[BackendName, ServicePart] = {}
         self._part_problems: dict[BackendName, tuple[Problem, ...]] = {}
@@ -83,6 +86,14 @@ class ModelIndex:
         tcp_ports = {port for port, names in self._tcp_services.items() if names}
         return frozenset(self._frontend_ports() | tcp_ports | {self._settings.haproxy.stats_port})
 
+    def hold_ports(self) -> None:
+        """From now on, a port keeps the use that it has, as long as a service wants it."""
+        self._held_ports |= self._port_uses
+
+    def held_ports(self) -> Mapping[int, PortUse]:
+        """Return the use of each port that is held, also of those that nobody uses at the moment."""
+        return {**self._held_ports}
+
     def count_services(self) -> int:
         """Return the number of services that take part."""
         return len(self._parts)
@@ -103,7 +114,7 @@ class ModelIndex:
         return label_specs(self._table.specs())
 
     def _exchange(self, removed: Sequence[Service], added: Sequence[Service], *, recollect: bool = False) -> ModelChange:
-        old_certificates, old_shapes, http_ports = self._certificates, self._shapes, self._http_ports()
+        old_certificates, old_shapes = self._certificates, self._shapes
         if recollect or not self._shapes or any(map(brings_certificates, (*removed, *added))):
             self._certificates = collect_certificates(self._table.services(), self._own_certificates)
         if bool(old_certificates) != bool(self._certificates):
@@ -115,7 +126,7 @@ class ModelIndex:
             self._link(service)
         for name, part in old.items():
             change.note_backend(part.backend if part else None, self._backend(name))
-        self._settle(change, {port.number for service in (*removed, *added) for port in service.tcp_ports}, http_ports)
+        self._settle(change, {port.number for service in (*removed, *added) for port in service.tcp_ports})
         change.shapes, change.default_checks = (old_shapes, self._shapes), self._default_checks
         return change
 
@@ -124,9 +135,11 @@ class ModelIndex:
 
         With `is_for_print`, problems and sorted routes are left out, because they take longer than everything else.
         """
-        backends = [part.backend for part in self._parts.values() if part.backend]
+        backends, default = [part.backend for part in self._parts.values() if part.backend], self._default_backend()
         return RoutingModel(
-            frontends=tuple(self._frontend(shape, has_routes=not is_for_print) for shape in self._shapes),
+            frontends=tuple(
+                make_frontend(shape, self._ports[shape.port], default, has_routes=not is_for_print) for shape in self._shapes
+            ),
             listeners=tuple(self._listeners[port] for port in sorted(self._listeners)),
             backends=tuple(sorted(backends, key=lambda backend: backend.name)),
             certificates=self._certificates,
@@ -150,15 +163,12 @@ class ModelIndex:
     def problems(self) -> tuple[Problem, ...]:
         """Return the problems that keep services, or some of their routes, from being served."""
         found = {*self._own_certificates.problems}
-        for problems in self._part_problems.values():
+        for problems in (*self._part_problems.values(), *self._listener_problems.values()):
             found.update(problems)
-        for routes in self._ports.values():
-            for problems in routes.problems.values():
-                found.update(problems)
-            if self._settings.routing.mode is ProxyMode.TCP:
-                found.update(crowded_out(routes, self._parts))
-        for problems in self._listener_problems.values():
-            found.update(problems)
+        is_tcp = self._settings.routing.mode is ProxyMode.TCP
+        for port, routes in self._ports.items():
+            listener = self._listeners.get(port)
+            found.update(without_listener(listener, routes) if listener else of_routes(routes, self._parts, is_tcp=is_tcp))
         found.update(without_port(self._taken_ports, self._ports, self._settings.haproxy))
         return tuple(sorted(found))
 
@@ -168,6 +178,7 @@ class ModelIndex:
             settings=self._settings.routing,
             proxy=self.proxy,
             terminates_tls=bool(self._certificates),
+            redirects_to_tls=any(use.is_tls for use in self._held_ports.values()),
             https_port=HTTPS_PORT + offset if offset else None,
         )
         return dataclasses.replace(context, plain=plain_profile(context))
@@ -179,7 +190,7 @@ class ModelIndex:
         self._tcp_services, self._listeners, self._listener_problems, self._default_checks = {}, {}, {}, 0
         for service in self._table.services():
             self._link(service)
-        self._settle(ModelChange(), set(self._tcp_services), set())
+        self._settle(ModelChange(), set(self._tcp_services))
         return ModelChange(is_everything=True, default_checks=self._default_checks)
 
     def _backend(self, name: BackendName) -> Backend | None:
@@ -214,20 +225,26 @@ class ModelIndex:
     def _http_ports(self) -> set[int]:
         return {port for port, routes in self._ports.items() if routes.has_claims}
 
-    def _settle(self, change: ModelChange, tcp_ports: set[int], old_http_ports: set[int]) -> None:
-        if old_http_ports != self._http_ports():
-            tcp_ports |= self._tcp_services.keys()  # a port may have changed from HTTP to TCP, or back
+    def _settle(self, change: ModelChange, tcp_ports: set[int]) -> None:
+        default = self._default_backend()
+        rules = self._rules(default)
+        # Of these ports, the use may have changed from HTTP to TCP, or back.
+        tcp_ports |= self._tcp_services.keys() & (self._ports.keys() | {HTTP_PORT, HTTPS_PORT})
         for port in tcp_ports:
-            before, after = self._listeners.pop(port, None), self._build_listener(port)
+            before, after = self._listeners.pop(port, None), self._build_listener(port, rules)
             if after:
                 self._listeners[port] = after
             self._default_checks += _count_checks(after) - _count_checks(before)
             if before != after:
                 change.listeners[port] = before, after
         ports = self._frontend_ports()
-        self._ports = {port: self._ports.get(port) or PortRoutes(port) for port in ports}
-        for port, routes in self._ports.items():
-            routes.set_default(self._default_backend())
+        self._ports = {port: self._ports.get(port) or PortRoutes(port) for port in ports | self._http_ports()}
+        uses = {port: self._choose_use(port, rules) for port in ports | self._listeners.keys()}
+        self._port_uses = {port: use for port, use in uses.items() if use and port not in self._taken_ports}
+        for port in ports:
+            routes = self._ports[port]
+            routes.set_tls(is_tls=rules.speaks_tls(port, uses[port]))
+            routes.set_default(default)
             changes = routes.settle()
             if changes.rows or changes.ordered:
                 change.rows[port] = changes
@@ -243,11 +260,10 @@ class ModelIndex:
 
     def _make_shape(self, port: int) -> FrontendShape:
         routes, mode = self._ports[port], self._settings.routing.mode
-        is_tls = routes.is_tls if routes.has_claims else port == HTTPS_PORT and bool(self._certificates)
         only = None
         if mode is ProxyMode.TCP:
-            only = routes.routes()[0].backend if routes.has_claims else self._default_backend()
-        return FrontendShape(port=port, mode=mode, is_tls=is_tls, only_backend=only)
+            only = routes.owner() if routes.has_claims else self._default_backend()
+        return FrontendShape(port=port, mode=mode, is_tls=routes.is_tls, only_backend=only)
 
     def _default_backend(self) -> BackendName | None:
         if self._http_ports() and not self._settings.routing.force_default_backend:
@@ -255,33 +271,28 @@ class ModelIndex:
         backend = self._backend(min(self._defaults)) if self._defaults else None
         return backend.name if backend else None
 
-    def _frontend(self, shape: FrontendShape, *, has_routes: bool) -> Frontend:
-        if shape.mode is ProxyMode.TCP:
-            return Frontend(port=shape.port, mode=shape.mode, is_tls=shape.is_tls, default_backend=shape.only_backend)
-        routes = self._ports[shape.port]
-        return Frontend(
-            port=shape.port,
-            mode=shape.mode,
-            is_tls=shape.is_tls,
-            routes=routes.routes() if has_routes else (),
-            tables=routes.tables(),
-            default_backend=self._default_backend(),
-        )
-
-    def _build_listener(self, port: int) -> TcpListener | None:
-        services = [self._parts[name].service for name in sorted(self._tcp_services.get(port, ()))]
-        listener, self._listener_problems[port] = build_listener(port, services, self._context, self._use_of(port))
+    def _build_listener(self, port: int, rules: PortRules) -> TcpListener | None:
+        use, reserved = self._choose_use(port, rules), rules.reserved(port, self._ports.get(port))
+        built = build_listener(port, self._tcp_services_of(port), self._context, use=use, reserved=reserved)
+        listener, self._listener_problems[port] = built
         return listener
 
-    def _use_of(self, port: int) -> str:
-        """Return a sentence about what uses a port besides TCP_PORTS; empty if nothing does."""
-        if port == self._settings.haproxy.stats_port:
-            return f"the statistics page uses port {port} (STATS_PORT)"
-        if port == self._settings.routing.monitor_port:
-            return f"the proxy's own health check uses port {port} (MONITOR_PORT)"
-        if port in self._taken_ports:
-            return taken_port(port, self._settings.haproxy.port_offset)
-        return f"port {port} is used by a virtual host" if port in self._http_ports() else ""
+    def _choose_use(self, port: int, rules: PortRules) -> PortUse | None:
+        return rules.choose(port, self._ports.get(port), self._tcp_services_of(port), self._held_ports.get(port))
+
+    def _tcp_services_of(self, port: int) -> list[Service]:
+        return [self._parts[name].service for name in sorted(self._tcp_services.get(port, ()))]
+
+    def _rules(self, default: BackendName | None) -> PortRules:
+        def since() -> int:
+            return min(self._parts[name].service.since for name in self._defaults)
+
+        return PortRules(
+            settings=self._settings,
+            context=self._context,
+            taken_ports=self._taken_ports,
+            default_since=since if default else None,
+        )
 
 
 def _count_checks(listener: TcpListener | None) -> int:

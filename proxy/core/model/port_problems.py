@@ -1,4 +1,4 @@
-"""Who gets no traffic because of a port: in MODE=tcp, where a port has one service, or where another program has it.
+"""Who gets no traffic because of a port: another program or TCP_PORTS has it, or, in MODE=tcp, another service.
 
 In: the routes of ports, and which ports are taken. Out: problems.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from collections.abc import Set as AbstractSet
 
+from proxy.core.model.model import TcpListener
 from proxy.core.model.port_routes import PortRoutes
 from proxy.core.model.service_part import ServicePart, report
 from proxy.core.model.tcp_listeners import taken_port
@@ -33,13 +34,27 @@ def without_port(taken: AbstractSet[int], ports: Mapping[int, PortRoutes], setti
             yield Problem(service=label, setting="VIRTUAL_HOST", reason=taken_port(port, offset))
 
 
-def crowded_out(routes: PortRoutes, parts: Mapping[BackendName, ServicePart]) -> Iterable[Problem]:
+def without_listener(listener: TcpListener, routes: PortRoutes) -> Iterable[Problem]:
+    """Yield a problem for each service that wants a port for a virtual host while it is one of TCP_PORTS."""
+    owners = " and ".join(listener.backend.services)
+    reason = f"port {listener.port} is already balanced in TCP mode for {owners} (TCP_PORTS); use another port"
+    for label in routes.labels():
+        yield Problem(service=label, setting="VIRTUAL_HOST", reason=reason)
+
+
+def of_routes(routes: PortRoutes, parts: Mapping[BackendName, ServicePart], *, is_tcp: bool) -> Iterable[Problem]:
+    """Yield the problems of the entries of a port; with MODE=tcp (`is_tcp`), also those of services that do not get it."""
+    for problems in routes.problems.values():
+        yield from problems
+    if is_tcp:
+        yield from _crowded_out(routes, parts)
+
+
+def _crowded_out(routes: PortRoutes, parts: Mapping[BackendName, ServicePart]) -> Iterable[Problem]:
     """Yield a problem for each service that does not get its port. With MODE=tcp hosts cannot be told apart."""
-    if not routes.has_claims:
-        return
-    first, *others = routes.routes()
-    for route in others:
-        if route.backend != first.backend:
-            winner, loser = service_of_backend(first.backend), service_of_backend(route.backend)
+    owner = routes.owner()
+    for route in routes.routes() if owner else ():
+        if owner and route.backend != owner:
+            winner, loser = service_of_backend(owner), service_of_backend(route.backend)
             reason = f"{route.entry}: with MODE=tcp a port can have only one service, and {winner} has port {routes.port}"
             yield report(parts[loser].service, "VIRTUAL_HOST", reason)

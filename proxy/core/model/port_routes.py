@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import copy
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 from proxy.core.model.matching import (
     UNORDERED_KINDS,
@@ -22,6 +23,7 @@ from proxy.core.model.matching import (
     matches_domain,
     wildcard_rows,
 )
+from proxy.core.model.port_uses import PortUse
 from proxy.errors import Problem
 from proxy.grammar.syntax import BackendName, service_of_backend
 from proxy.grammar.virtual_host import VirtualHost, precedence
@@ -36,16 +38,21 @@ RowChange = tuple[str | None, str | None]
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claim:
     """An entry that a service wants. `is_implied` claims come from FORCE_SSL, or from a service whose containers have just
-    gone. They yield to others, and this is not reported as a problem."""
+    gone. They yield to others, and this is not reported as a problem. `since` tells when the service was created."""
 
     route: Route
     labels: tuple[str, ...]
     is_implied: bool = False
+    since: int = 0
 
     def sort_key(self) -> tuple[object, ...]:
         """Return the order of precedence; claims of equal precedence are ordered by name."""
         key = precedence(self.route.entry, self.route.weight)
         return *key, self.is_implied, service_of_backend(self.route.backend), str(self.route.entry)
+
+    def rank(self) -> tuple[object, ...]:
+        """Return the order in which claims get the entry that they want: whoever was first has it."""
+        return -self.route.weight, self.is_implied, self.since, self.sort_key()
 
 
 @dataclass(slots=True, kw_only=True)
@@ -88,7 +95,7 @@ class PortRoutes:
         self._wild_claims: list[Claim] = []
         self._wild: tuple[Route, ...] = ()
         self._patterns: dict[str, tuple[Row, ...]] = {}
-        self._tls_claims = 0
+        self._claims_by_use: Counter[PortUse] = Counter()
         self._weights: Counter[int] = Counter()
         self._dirty: set[str] = set()
         self._is_wild_dirty = False
@@ -103,8 +110,24 @@ class PortRoutes:
 
     def labels(self) -> Sequence[str]:
         """Return the labels of the services that want this port, sorted."""
-        claims = [*self._wild_claims, *(claim for group in self._claims.values() for claim in group)]
-        return sorted({label for claim in claims for label in claim.labels})
+        return sorted({label for claim in self._every_claim() for label in claim.labels})
+
+    def owner(self) -> BackendName | None:
+        """Return the backend of the claim that was first. With MODE=tcp, it has the whole port."""
+        served = (claim for claim in self._every_claim() if self._is_of_kind(claim))
+        first = min(served, key=Claim.rank, default=None)
+        return first.route.backend if first else None
+
+    def wishes(self) -> dict[PortUse, Callable[[], int]]:
+        """Return for what services want this port, and since when."""
+        return {use: partial(self._oldest, use) for use, count in self._claims_by_use.items() if count}
+
+    def set_tls(self, *, is_tls: bool) -> None:
+        """Set whether the port speaks TLS. Entries of the other kind become problems."""
+        if is_tls != self.is_tls:
+            self.is_tls = is_tls
+            self._dirty |= {*self._claims, *self._hosts}
+            self._is_wild_dirty = True
 
     def set_default(self, backend: BackendName | None) -> None:
         """Set the backend for requests that no virtual host matches."""
@@ -127,11 +150,6 @@ class PortRoutes:
 
     def settle(self) -> RowChanges:
         """Bring routes, problems and tables up to date, and return which rows differ."""
-        is_tls = self._tls_claims > 0
-        if is_tls != self.is_tls:
-            self.is_tls = is_tls
-            self._dirty |= {*self._claims, *self._hosts}
-            self._is_wild_dirty = True
         changes = RowChanges()
         if self._is_wild_dirty:
             self._settle_wild(changes)
@@ -155,7 +173,7 @@ class PortRoutes:
     def routes(self) -> tuple[Route, ...]:
         """Return all routes that are served, in order of precedence."""
         every = [*self._wild, *(route for host in self._hosts.values() for route in host.routes)]
-        return tuple(sorted(every, key=lambda route: Claim(route=route, labels=()).sort_key()))
+        return tuple(sorted(every, key=_route_key))
 
     def tables(self) -> RouteTables:
         """Return the rows of all maps."""
@@ -170,8 +188,7 @@ class PortRoutes:
         return self._wild_claims
 
     def _count(self, claim: Claim, sign: int) -> None:
-        if claim.route.entry.scheme.is_tls:
-            self._tls_claims += sign
+        self._claims_by_use[_use_of(claim)] += sign
         if claim.route.entry.has_exact_domain:
             self._weights[claim.route.weight] += sign
         elif any(count and weight < claim.route.weight for weight, count in self._weights.items()):
@@ -212,24 +229,36 @@ class PortRoutes:
         outranking = [route for route in self._wild if route.weight > lowest and matches_domain(route.entry.domain, domain)]
         if not outranking:
             return routes
-        return sorted([*routes, *outranking], key=lambda route: Claim(route=route, labels=()).sort_key())
+        return sorted([*routes, *outranking], key=_route_key)
 
     def _resolve(self, claims: Sequence[Claim]) -> tuple[tuple[Route, ...], tuple[Problem, ...]]:
         """Return the routes in order of precedence, and a problem for each claim that does not get its entry."""
         routes: dict[VirtualHost, Route] = {}
         problems: list[Problem] = []
-        for claim in sorted(claims, key=Claim.sort_key) if len(claims) > 1 else claims:
+        for claim in sorted(claims, key=Claim.rank) if len(claims) > 1 else claims:
             entry = claim.route.entry
-            if claim.is_implied and (entry in routes or self.is_tls):
+            is_of_kind = self._is_of_kind(claim)
+            if claim.is_implied and (entry in routes or not is_of_kind):
                 continue
-            if entry.scheme.is_tls != self.is_tls:
-                reason = f"{entry}: port {self.port} is already used with TLS by another service"
-                problems.append(_problem(claim, reason))
+            if not is_of_kind:
+                reason = f"{entry}: port {self.port} is already used {_with_tls(self.is_tls)} by another service"
+                problems.append(_problem(claim, f"{reason}; use another port"))
             elif entry in routes:
                 problems.append(_problem(claim, _taken(entry, routes[entry])))
             else:
                 routes[entry] = claim.route
-        return tuple(routes.values()), tuple(problems)
+        return tuple(sorted(routes.values(), key=_route_key)), tuple(problems)
+
+    def _every_claim(self) -> Iterable[Claim]:
+        yield from self._wild_claims
+        for group in self._claims.values():
+            yield from group
+
+    def _is_of_kind(self, claim: Claim) -> bool:
+        return claim.route.entry.scheme.is_tls == self.is_tls
+
+    def _oldest(self, use: PortUse) -> int:
+        return min(claim.since for claim in self._every_claim() if _use_of(claim) is use)
 
     def _pattern_rows(self) -> tuple[Row, ...]:
         return tuple(row for domain in sorted(self._patterns) for row in self._patterns[domain])
@@ -239,6 +268,18 @@ def _differing(old: Mapping[str, str], new: Mapping[str, str]) -> dict[str, RowC
     if old == new:
         return {}
     return {key: (old.get(key), new.get(key)) for key in {**old, **new} if old.get(key) != new.get(key)}
+
+
+def _route_key(route: Route) -> tuple[object, ...]:
+    return Claim(route=route, labels=()).sort_key()
+
+
+def _use_of(claim: Claim) -> PortUse:
+    return PortUse.HTTPS if claim.route.entry.scheme.is_tls else PortUse.HTTP
+
+
+def _with_tls(is_tls: bool) -> str:
+    return "with TLS" if is_tls else "without TLS"
 
 
 def _problem(claim: Claim, reason: str) -> Problem:

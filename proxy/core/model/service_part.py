@@ -66,4 +66,4 @@ def _fault_of(entry: VirtualHost, context: BuildContext, settings: Settings) -> 
 def _claim(service: Service, backend: Backend, entry: VirtualHost, *, is_implied: bool = False) -> Claim:
     route = Route(entry=entry, backend=backend.name, weight=service.weight)
     is_lingering = all(member.container.state is State.STOPPED for member in service.members)
-    return Claim(route=route, labels=service.labels, is_implied=is_implied or is_lingering)
+    return Claim(route=route, labels=service.labels, is_implied=is_implied or is_lingering, since=service.since)

@@ -35,6 +35,11 @@ class Service:
     may_be_default: bool = True
     """Whether it gets the requests that no virtual host matches, if it has no virtual hosts itself."""
 
+    @property
+    def since(self) -> int:
+        """When its oldest container was created, in seconds since the epoch."""
+        return min((member.container.created for member in self.members), default=0)
+
 
 def is_in_scope(container: Container, proxy: ProxyContainer | None, scope: Scope) -> bool:
     """Say whether `container` may be routed at all.

@@ -26,7 +26,9 @@ from proxy.adapters.files.certificate_files import CertificateFiles
 from proxy.adapters.files.file_source import FileSource
 from proxy.adapters.files.file_watcher import FileWatcher
 from proxy.adapters.files.host_names import HostNames
+from proxy.adapters.files.kept_files import KeptFiles
 from proxy.adapters.files.own_files import OwnFileReader
+from proxy.adapters.files.own_names import OwnNames
 from proxy.adapters.files.status_file import StatusFile
 from proxy.adapters.files.weight_file import WEIGHT_FILE, WeightFile
 from proxy.adapters.haproxy.haproxy_process import HaproxyControl, HaproxyProgram
@@ -48,12 +50,13 @@ from proxy.controller.reporting import Reporter
 from proxy.controller.schedule import DuePass, Schedule, ScheduleSettings
 from proxy.core.containers.engine_address import docker_socket
 from proxy.core.containers.links import parse_link_variables
+from proxy.core.haproxy.own_lines import Substitutes, log_hosts, server_hosts
 from proxy.core.haproxy.rendering import Paths, Renderer
 from proxy.core.labels.labels import PREFIX
 from proxy.core.labels.simple_routing import ROUTING_PREFIX
 from proxy.core.model.certificate_set import ProxyCertificates
 from proxy.core.trigger import Trigger, TriggerKind
-from proxy.errors import ProxyError, SettingsError
+from proxy.errors import ProxyError, SettingsError, TemplateError
 from proxy.settings import RoutingMode, Settings, SourceKind
 
 logger = logging.getLogger(__name__)
@@ -79,8 +82,8 @@ class Parts:
     """Holds the lock of the state folder until it is closed."""
 
 
-def make_sources(settings: Settings, environment: Mapping[str, str]) -> Sequence[ContainerSource]:
-    """Return the sources to read: those of PROXY_SOURCES, or else those that are found.
+def make_sources(settings: Settings, environment: Mapping[str, str], kept: KeptFiles) -> Sequence[ContainerSource]:
+    """Return the sources to read: those of PROXY_SOURCES, or else those that are found. `kept` has copies of files.
 
     Raises SettingsError if there is none, because then nothing could ever be routed.
     """
@@ -97,7 +100,7 @@ def make_sources(settings: Settings, environment: Mapping[str, str]) -> Sequence
         elif runtime.services_file is None:
             raise SettingsError(["PROXY_SOURCES: `file` needs PROXY_SERVICES_FILE, the path of a YAML file"])
         else:
-            sources.append(FileSource(runtime.services_file, FileWatcher([runtime.services_file]), HostNames()))
+            sources.append(FileSource(runtime.services_file, FileWatcher([runtime.services_file]), HostNames(), kept))
     if not sources:
         raise SettingsError(
             [
@@ -160,8 +163,10 @@ def make_parts(
     `put` gets a trigger when a job in the background has ended. Without it, jobs run at once in the thread that asks.
     """
     layout = StateLayout(folder=state_folder)
+    kept = KeptFiles(settings.runtime.state_folder, is_read_only=put is None)
+    own_files = _make_own_files(settings, kept, put)
     program = HaproxyProgram(settings.runtime.haproxy_binary, environment)
-    sources = make_sources(settings, environment)
+    sources = make_sources(settings, environment, kept)
     supervisor = int(environment.get(SUPERVISOR_VARIABLE, 0))
     master = MasterSocket(layout.master_socket)
     control = HaproxyControl(program, master, layout.server_state, supervisor)
@@ -174,8 +179,8 @@ def make_parts(
         prober=ConnectProber(put or _ignore),
         files=files,
         checks=checks,
-        make_renderer=partial(_make_renderer, settings, layout),
-        read_own_files=_make_own_files(settings).read,
+        make_renderer=partial(_make_renderer, settings, layout, kept, lambda: own_files.substitutes),
+        read_own_files=own_files.read,
         clock=time.monotonic,
         wall_clock=time.time,
     )
@@ -186,20 +191,27 @@ def make_parts(
     return Parts(reconciler=controller.reconciler, inspector=controller.inspector, sources=sources, files=store)
 
 
-def _make_renderer(settings: Settings, layout: StateLayout) -> Renderer:
-    templates = FileSystemLoader(settings.runtime.templates_folder)
+def _make_renderer(
+    settings: Settings, layout: StateLayout, kept: KeptFiles, substitutes: Callable[[], Substitutes]
+) -> Renderer:
+    folder = settings.runtime.templates_folder
+    templates = FileSystemLoader([folder, kept.copy_of(folder)])
     return Renderer(
         Environment(loader=templates, undefined=StrictUndefined, keep_trailing_newline=True, autoescape=False),
         settings,
         Paths(runtime_socket=layout.runtime_socket, server_state=layout.server_state),
+        substitutes,
     )
 
 
-def _make_own_files(settings: Settings) -> OwnFileReader:
+def _make_own_files(settings: Settings, kept: KeptFiles, put: Callable[[Trigger], None] | None) -> OwnFileReader:
     """Return the reader of the proxy's own files. In simple routing TLS ends before the proxy: no certificates."""
     is_simple = settings.routing.routing_mode is RoutingMode.SIMPLE
     read_certificates = ProxyCertificates if is_simple else CertificateFiles(settings.tls).read
-    return OwnFileReader(read_certificates, settings.tls, settings.runtime.templates_folder)
+    names = HostNames()
+    if put:
+        names.watch(lambda trigger: put(replace(trigger, kind=TriggerKind.FILES)))
+    return OwnFileReader(read_certificates, settings, kept, OwnNames(names, log_hosts(settings), server_hosts(settings)))
 
 
 def _ignore(trigger: Trigger) -> None:
@@ -214,7 +226,7 @@ def run_controller(settings: Settings, environment: Mapping[str, str]) -> None:
     put_signals(triggers, {HAPROXY_STARTED: TriggerKind.HAPROXY})
     overlays = make_overlays(settings, environment, triggers.put)
     parts = make_parts(settings, environment, settings.runtime.state_folder, overlays, triggers.put)
-    parts.inspector.check_own_settings()
+    _check_own_settings(parts.inspector, settings)
     watched = watched_paths(settings)
     for source in parts.sources:
         threading.Thread(target=source.watch, args=(triggers.put,), name=source.name, daemon=True).start()
@@ -227,6 +239,19 @@ def run_controller(settings: Settings, environment: Mapping[str, str]) -> None:
     schedule = Schedule(ScheduleSettings(resync_seconds=settings.runtime.resync_seconds))
     reporter = Reporter(StatusFile(settings.runtime.state_folder).write)
     Daemon(triggers, schedule, make_pass(parts.reconciler, reporter), time.monotonic).run()
+
+
+def _check_own_settings(inspector: Inspector, settings: Settings) -> None:
+    """Raise SettingsError or ConfigCheckError where the proxy's own settings would never work.
+
+    Where a template cannot be printed, an HAProxy that serves its last good configuration goes on doing so.
+    """
+    try:
+        inspector.check_own_settings()
+    except TemplateError as error:
+        if not StateLayout(folder=settings.runtime.state_folder).config.exists():
+            raise SettingsError([f"PROXY_TEMPLATES={settings.runtime.templates_folder}: {error}"]) from error
+        logger.error("%s; until that is corrected, HAProxy keeps the settings of its last good configuration", error)
 
 
 def _put_file(triggers: TriggerQueue, trigger: Trigger) -> None:

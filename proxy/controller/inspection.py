@@ -51,7 +51,7 @@ class Inspector:
         return self._renderer
 
     def check_own_settings(self) -> None:
-        """Raise ConfigCheckError when HAProxy refuses a configuration without any service.
+        """Raise ConfigCheckError or TemplateError when HAProxy refuses a configuration without any service.
 
         A check that could not be run proves nothing and is no reason not to begin.
         """

@@ -142,6 +142,10 @@ class RuntimeSettings:
     services_file: Path | None
     state_folder: Path
     templates_folder: Path
+    own_templates_folder: Path
+    """The templates of the program itself."""
+    setting_files: tuple[tuple[str, Path], ...]
+    """The files whose lines are settings, each with the variable that names it."""
     haproxy_binary: str
     resync_seconds: int
     stop_seconds: int

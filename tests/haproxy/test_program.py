@@ -133,6 +133,78 @@ def test_templates_may_be_one_s_own(program: Program, product: Product) -> None:
     assert "description our own" in rendered.stdout
 
 
+DNS_OF_A_FILE = """
+import os, socket
+resolve = socket.getaddrinfo
+def getaddrinfo(host, *arguments, **options):
+    if str(host).endswith(".invalid"):
+        if not os.path.exists(os.environ["DNS_FILE"]):
+            raise socket.gaierror(-2, "Name or service not known")
+        host = "127.0.0.1"
+    return resolve(host, *arguments, **options)
+socket.getaddrinfo = getaddrinfo
+"""
+
+
+def test_whatever_the_settings_name_may_be_gone_at_a_restart(program: Program, product: Product) -> None:
+    """Log servers, a server, a page, a list, a file of lines, the templates, the services file: HAProxy serves as before."""
+    folder = program.folder
+    (folder / "sitecustomize.py").write_text(DNS_OF_A_FILE)
+    (folder / "dns").touch()
+    (folder / "503.http").write_bytes(b"HTTP/1.0 503 Busy\r\nContent-Length: 8\r\n\r\nour page")
+    (folder / "bad.lst").write_text("127.0.0.9\n")
+    (folder / "global.cfg").write_text("description of a file\n")
+    shutil.copytree(TEMPLATES, folder / "templates")
+    variables = {
+        "PYTHONPATH": str(folder),
+        "DNS_FILE": str(folder / "dns"),
+        "RSYSLOG_DESTINATION": "logs.invalid:514",
+        "EXTRA_DEFAULT_SETTINGS": "log more.invalid:514 local0",
+        "ADDITIONAL_BACKEND_legacy": "server one legacy.invalid:80 check",
+        "EXTRA_FRONTEND_SETTINGS_80": f"errorfile 503 {folder}/503.http,"
+        f"http-request deny if {{ req.hdr_ip(from-ip) -f {folder}/bad.lst }}",
+        "EXTRA_GLOBAL_SETTINGS_FILE": str(folder / "global.cfg"),
+        "PROXY_TEMPLATES": str(folder / "templates"),
+    }
+    program.write_services(web=(product.backend("first"), {"VIRTUAL_HOST": HOST}))
+
+    def look() -> tuple[str, str, int]:
+        port = 80 + program.offset
+        denied = ask(port, headers={"From-IP": "127.0.0.9"}).status
+        return ask(port).server, ask(port, host="unknown.example").body, denied
+
+    with program.running(**variables) as process:
+        eventually(lambda: ask(80 + program.offset).server)
+        before = look()
+        eventually((folder / "state" / "current" / "haproxy.cfg").exists)
+        process.terminate()
+        process.wait(timeout=30)
+    for name in ("dns", "503.http", "bad.lst", "global.cfg", "services.yml"):
+        (folder / name).unlink()
+    shutil.rmtree(folder / "templates")
+
+    with program.running(**variables) as process:
+        eventually(lambda: ask(80 + program.offset).server)
+        after = look()
+        reloaded = program.run("reload", **variables)
+        log = program.log.read_text()
+
+    assert ("first", "our page", 403) == before == after
+    assert (0, "") == (reloaded.returncode, reloaded.stderr)
+    for told in (
+        "logs.invalid",
+        "more.invalid",
+        "legacy.invalid",
+        "503.http",
+        "bad.lst",
+        "global.cfg",
+        "services.yml",
+        ".j2",
+    ):
+        assert 1 == len([line for line in log.splitlines() if "problem: " in line and told in line]), told
+    assert "Traceback" not in log
+
+
 SECRETS = {
     "HTTP_BASIC_AUTH": "alice:pw-of-alice",
     "STATS_AUTH": "ops:pw-of-ops",

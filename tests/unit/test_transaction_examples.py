@@ -210,3 +210,16 @@ def test_certificates_wait_for_a_port_that_shows_them(tmp_path: Path) -> None:
 
     assert world.haproxy.running
     assert {"certs/default/cert0.pem": second.pem.reveal()} == world.haproxy.running.certificates
+
+
+def test_name_in_the_settings_that_gets_an_address_takes_a_reload(tmp_path: Path) -> None:
+    """One that has lost its address takes none: HAProxy goes on with the one that it has."""
+    world = Controlled(tmp_path)
+    reloads = []
+    for addresses in ({}, {"logs": "10.0.0.9"}, {"logs": "10.0.0.7"}, {"logs": "10.0.0.7"}, {}):
+        world.own_files = OwnFiles(addresses=addresses)
+        world.put(TriggerKind.FILES)
+        bring(world, FIRST)
+        reloads.append(world.haproxy.reloads)
+
+    assert [0, 1, 2, 2, 2] == [count - reloads[0] for count in reloads]

@@ -28,7 +28,6 @@ from proxy.adapters.files.file_watcher import FileWatcher
 from proxy.adapters.files.host_names import HostNames
 from proxy.adapters.files.kept_files import KeptFiles
 from proxy.adapters.files.own_files import OwnFileReader
-from proxy.adapters.files.own_names import OwnNames
 from proxy.adapters.files.status_file import StatusFile
 from proxy.adapters.files.weight_file import WEIGHT_FILE, WeightFile
 from proxy.adapters.haproxy.haproxy_process import HaproxyControl, HaproxyProgram
@@ -37,6 +36,7 @@ from proxy.adapters.haproxy.runtime_api import RuntimeApi
 from proxy.adapters.haproxy.runtime_socket import MasterSocket, RuntimeSocket
 from proxy.adapters.haproxy.state_files import StateFiles
 from proxy.adapters.haproxy.state_layout import StateLayout
+from proxy.adapters.haproxy.system_limits import fit_to_system
 from proxy.adapters.probes.connect_prober import ConnectProber
 from proxy.adapters.probes.probes import Probes
 from proxy.controller.assembly import Ports, assemble
@@ -50,7 +50,7 @@ from proxy.controller.reporting import Reporter
 from proxy.controller.schedule import DuePass, Schedule, ScheduleSettings
 from proxy.core.containers.engine_address import docker_socket
 from proxy.core.containers.links import parse_link_variables
-from proxy.core.haproxy.own_lines import Substitutes, log_hosts, server_hosts
+from proxy.core.haproxy.own_lines import Substitutes
 from proxy.core.haproxy.rendering import Paths, Renderer
 from proxy.core.labels.labels import PREFIX
 from proxy.core.labels.simple_routing import ROUTING_PREFIX
@@ -162,6 +162,7 @@ def make_parts(
 
     `put` gets a trigger when a job in the background has ended. Without it, jobs run at once in the thread that asks.
     """
+    settings = fit_to_system(settings)
     layout = StateLayout(folder=state_folder)
     kept = KeptFiles(settings.runtime.state_folder, is_read_only=put is None)
     own_files = _make_own_files(settings, kept, put)
@@ -211,7 +212,7 @@ def _make_own_files(settings: Settings, kept: KeptFiles, put: Callable[[Trigger]
     names = HostNames()
     if put:
         names.watch(lambda trigger: put(replace(trigger, kind=TriggerKind.FILES)))
-    return OwnFileReader(read_certificates, settings, kept, OwnNames(names, log_hosts(settings), server_hosts(settings)))
+    return OwnFileReader(read_certificates, settings, kept, names)
 
 
 def _ignore(trigger: Trigger) -> None:

@@ -19,9 +19,8 @@ from proxy.adapters.files.certificate_files import CertificateFiles
 from proxy.adapters.files.host_names import HostNames
 from proxy.adapters.files.kept_files import KeptFiles
 from proxy.adapters.files.own_files import OwnFileReader
-from proxy.adapters.files.own_names import OwnNames
 from proxy.core.containers.containers import Container, ContainerPort
-from proxy.core.haproxy.own_lines import Substitutes, log_hosts, server_hosts
+from proxy.core.haproxy.own_lines import Substitutes
 from proxy.core.haproxy.rendering import Paths, Renderer
 from proxy.core.labels import simple_routing
 from proxy.core.labels.labels import parse_container
@@ -84,9 +83,8 @@ def make_own_files(settings: Settings, state: Path = NOWHERE, addresses: Mapping
             return ((addresses or {})[host],)
         raise OSError(-2, "Name or service not known")
 
-    names = OwnNames(HostNames(resolve), log_hosts(settings), server_hosts(settings))
     kept = KeptFiles(state, is_read_only=state == NOWHERE)
-    return OwnFileReader(CertificateFiles(settings.tls).read, settings, kept, names)
+    return OwnFileReader(CertificateFiles(settings.tls).read, settings, kept, HostNames(resolve))
 
 
 def make_environment(folder: Path = TEMPLATES) -> Environment:

@@ -113,11 +113,13 @@ class TlsSettings:
 class HaproxySettings:
     """The settings of `global`, `defaults`, the binds and the statistics page.
 
-    `options` and `timeouts` are without the words `option` and `timeout` in front. `log_target` is `stdout`, a socket's
-    path or `host:port`. `port_offset` is added to every port that HAProxy listens on.
+    `maxconn` may be less than `wanted_maxconn` (see `core/model/limits`). `options` and `timeouts` are without the words
+    `option` and `timeout` in front. `log_target` is `stdout`, a socket's path or `host:port`. `port_offset` is added to
+    every port that HAProxy listens on.
     """
 
     maxconn: int
+    wanted_maxconn: int
     threads: int | None
     options: tuple[str, ...]
     timeouts: tuple[str, ...]

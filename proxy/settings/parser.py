@@ -120,8 +120,10 @@ def _parse_tls(reader: SettingsReader) -> TlsSettings:
 def _parse_haproxy(reader: SettingsReader) -> HaproxySettings:
     positive = values.number(minimum=1)
     processes = reader.parse("NBPROC", positive, None)
+    maxconn = reader.parse("MAXCONN", positive, 0)
     return HaproxySettings(
-        maxconn=reader.parse("MAXCONN", positive, 0),
+        maxconn=maxconn,
+        wanted_maxconn=maxconn,
         threads=reader.parse("NBTHREAD", positive, None) or processes,
         options=_parse_options(reader),
         timeouts=_parse_timeouts(reader),

@@ -14,6 +14,7 @@ from functools import partial
 import pytest
 
 from proxy import __version__
+from proxy.adapters.haproxy.runtime_socket import RuntimeSocket
 from tests.builders import TEMPLATES, make_pem, one_line
 from tests.eventually import eventually
 from tests.haproxy.client import HOST, any_tls, ask
@@ -131,6 +132,29 @@ def test_templates_may_be_one_s_own(program: Program, product: Product) -> None:
     rendered = program.run("render", PROXY_TEMPLATES=str(own))
 
     assert "description our own" in rendered.stdout
+
+
+@pytest.mark.parametrize(
+    ("files", "variables", "connections"),
+    [
+        pytest.param("1024:4096", {}, 1886, id="fewer-files-than-by-default"),
+        pytest.param("20000", {"MAXCONN": "50000"}, 9341, id="more-connections-than-files"),
+    ],
+)
+def test_haproxy_takes_what_the_limit_of_files_allows(
+    program: Program, product: Product, files: str, variables: dict[str, str], connections: int
+) -> None:
+    """As in a container: even root may not raise the limits."""
+    program.write_services(web=(product.backend(), {"VIRTUAL_HOST": HOST}))
+    limited = ("prlimit", f"--nofile={files}", "setpriv", "--bounding-set=-sys_resource", "--inh-caps=-sys_resource")
+
+    with program.running(within=limited, NBTHREAD="2", **variables):
+        eventually(lambda: ask(80 + program.offset).server)
+        info = RuntimeSocket(program.folder / "state" / "haproxy.sock").send("show info").splitlines()
+        log = eventually(lambda: text if "MAXCONN=" in (text := program.log.read_text()) else "")
+
+    assert f"Maxconn: {connections}" in info
+    assert 1 == log.count(f"HAProxy takes at most {connections} connections at the same time")
 
 
 DNS_OF_A_FILE = """

@@ -13,9 +13,10 @@ from pathlib import Path
 
 from cryptography import x509
 
+from proxy.adapters.files.host_names import HostNames
 from proxy.adapters.files.kept_files import KeptFiles
 from proxy.adapters.files.own_names import OwnNames
-from proxy.core.haproxy.own_lines import Substitutes, file_paths
+from proxy.core.haproxy.own_lines import Substitutes, file_paths, log_hosts, server_hosts
 from proxy.core.model.certificate_set import ProxyCertificates
 from proxy.core.model.own_files import OwnFiles
 from proxy.errors import THE_PROXY, Problem, SettingsError
@@ -28,12 +29,12 @@ class OwnFileReader:
     """Reads the files again at each call. Any thread may call it, but only one at a time."""
 
     def __init__(
-        self, read_certificates: Callable[[], ProxyCertificates], settings: Settings, kept: KeptFiles, names: OwnNames
+        self, read_certificates: Callable[[], ProxyCertificates], settings: Settings, kept: KeptFiles, names: HostNames
     ) -> None:
         self._read_certificates = read_certificates
         self._settings = settings
         self._kept = kept
-        self._names = names
+        self._names = OwnNames(names, log_hosts(settings), server_hosts(settings))
         self._client_ca = settings.tls.ca_certificate
         self.substitutes = Substitutes()
         """What stands for names and files that are not there, as of the last reading. It is replaced as a whole."""

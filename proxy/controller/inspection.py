@@ -69,7 +69,10 @@ class Inspector:
         self._desired.set_certificates(self._own_files().certificates)
         self._desired.observe(self._pending, is_resync=True)
         self._desired.update(self._pending)
-        self._desired.look_at_ports(lambda ports: self._control.find_taken_ports({*ports} - own_ports))
+        self._desired.look_at_ports(
+            lambda ports: self._control.find_taken_ports({*ports} - own_ports),
+            lambda ports: self._control.find_ipv4_only_ports({*ports} - own_ports),
+        )
         while True:
             self._desired.update(self._pending)
             state = self._renderer.render(self._desired.model())

@@ -223,3 +223,22 @@ def test_name_in_the_settings_that_gets_an_address_takes_a_reload(tmp_path: Path
         reloads.append(world.haproxy.reloads)
 
     assert [0, 1, 2, 2, 2] == [count - reloads[0] for count in reloads]
+
+
+def test_port_that_somebody_has_over_ipv6_is_served_over_ipv4_until_it_is_free(tmp_path: Path) -> None:
+    world = Controlled(tmp_path)
+    world.haproxy.ipv4_only_ports = frozenset({80})
+
+    def lines() -> list[str]:
+        files = world.haproxy.files()
+        return [line.strip() for line in (files or {})["haproxy.cfg"].splitlines() if "bind :80" in line]
+
+    bring(world, FIRST)
+    before, reloads = lines(), world.haproxy.reloads
+    bring(world, FIRST, seconds=70)
+    idle = world.haproxy.reloads - reloads
+    world.haproxy.ipv4_only_ports = frozenset()
+    bring(world, FIRST, seconds=70)
+
+    assert (["bind :80"], ["bind :80,:::80 v6only"]) == (before, lines())
+    assert (0, 1) == (idle, world.haproxy.reloads - reloads)

@@ -13,10 +13,11 @@ import sys
 from collections.abc import Sequence
 
 from proxy import __version__
+from proxy.adapters.files.kept_files import KeptFiles
 from proxy.commands.exit_codes import NO_ANSWER, OK, PROBLEMS, SETTINGS_WRONG
 from proxy.errors import ConfigCheckError, ProxyError, SettingsError, SourceError
 from proxy.log import set_up_logging
-from proxy.settings.parser import parse_settings
+from proxy.settings.parser import parse_settings, state_folder
 
 # A module is imported only when its command runs. The supervisor lives as long as the proxy, so it must not load what only
 # the controller needs.
@@ -66,7 +67,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.mode:
         environment["PROXY_MODE"] = options.mode
     try:
-        settings = parse_settings(environment, lambda path: path.read_text(encoding="utf-8"))
+        settings = parse_settings(environment, KeptFiles(state_folder(environment)).read_text)
         if options.name in ("run", "control"):
             set_up_logging(debug=settings.runtime.debug, output=sys.stdout, target=settings.haproxy.log_target)
         else:

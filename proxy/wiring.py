@@ -26,6 +26,7 @@ from proxy.adapters.files.certificate_files import CertificateFiles
 from proxy.adapters.files.file_source import FileSource
 from proxy.adapters.files.file_watcher import FileWatcher
 from proxy.adapters.files.host_names import HostNames
+from proxy.adapters.files.kept_files import KeptFiles
 from proxy.adapters.files.own_files import OwnFileReader
 from proxy.adapters.files.status_file import StatusFile
 from proxy.adapters.files.weight_file import WEIGHT_FILE, WeightFile
@@ -35,25 +36,27 @@ from proxy.adapters.haproxy.runtime_api import RuntimeApi
 from proxy.adapters.haproxy.runtime_socket import MasterSocket, RuntimeSocket
 from proxy.adapters.haproxy.state_files import StateFiles
 from proxy.adapters.haproxy.state_layout import StateLayout
+from proxy.adapters.haproxy.system_limits import fit_to_system
 from proxy.adapters.probes.connect_prober import ConnectProber
 from proxy.adapters.probes.probes import Probes
 from proxy.controller.assembly import Ports, assemble
 from proxy.controller.background import AtOnce, Background
-from proxy.controller.daemon import Daemon, PassResult, TriggerQueue, put_signals
+from proxy.controller.daemon import Daemon, TriggerQueue, put_signals
 from proxy.controller.inspection import Inspector
 from proxy.controller.observation import Observation
 from proxy.controller.ports import ContainerSource, Overlay
 from proxy.controller.reconciler import Reconciler
-from proxy.controller.reporting import Reporter
-from proxy.controller.schedule import DuePass, Schedule, ScheduleSettings
+from proxy.controller.reporting import Reporter, make_pass
+from proxy.controller.schedule import Schedule, ScheduleSettings
 from proxy.core.containers.engine_address import docker_socket
 from proxy.core.containers.links import parse_link_variables
-from proxy.core.haproxy.rendering import CA_FILE, CERTIFICATE_FOLDER, Paths, Renderer
+from proxy.core.haproxy.own_lines import Substitutes
+from proxy.core.haproxy.rendering import CERTIFICATE_FOLDER, Paths, Renderer
 from proxy.core.labels.labels import PREFIX
 from proxy.core.labels.simple_routing import ROUTING_PREFIX
 from proxy.core.model.certificate_set import ProxyCertificates
 from proxy.core.trigger import Trigger, TriggerKind
-from proxy.errors import ProxyError, SettingsError
+from proxy.errors import SettingsError, TemplateError
 from proxy.settings import RoutingMode, Settings, SourceKind
 
 logger = logging.getLogger(__name__)
@@ -79,8 +82,8 @@ class Parts:
     """Holds the lock of the state folder until it is closed."""
 
 
-def make_sources(settings: Settings, environment: Mapping[str, str]) -> Sequence[ContainerSource]:
-    """Return the sources to read: those of PROXY_SOURCES, or else those that are found.
+def make_sources(settings: Settings, environment: Mapping[str, str], kept: KeptFiles) -> Sequence[ContainerSource]:
+    """Return the sources to read: those of PROXY_SOURCES, or else those that are found. `kept` has copies of files.
 
     Raises SettingsError if there is none, because then nothing could ever be routed.
     """
@@ -97,7 +100,7 @@ def make_sources(settings: Settings, environment: Mapping[str, str]) -> Sequence
         elif runtime.services_file is None:
             raise SettingsError(["PROXY_SOURCES: `file` needs PROXY_SERVICES_FILE, the path of a YAML file"])
         else:
-            sources.append(FileSource(runtime.services_file, FileWatcher([runtime.services_file]), HostNames()))
+            sources.append(FileSource(runtime.services_file, FileWatcher([runtime.services_file]), HostNames(), kept))
     if not sources:
         raise SettingsError(
             [
@@ -141,9 +144,11 @@ def make_weight_file(settings: Settings) -> WeightFile:
     return WeightFile(settings.runtime.state_folder / WEIGHT_FILE, weight_label(settings))
 
 
-def make_overlays(settings: Settings, environment: Mapping[str, str], put: Callable[[Trigger], None]) -> Sequence[Overlay]:
-    """Return the overlays that change the sources' containers while the controller runs."""
-    if settings.routing.routing_mode is not RoutingMode.SIMPLE:
+def make_overlays(
+    settings: Settings, environment: Mapping[str, str], put: Callable[[Trigger], None] | None
+) -> Sequence[Overlay]:
+    """Return the overlays that change the sources' containers. Without `put` there are no probes."""
+    if put is None or settings.routing.routing_mode is not RoutingMode.SIMPLE:
         return [make_weight_file(settings)]
     return [make_weight_file(settings), Probes(DockerEngine(environment), settings.routing.network, put)]
 
@@ -152,7 +157,6 @@ def make_parts(
     settings: Settings,
     environment: Mapping[str, str],
     state_folder: Path,
-    overlays: Sequence[Overlay],
     put: Callable[[Trigger], None] | None,
     previous: Mapping[str, str] | None = None,
 ) -> Parts:
@@ -161,14 +165,13 @@ def make_parts(
     `put` gets a trigger when a job in the background has ended. Without it, jobs run at once in the thread that asks.
     `previous` are the files that HAProxy runs from; None: those in the state folder.
     """
+    settings = fit_to_system(settings)
     layout = StateLayout(folder=state_folder)
-    program = HaproxyProgram(settings.runtime.haproxy_binary, environment)
-    sources = make_sources(settings, environment)
-    supervisor = int(environment.get(SUPERVISOR_VARIABLE, 0))
-    master = MasterSocket(layout.master_socket)
-    control = HaproxyControl(program, master, layout.server_state, supervisor)
+    kept = KeptFiles(settings.runtime.state_folder, is_read_only=put is None)
+    control, sources = _make_control(settings, environment, layout), make_sources(settings, environment, kept)
     store = StateFiles(layout)
     previous = store.read_current() if previous is None else previous
+    own_files = _make_own_files(settings, kept, previous or {}, put)
     files, checks = (Background("files", put), Background("checks", put)) if put else (AtOnce(), AtOnce())
     ports = Ports(
         control=control,
@@ -177,37 +180,53 @@ def make_parts(
         prober=ConnectProber(put or _ignore),
         files=files,
         checks=checks,
-        make_renderer=partial(_make_renderer, settings, layout),
-        read_own_files=_make_own_files(settings, previous or {}).read,
+        make_renderer=partial(_make_renderer, settings, layout, kept, lambda: own_files.substitutes),
+        read_own_files=own_files.read,
         clock=time.monotonic,
         wall_clock=time.time,
     )
     # Until then the last good state is served, which may have routes of a source that is not there yet.
     patient_until = time.monotonic() + PATIENCE_SECONDS if layout.current.exists() else 0.0
+    overlays = make_overlays(settings, environment, put)
     observation = Observation(sources, overlays, needs_all=lambda: time.monotonic() < patient_until)
     controller = assemble(settings, observation, ports)
     return Parts(reconciler=controller.reconciler, inspector=controller.inspector, sources=sources, files=store)
 
 
-def _make_renderer(settings: Settings, layout: StateLayout) -> Renderer:
-    templates = FileSystemLoader(settings.runtime.templates_folder)
+def _make_control(settings: Settings, environment: Mapping[str, str], layout: StateLayout) -> HaproxyControl:
+    program = HaproxyProgram(settings.runtime.haproxy_binary, environment)
+    supervisor = int(environment.get(SUPERVISOR_VARIABLE, 0))
+    return HaproxyControl(program, MasterSocket(layout.master_socket), layout.server_state, supervisor)
+
+
+def _make_renderer(
+    settings: Settings, layout: StateLayout, kept: KeptFiles, substitutes: Callable[[], Substitutes]
+) -> Renderer:
+    folder = settings.runtime.templates_folder
+    templates = FileSystemLoader([folder, kept.copy_of(folder)])
     return Renderer(
         Environment(loader=templates, undefined=StrictUndefined, keep_trailing_newline=True, autoescape=False),
         settings,
         Paths(runtime_socket=layout.runtime_socket, server_state=layout.server_state),
+        substitutes,
     )
 
 
-def _make_own_files(settings: Settings, previous: Mapping[str, str]) -> OwnFileReader:
+def _make_own_files(
+    settings: Settings, kept: KeptFiles, previous: Mapping[str, str], put: Callable[[Trigger], None] | None
+) -> OwnFileReader:
     """Return the reader of the proxy's own files. In simple routing TLS ends before the proxy: no certificates.
 
-    `previous` are the files that HAProxy runs from. What is in them stays in force instead of what cannot be used.
+    `previous` are the files that HAProxy runs from. Its certificates stay in force instead of those that cannot be used.
     """
     is_simple = settings.routing.routing_mode is RoutingMode.SIMPLE
     folder = f"{CERTIFICATE_FOLDER}/"
     certificates = {name.removeprefix(folder): text for name, text in previous.items() if name.startswith(folder)}
     read_certificates = ProxyCertificates if is_simple else CertificateFiles(settings.tls, certificates).read
-    return OwnFileReader(read_certificates, settings.tls, settings.runtime.templates_folder, previous.get(CA_FILE, ""))
+    names = HostNames()
+    if put:
+        names.watch(lambda trigger: put(replace(trigger, kind=TriggerKind.FILES)))
+    return OwnFileReader(read_certificates, settings, kept, names)
 
 
 def _ignore(trigger: Trigger) -> None:
@@ -220,9 +239,8 @@ def run_controller(settings: Settings, environment: Mapping[str, str]) -> None:
     gc.set_threshold(*COLLECTOR_THRESHOLDS)
     triggers = TriggerQueue()
     put_signals(triggers, {HAPROXY_STARTED: TriggerKind.HAPROXY})
-    overlays = make_overlays(settings, environment, triggers.put)
-    parts = make_parts(settings, environment, settings.runtime.state_folder, overlays, triggers.put)
-    parts.inspector.check_own_settings()
+    parts = make_parts(settings, environment, settings.runtime.state_folder, triggers.put)
+    _check_own_settings(parts.inspector, settings)
     watched = watched_paths(settings)
     for source in parts.sources:
         threading.Thread(target=source.watch, args=(triggers.put,), name=source.name, daemon=True).start()
@@ -237,6 +255,19 @@ def run_controller(settings: Settings, environment: Mapping[str, str]) -> None:
     Daemon(triggers, schedule, make_pass(parts.reconciler, reporter), time.monotonic).run()
 
 
+def _check_own_settings(inspector: Inspector, settings: Settings) -> None:
+    """Raise SettingsError or ConfigCheckError where the proxy's own settings would never work.
+
+    Where a template cannot be printed, an HAProxy that serves its last good configuration goes on doing so.
+    """
+    try:
+        inspector.check_own_settings()
+    except TemplateError as error:
+        if not StateLayout(folder=settings.runtime.state_folder).config.exists():
+            raise SettingsError([f"PROXY_TEMPLATES={settings.runtime.templates_folder}: {error}"]) from error
+        logger.error("%s; until that is corrected, HAProxy keeps the settings of its last good configuration", error)
+
+
 def _put_file(triggers: TriggerQueue, trigger: Trigger) -> None:
     triggers.put(replace(trigger, kind=TriggerKind.FILES))
 
@@ -244,24 +275,6 @@ def _put_file(triggers: TriggerQueue, trigger: Trigger) -> None:
 def _put_page(triggers: TriggerQueue, trigger: Trigger) -> None:
     """Ask for a reload: HAProxy reads an `errorfile` only at a start or reload, and the configuration stays the same."""
     triggers.put(replace(trigger, kind=TriggerKind.RELOAD))
-
-
-def make_pass(reconciler: Reconciler, reporter: Reporter) -> Callable[[DuePass], PassResult]:
-    """Return the function that the loop calls. It runs one pass and reports it."""
-
-    def run_pass(due: DuePass) -> PassResult:
-        started = time.monotonic()
-        reporter.begin()
-        try:
-            outcome = reconciler.run_pass(due)
-        except ProxyError as error:
-            reporter.report_failure(str(error), is_forced=bool(due.forced_by))
-            raise
-        duration_ms = round((time.monotonic() - started) * 1000)
-        reporter.report(outcome, due.reasons, duration_ms=duration_ms)
-        return PassResult(is_success=True, again_in=outcome.again_in, look_seconds=outcome.look_seconds)
-
-    return run_pass
 
 
 def watched_paths(settings: Settings) -> tuple[Path, ...]:

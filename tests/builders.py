@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 import functools
 import itertools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +16,11 @@ from cryptography.x509.oid import NameOID
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from proxy.adapters.files.certificate_files import CertificateFiles
+from proxy.adapters.files.host_names import HostNames
+from proxy.adapters.files.kept_files import KeptFiles
 from proxy.adapters.files.own_files import OwnFileReader
 from proxy.core.containers.containers import Container, ContainerPort
+from proxy.core.haproxy.own_lines import Substitutes
 from proxy.core.haproxy.rendering import Paths, Renderer
 from proxy.core.labels import simple_routing
 from proxy.core.labels.labels import parse_container
@@ -28,6 +31,7 @@ from proxy.settings import RoutingMode, Settings
 from proxy.settings.parser import parse_settings
 
 TEMPLATES = Path(__file__).parent.parent / "templates"
+NOWHERE = Path("/nonexistent")
 _ids = itertools.count(1)
 
 
@@ -68,8 +72,19 @@ def make_model(
 
 def read_certificates(settings: Settings) -> ProxyCertificates:
     """Return the certificates and the CA in the proxy's own settings, as the program reads them."""
-    own = OwnFileReader(CertificateFiles(settings.tls).read, settings.tls, settings.runtime.templates_folder)
-    return own.read().certificates
+    return make_own_files(settings).read().certificates
+
+
+def make_own_files(settings: Settings, state: Path = NOWHERE, addresses: Mapping[str, str] | None = None) -> OwnFileReader:
+    """Return the reader of the proxy's own files. Copies of them go to `state`; the DNS knows `addresses`."""
+
+    def resolve(host: str) -> tuple[str, ...]:
+        if host in (addresses or {}):
+            return ((addresses or {})[host],)
+        raise OSError(-2, "Name or service not known")
+
+    kept = KeptFiles(state, is_read_only=state == NOWHERE)
+    return OwnFileReader(CertificateFiles(settings.tls).read, settings, kept, HostNames(resolve))
 
 
 def make_environment(folder: Path = TEMPLATES) -> Environment:
@@ -77,10 +92,10 @@ def make_environment(folder: Path = TEMPLATES) -> Environment:
     return Environment(loader=FileSystemLoader(folder), undefined=StrictUndefined, keep_trailing_newline=True)
 
 
-def make_renderer(settings: Settings, folder: Path) -> Renderer:
+def make_renderer(settings: Settings, folder: Path, substitutes: Callable[[], Substitutes] = Substitutes) -> Renderer:
     """Return a renderer whose sockets are in `folder`."""
     paths = Paths(runtime_socket=folder / "haproxy.sock", server_state=folder / "server-state")
-    return Renderer(make_environment(), settings, paths)
+    return Renderer(make_environment(), settings, paths, substitutes)
 
 
 @functools.cache

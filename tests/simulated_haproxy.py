@@ -72,6 +72,7 @@ class SimulatedHaproxy:
     loses_replies: bool = False
     """Whether the connection ends after each command, which is carried out all the same."""
     taken_ports: frozenset[int] = frozenset()
+    ipv4_only_ports: frozenset[int] = frozenset()
     fault: Callable[[str], None] = lambda place: None
     clock: Callable[[], float] | None = None
     """Seconds since the epoch; without it, a worker's start time is its number."""
@@ -158,6 +159,9 @@ class SimulatedHaproxy:
     def find_taken_ports(self, ports: Iterable[int]) -> frozenset[int]:
         self.fault("find_taken_ports")
         return self.taken_ports & frozenset(ports)
+
+    def find_ipv4_only_ports(self, ports: Iterable[int]) -> frozenset[int]:
+        return self.ipv4_only_ports & frozenset(ports)
 
     def identify(self) -> Worker:
         self.fault("identify")

@@ -25,7 +25,7 @@ from proxy.core.haproxy.replies import parse_server_states
 from proxy.core.model.model import Backend, RoutingModel, Server, ServerState
 from proxy.errors import RuntimeApiError, StateError
 from proxy.settings import ProxyMode, Settings
-from proxy.wiring import make_parts, make_weight_file
+from proxy.wiring import make_parts
 
 
 def check(options: argparse.Namespace, settings: Settings, environment: Mapping[str, str]) -> int:
@@ -77,9 +77,8 @@ def _temporary_folder() -> tempfile.TemporaryDirectory[str]:
 @contextmanager
 def _inspection(settings: Settings, environment: Mapping[str, str]) -> Iterator[tuple[Renderer, Inspection]]:
     with _temporary_folder() as folder:
-        overlays = [make_weight_file(settings)]
         running = read_running_files(StateLayout(folder=settings.runtime.state_folder))
-        parts = make_parts(settings, environment, Path(folder), overlays, None, running)
+        parts = make_parts(settings, environment, Path(folder), None, running)
         with parts.files:
             yield parts.inspector.renderer, parts.inspector.inspect(running.get(CONFIG_FILE, ""))
 

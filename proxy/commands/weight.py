@@ -18,6 +18,7 @@ from pathlib import Path
 
 from tabulate import tabulate
 
+from proxy.adapters.files.kept_files import KeptFiles
 from proxy.adapters.files.status_file import Status, read_status
 from proxy.adapters.files.weight_file import WEIGHT_FILE, read_weights, write_weights
 from proxy.commands.exit_codes import NO_ANSWER, OK, PROBLEMS, SETTINGS_WRONG
@@ -68,7 +69,8 @@ def weight(options: argparse.Namespace, settings: Settings, environment: Mapping
 
 
 def _read_services(settings: Settings, environment: Mapping[str, str]) -> _Services:
-    world = Observation(make_sources(settings, environment))
+    kept = KeptFiles(settings.runtime.state_folder, is_read_only=True)
+    world = Observation(make_sources(settings, environment, kept))
     containers = world.observe(is_resync=True).values()
     weights: dict[str, int | None] = {}
     names: dict[str, str] = {}

@@ -93,13 +93,13 @@ class OwnFilesJobs:
         self._pending = pending
         self._clock = clock
         self._retry = Retry()
-        self._templates: str | None = None
+        self._known: OwnFiles | None = None
         self._is_due = False
         self._again_at: float | None = None
 
     def begin(self, now: float, *, is_due: bool) -> None:
         """Begin a reading, where one is due. Raises SettingsError at the first one (see `OwnFileReader.read`)."""
-        if self._templates is None:
+        if self._known is None:
             self._take(self._read())
             return
         self._is_due |= is_due or (self._again_at is not None and now >= self._again_at)
@@ -119,10 +119,18 @@ class OwnFilesJobs:
         self._retry.succeed()
         again_in = files.certificates.look_again_in
         self._again_at = None if again_in is None else self._clock() + again_in
-        if self._templates not in (None, files.templates):
-            self._pending.ask_reload("the templates have changed")
-        self._templates = files.templates
+        if self._known:
+            self._ask_reloads(self._known, files)
+        self._known = files
         self._desired.set_certificates(files.certificates)
+
+    def _ask_reloads(self, before: OwnFiles, files: OwnFiles) -> None:
+        """Ask for reloads for what HAProxy reads only then. One that starts has the first reading (see `Inspector`)."""
+        if before.templates != files.templates:
+            self._pending.ask_reload("the templates have changed")
+        for name, address in files.addresses.items():
+            if before.addresses.get(name) != address:
+                self._pending.ask_reload(f"{name} in the settings now has the address {address}")
 
     def _take_failure(self, error: Exception) -> None:
         logger.error("the proxy's own files could not be read: %s", tell(error))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 
 from proxy.controller.observation import Observation
@@ -35,6 +36,9 @@ from proxy.settings import RoutingMode, Settings
 
 logger = logging.getLogger(__name__)
 
+FindPorts = Callable[[Iterable[int]], frozenset[int]]
+"""Returns those of some ports that have a property."""
+
 
 class DesiredModel:
     """The desired model. `clock` is monotonic, in seconds."""
@@ -59,6 +63,7 @@ class DesiredModel:
         self._certificates = ProxyCertificates()
         self._label_certificates: dict[str, Mapping[str, Certificate]] = {}
         self._taken_ports: frozenset[int] = frozenset()
+        self._ipv4_only_ports: frozenset[int] = frozenset()
         self._index = self._index_maker({})()
         self._waited_for: dict[tuple[str, str], Server] = {}
         self._targets: frozenset[Target] = frozenset()
@@ -120,27 +125,34 @@ class DesiredModel:
         """Set the proxy's own certificates; they count from the next update on."""
         self._certificates = certificates
 
-    def look_at_ports(self, find_taken: Callable[[Iterable[int]], frozenset[int]]) -> bool:
+    def look_at_ports(self, find_taken: FindPorts, find_ipv4_only: FindPorts) -> bool:
         """Find out which ports other programs listen on; return whether they are others than before.
 
         They count from the next update on.
         """
         offset = self._settings.haproxy.port_offset
-        taken = find_taken(port + offset for port in self._index.wanted_ports())
-        before, self._taken_ports = self._taken_ports, frozenset(port - offset for port in taken)
+        ports = [port + offset for port in self._index.wanted_ports()]
+        self._ipv4_only_ports = frozenset(port - offset for port in find_ipv4_only(ports))
+        before, self._taken_ports = self._taken_ports, frozenset(port - offset for port in find_taken(ports))
         return before != self._taken_ports
+
+    @property
+    def ipv4_only_ports(self) -> frozenset[int]:
+        """The ports that HAProxy cannot have over IPv6."""
+        return self._ipv4_only_ports
 
     def model(self) -> RoutingModel:
         """Return the whole model, without its problems."""
-        return self._index.model()
+        return replace(self._index.model(), ipv4_only_ports=self._ipv4_only_ports)
 
     def printed_model(self) -> RoutingModel:
         """Return the whole model as far as it is printed and compared: without problems and sorted routes."""
-        return self._index.model(is_for_print=True)
+        return replace(self._index.model(is_for_print=True), ipv4_only_ports=self._ipv4_only_ports)
 
     def freeze(self) -> Callable[[], RoutingModel]:
         """Return what builds the model of this moment, to be printed, at any later one and in any thread."""
-        return partial(self._index.snapshot().model, is_for_print=True)
+        index, ports = self._index.snapshot(), self._ipv4_only_ports
+        return lambda: replace(index.model(is_for_print=True), ipv4_only_ports=ports)
 
     def builder(self) -> Callable[[Sequence[ContainerSpec]], RoutingModel]:
         """Return what builds the model of some of the specs that take part, in the present surroundings and in any thread.

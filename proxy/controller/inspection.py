@@ -52,7 +52,7 @@ class Inspector:
         return self._renderer
 
     def check_own_settings(self) -> None:
-        """Raise ConfigCheckError when HAProxy refuses a configuration without any service.
+        """Raise ConfigCheckError or TemplateError when HAProxy refuses a configuration without any service.
 
         A check that could not be run proves nothing and is no reason not to begin.
         """
@@ -72,7 +72,10 @@ class Inspector:
         self._desired.update(self._pending)
         self._desired.hold_ports(port_uses(running_config), self._pending)
         own_ports = listening_ports(running_config)
-        self._desired.look_at_ports(lambda ports: self._control.find_taken_ports({*ports} - own_ports))
+        self._desired.look_at_ports(
+            lambda ports: self._control.find_taken_ports({*ports} - own_ports),
+            lambda ports: self._control.find_ipv4_only_ports({*ports} - own_ports),
+        )
         while True:
             self._desired.update(self._pending)
             state = self._renderer.render(self._desired.model())

@@ -70,6 +70,9 @@ class HaproxyControl(Protocol):
     def find_taken_ports(self, ports: Iterable[int]) -> frozenset[int]:
         """Return those of `ports` that another program listens on."""
 
+    def find_ipv4_only_ports(self, ports: Iterable[int]) -> frozenset[int]:
+        """Return those of `ports` that HAProxy cannot have over IPv6."""
+
 
 class Runtime(Protocol):
     """The runtime API of the worker that serves. Every method raises RuntimeApiError where nothing answers.

@@ -135,8 +135,13 @@ class Reconciler:
         """Leave out ports that another program listens on, with which HAProxy would not start or reload at all."""
         pending = self._pending
         is_due = is_resync or pending.concerns_ports or pending.reload_reasons or not self._haproxy.is_synchronised
-        if is_due and self._desired.look_at_ports(self._control.find_taken_ports):
+        if not is_due:
+            return
+        before, control = self._desired.ipv4_only_ports, self._control
+        if self._desired.look_at_ports(control.find_taken_ports, control.find_ipv4_only_ports):
             self._update_model()
+        if free := before - self._desired.ipv4_only_ports:
+            pending.ask_reload(f"port {min(free)} can be used over IPv6 now")
 
     def _apply(self, *, is_resync: bool) -> Plan:
         """Do what can be done at runtime; what needs a reload becomes pending."""

@@ -8,10 +8,12 @@ import time
 from collections.abc import Callable, Sequence
 
 from proxy.adapters.files.status_file import Status
-from proxy.controller.reconciler import Outcome
+from proxy.controller.daemon import PassResult
+from proxy.controller.reconciler import Outcome, Reconciler
+from proxy.controller.schedule import DuePass
 from proxy.core.haproxy.plans import Unchanged
 from proxy.core.model.model import RoutingModel
-from proxy.errors import Problem
+from proxy.errors import Problem, ProxyError
 
 logger = logging.getLogger(__name__)
 
@@ -75,3 +77,21 @@ def count(model: RoutingModel) -> str:
     servers += sum(len(listener.backend.servers) for listener in model.listeners)
     routes = sum(len(frontend.routes) for frontend in model.frontends)
     return f"{len(model.backends)} backends, {servers} servers, {routes} routes, {len(model.certificates)} certificates"
+
+
+def make_pass(reconciler: Reconciler, reporter: Reporter) -> Callable[[DuePass], PassResult]:
+    """Return the function that the loop calls. It runs one pass and reports it."""
+
+    def run_pass(due: DuePass) -> PassResult:
+        started = time.monotonic()
+        reporter.begin()
+        try:
+            outcome = reconciler.run_pass(due)
+        except ProxyError as error:
+            reporter.report_failure(str(error), is_forced=bool(due.forced_by))
+            raise
+        duration_ms = round((time.monotonic() - started) * 1000)
+        reporter.report(outcome, due.reasons, duration_ms=duration_ms)
+        return PassResult(is_success=True, again_in=outcome.again_in, look_seconds=outcome.look_seconds)
+
+    return run_pass

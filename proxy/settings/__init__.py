@@ -113,11 +113,13 @@ class TlsSettings:
 class HaproxySettings:
     """The settings of `global`, `defaults`, the binds and the statistics page.
 
-    `options` and `timeouts` are without the words `option` and `timeout` in front. `log_target` is `stdout`, a socket's
-    path or `host:port`. `port_offset` is added to every port that HAProxy listens on.
+    `maxconn` may be less than `wanted_maxconn` (see `core/model/limits`). `options` and `timeouts` are without the words
+    `option` and `timeout` in front. `log_target` is `stdout`, a socket's path or `host:port`. `port_offset` is added to
+    every port that HAProxy listens on.
     """
 
     maxconn: int
+    wanted_maxconn: int
     threads: int | None
     options: tuple[str, ...]
     timeouts: tuple[str, ...]
@@ -142,6 +144,10 @@ class RuntimeSettings:
     services_file: Path | None
     state_folder: Path
     templates_folder: Path
+    own_templates_folder: Path
+    """The templates of the program itself."""
+    setting_files: tuple[tuple[str, Path], ...]
+    """The files whose lines are settings, each with the variable that names it."""
     haproxy_binary: str
     resync_seconds: int
     stop_seconds: int

@@ -61,6 +61,11 @@ def parse_settings(environment: Mapping[str, str], read_text: Callable[[Path], s
     return settings
 
 
+def state_folder(environment: Mapping[str, str]) -> Path:
+    """Return the state folder that `environment` names."""
+    return Path(SettingsReader(environment, Path.read_text).text("PROXY_STATE_FOLDER"))
+
+
 def _parse_routing(reader: SettingsReader) -> RoutingSettings:
     services = reader.entries("ADDITIONAL_SERVICES", values.parse_service)
     monitor_port = reader.parse("MONITOR_PORT", parse_port, None)
@@ -115,8 +120,10 @@ def _parse_tls(reader: SettingsReader) -> TlsSettings:
 def _parse_haproxy(reader: SettingsReader) -> HaproxySettings:
     positive = values.number(minimum=1)
     processes = reader.parse("NBPROC", positive, None)
+    maxconn = reader.parse("MAXCONN", positive, 0)
     return HaproxySettings(
-        maxconn=reader.parse("MAXCONN", positive, 0),
+        maxconn=maxconn,
+        wanted_maxconn=maxconn,
         threads=reader.parse("NBTHREAD", positive, None) or processes,
         options=_parse_options(reader),
         timeouts=_parse_timeouts(reader),
@@ -138,8 +145,10 @@ def _parse_runtime(reader: SettingsReader) -> RuntimeSettings:
     return RuntimeSettings(
         sources=reader.entries("PROXY_SOURCES", values.choice(SourceKind)) or None,
         services_file=Path(file) if file else None,
-        state_folder=Path(reader.text("PROXY_STATE_FOLDER")),
+        state_folder=state_folder(reader.environment),
         templates_folder=Path(reader.text("PROXY_TEMPLATES") or _TEMPLATES),
+        own_templates_folder=_TEMPLATES,
+        setting_files=tuple(reader.files),
         haproxy_binary=reader.text("PROXY_HAPROXY"),
         resync_seconds=reader.parse("PROXY_RESYNC_SECONDS", values.number(minimum=1), 0),
         stop_seconds=reader.parse("PROXY_STOP_SECONDS", values.number(minimum=0), 0),

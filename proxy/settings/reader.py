@@ -22,21 +22,25 @@ T = TypeVar("T")
 
 
 class SettingsReader:
-    """Reads one environment. `faults` gets a sentence for every value that cannot be used."""
+    """Reads one environment. `faults` gets a sentence for every value that cannot be used.
+
+    `files` gets each file of lines that was read, with the variable that names it.
+    """
 
     def __init__(self, environment: Mapping[str, str], read_text: Callable[[Path], str]) -> None:
-        self._environment = environment
+        self.environment = environment
         self._read_text = read_text
         self._table: Mapping[str, Variable] = {variable.name: variable for variable in VARIABLES}
         self.faults: list[str] = []
+        self.files: list[tuple[str, Path]] = []
 
     def is_set(self, name: str) -> bool:
         """Return whether the variable has a value. An empty one counts as unset."""
-        return bool(self._environment.get(name, "").strip())
+        return bool(self.environment.get(name, "").strip())
 
     def text(self, name: str) -> str:
         """Return the variable's value, stripped, or the table's default if it is unset or empty."""
-        value = self._environment.get(name, "").strip()
+        value = self.environment.get(name, "").strip()
         return value or (self._table[name].default if name in self._table else "")
 
     def parse(self, name: str, parser: Callable[[str], T], fallback: T) -> T:
@@ -65,7 +69,7 @@ class SettingsReader:
 
     def family(self, pattern: re.Pattern[str]) -> Iterator[tuple[str, re.Match[str]]]:
         """Yield the variables that are set and whose whole name matches, sorted by name."""
-        for name in sorted(self._environment):
+        for name in sorted(self.environment):
             match = pattern.fullmatch(name)
             if match and self.is_set(name):
                 yield name, match
@@ -92,11 +96,14 @@ class SettingsReader:
         return tuple(parsed)
 
     def _read_lines(self, name: str) -> Iterator[tuple[str, str]]:
+        path = Path(self.text(name))
         try:
-            text = self._read_text(Path(self.text(name)))
+            text = self._read_text(path)
         except (OSError, UnicodeDecodeError) as error:
-            self.add_fault(name, f"cannot be read ({error}); write the path of a text file that the proxy can read")
+            why = getattr(error, "strerror", None) or "it is not UTF-8"
+            self.add_fault(name, f"cannot be read ({why}); write the path of a text file that the proxy can read")
             return
+        self.files.append((name, path))
         for number, line in enumerate(text.splitlines(), start=1):
             if line.strip() and not line.lstrip().startswith("#"):
                 yield f"line {number}", line

@@ -16,7 +16,9 @@ from pathlib import Path
 
 from proxy.adapters.haproxy.haproxy_process import HaproxyProgram
 from proxy.adapters.haproxy.master_identity import find_masters, is_reachable, is_starting, read_identity, write_mark
+from proxy.adapters.haproxy.obstacles import SOCKETS, clear_obstacles
 from proxy.adapters.haproxy.state_layout import StateLayout
+from proxy.errors import StateError
 from proxy.supervision.adopted_haproxy import AdoptedHaproxy
 from proxy.supervision.process_keeper import Process
 from proxy.supervision.watched_signals import unblock_signals
@@ -34,9 +36,9 @@ class HaproxyStarts:
 
     def can_start(self) -> bool:
         """Return whether the files to start from are there, and nothing is in the way of the sockets."""
+        obstacle = find_obstacle(self._layout)
         if not self._layout.config.exists():
             return False
-        obstacle = find_obstacle(self._layout)
         if obstacle and obstacle != self._told_obstacle:
             logger.error("HAProxy cannot be started: %s", obstacle)
         self._told_obstacle = obstacle
@@ -107,17 +109,20 @@ class HaproxyStarts:
 def find_obstacle(layout: StateLayout) -> str | None:
     """Return what keeps HAProxy from making its sockets, and what to do about it; None when nothing does.
 
-    HAProxy replaces a file that has the name of its socket. It cannot replace a folder, nor a file that it may not rename.
+    HAProxy replaces a file that has the name of its socket, but no folder, and no file that it may not rename. What can be
+    moved aside is moved.
     """
+    try:
+        clear_obstacles(layout, SOCKETS)
+    except StateError as error:
+        return str(error)
     for path in (layout.master_socket, layout.runtime_socket):
         try:
-            status = path.lstat()
+            owner = path.lstat().st_uid
         except OSError:
             continue
-        if stat.S_ISDIR(status.st_mode):
-            return f"{path} is a folder, but HAProxy needs this name for its socket; remove the folder"
-        if not _may_replace(path, status.st_uid):
-            return f"{path} belongs to user {status.st_uid}, and HAProxy may not replace it; remove the file"
+        if not _may_replace(path, owner):
+            return f"{path} belongs to user {owner}, and HAProxy may not replace it; remove the file"
     return None
 
 

@@ -18,6 +18,8 @@ logger = logging.getLogger(__name__)
 EXIT_UNKNOWN = 256
 """The exit code of a process that is not our child: nobody tells us how it ended. No program can have this code."""
 
+_KILLED = (-signal.SIGKILL, 128 + signal.SIGKILL)
+"""The exit codes of a process that was killed, and of a master of HAProxy whose worker was killed."""
 _FIRST_DELAY_SECONDS = 0.2
 _LONGEST_DELAY_SECONDS = 10.0
 _FIRST_PAUSE_SECONDS = 0.02
@@ -71,15 +73,20 @@ class Backoff:
 
 
 class ProcessKeeper:
-    """One process that is started again whenever it ends. `start` returns None while it cannot be started yet."""
+    """One process that is started again whenever it ends. `start` returns None while it cannot be started yet.
+
+    `explain_kill` tells why a process was killed.
+    """
 
     def __init__(
         self,
         name: str,
         start: Callable[[], Process | None],
         good_after_seconds: float,
+        explain_kill: Callable[[], str],
         final_code: int | None = None,
     ) -> None:
+        self._explain_kill = explain_kill
         self._final_code = final_code
         self._name = name
         self._start = start
@@ -103,7 +110,7 @@ class ProcessKeeper:
                 "%s ended: %s; it is not started again, because that would not help", self._name, describe_exit(code)
             )
         else:
-            self._wait_before_next(now, describe_exit(code))
+            self._wait_before_next(now, self._explain_kill() if code in _KILLED else describe_exit(code))
 
     def start_if_due(self, now: float) -> bool:
         """Start the process unless it runs or has to wait; return whether it was started."""

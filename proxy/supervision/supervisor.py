@@ -17,6 +17,7 @@ import time
 from collections.abc import Mapping, Sequence
 
 from proxy.adapters.haproxy.haproxy_process import HaproxyProgram
+from proxy.adapters.haproxy.obstacles import LOCKS, clear_obstacles
 from proxy.adapters.haproxy.process_signals import (
     HAPROXY_STARTED,
     HAPROXY_UNREACHABLE,
@@ -26,6 +27,7 @@ from proxy.adapters.haproxy.process_signals import (
 from proxy.adapters.haproxy.state_layout import StateLayout, StateLock
 from proxy.supervision.endings import HARD_STEPS, Ending, end_all, soft_steps
 from proxy.supervision.haproxy_starts import HaproxyStarts
+from proxy.supervision.memory_limit import MemoryLimit
 from proxy.supervision.process_keeper import Process, ProcessKeeper
 from proxy.supervision.replacement import Replacement
 from proxy.supervision.watched_signals import RELOADS, STOPS, WATCHED, wait_for_signal
@@ -63,10 +65,11 @@ class Supervisor:
         self._stop_seconds = stop_seconds
         self._has_looked = False
         self._starts = HaproxyStarts(program, layout)
-        self._haproxy = ProcessKeeper("HAProxy", self._start_haproxy, _HAPROXY_GOOD_AFTER_SECONDS)
+        explain_kill = MemoryLimit().explain_kill
+        self._haproxy = ProcessKeeper("HAProxy", self._start_haproxy, _HAPROXY_GOOD_AFTER_SECONDS, explain_kill)
         self._replacement = Replacement(self._haproxy, self._starts, stop_seconds)
         self._controller = ProcessKeeper(
-            "controller", self._start_controller, _CONTROLLER_GOOD_AFTER_SECONDS, final_code=SETTINGS_WRONG
+            "controller", self._start_controller, _CONTROLLER_GOOD_AFTER_SECONDS, explain_kill, final_code=SETTINGS_WRONG
         )
 
     def run(self) -> int:
@@ -76,6 +79,7 @@ class Supervisor:
         one that runs. SYNCHRONISED clears the back-off of HAProxy and of the controller. Raises StateError when another
         supervisor has the state folder.
         """
+        clear_obstacles(self._layout, LOCKS)
         lock = StateLock(self._layout, "supervisor.lock")
         unblocked = signal.pthread_sigmask(signal.SIG_BLOCK, WATCHED)
         try:

@@ -7,6 +7,7 @@ the same server works behind HTTP and TCP ports.
 from __future__ import annotations
 
 import json
+import socket
 import socketserver
 import threading
 from collections.abc import Iterator
@@ -61,6 +62,10 @@ class _Server(socketserver.ThreadingTCPServer):
     backend: BackendServer
 
 
+class _Ipv6Server(_Server):
+    address_family = socket.AF_INET6
+
+
 class _Conversation(socketserver.StreamRequestHandler):
     server: _Server
 
@@ -108,7 +113,7 @@ class _Conversation(socketserver.StreamRequestHandler):
 @contextmanager
 def run_backend(name: str, address: str = "127.0.0.1", port: int = 0) -> Iterator[BackendServer]:
     """Run a backend until the block ends, on a free port if none is given."""
-    with _Server((address, port), _Conversation) as server:
+    with (_Ipv6Server if ":" in address else _Server)((address, port), _Conversation) as server:
         server.backend = BackendServer(name=name, address=address, port=server.server_address[1])
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
         thread.start()

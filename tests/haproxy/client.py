@@ -59,14 +59,15 @@ def ask(
     headers: Mapping[str, str] | None = None,
     tls: ssl.SSLContext | None = None,
     preamble: bytes = b"",
+    address: str = "127.0.0.1",
 ) -> Answer:
     """Send one request to this machine. `preamble` is sent first (PROXY protocol). The host is also the SNI.
 
     Raises OSError when there is no answer.
     """
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+    connection = http.client.HTTPConnection(address, port, timeout=20)
     try:
-        plain = socket.create_connection(("127.0.0.1", port), timeout=20)
+        plain = socket.create_connection((address, port), timeout=20)
         plain.sendall(preamble)
         connection.sock = tls.wrap_socket(plain, server_hostname=host.partition(":")[0]) if tls else plain
         connection.request(method, path, headers={"Host": host, **(headers or {})})

@@ -6,7 +6,7 @@ import json
 import re
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,12 +49,17 @@ class Program:
         )
 
     @contextmanager
-    def running(self, **variables: str) -> Iterator[subprocess.Popen[str]]:
-        """Run `proxy run` until the block ends. Its output goes to `log`."""
+    def running(self, *, within: Sequence[str] = (), **variables: str) -> Iterator[subprocess.Popen[str]]:
+        """Run `proxy run` until the block ends, started by the command `within`. Its output goes to `log`."""
         with (
             self.log.open("w") as log,
             subprocess.Popen(
-                self._command("run"), env={**self.environment, **variables}, cwd=ROOT, stdout=log, stderr=log, text=True
+                [*within, *self._command("run")],
+                env={**self.environment, **variables},
+                cwd=ROOT,
+                stdout=log,
+                stderr=log,
+                text=True,
             ) as process,
         ):
             try:

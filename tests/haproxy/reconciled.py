@@ -17,8 +17,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
-from proxy.adapters.files.certificate_files import CertificateFiles
-from proxy.adapters.files.own_files import OwnFileReader
 from proxy.adapters.haproxy.haproxy_process import HaproxyControl, HaproxyProgram
 from proxy.adapters.haproxy.runtime_api import RuntimeApi
 from proxy.adapters.haproxy.runtime_socket import MasterSocket, RuntimeSocket
@@ -34,7 +32,7 @@ from proxy.core.haproxy.plans import Plan, Reload
 from proxy.core.haproxy.rendering import CERTIFICATE_LIST
 from proxy.errors import ProxyError
 from proxy.settings import Settings
-from tests.builders import make_renderer
+from tests.builders import make_own_files, make_renderer
 from tests.eventually import eventually
 from tests.fakes import FakeProber, FakeSource
 from tests.haproxy.running import run_haproxy
@@ -68,7 +66,7 @@ class Reconciled:
         self._source = FakeSource()
         self.prober = FakeProber()
         self._files = StateFiles(layout)
-        self._reader = OwnFileReader(CertificateFiles(settings.tls).read, settings.tls, settings.runtime.templates_folder)
+        self._reader = make_own_files(settings)
         self._faults: dict[str, ProxyError] = {}
         self._process: subprocess.Popen[bytes] | None = None
         self.start_controller()
@@ -83,7 +81,7 @@ class Reconciled:
             prober=self.prober,
             files=AtOnce(),
             checks=AtOnce(),
-            make_renderer=partial(make_renderer, self.settings, self._layout.folder),
+            make_renderer=partial(make_renderer, self.settings, self._layout.folder, lambda: self._reader.substitutes),
             read_own_files=self._reader.read,
             clock=lambda: self.now,
             wall_clock=time.time,

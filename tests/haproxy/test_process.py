@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 import subprocess
@@ -11,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from proxy.adapters.haproxy.haproxy_process import HaproxyControl, HaproxyProgram, find_taken_ports
+from proxy.adapters.haproxy.haproxy_process import HaproxyControl, HaproxyProgram, find_ipv4_only_ports, find_taken_ports
 from proxy.adapters.haproxy.runtime_socket import MasterSocket, RuntimeSocket
 from proxy.adapters.haproxy.state_files import StateFiles
 from proxy.core.haproxy.replies import parse_processes
@@ -236,6 +237,29 @@ def test_port_that_somebody_listens_on_is_found() -> None:
 
     assert {taken} == while_taken
     eventually(lambda: find_taken_ports([free_port()]) == set())
+
+
+def test_port_that_somebody_has_over_ipv6_alone_stays_in_use_over_ipv4() -> None:
+    with socket.create_server(("::1", 0), family=socket.AF_INET6) as listener:
+        port = listener.getsockname()[1]
+
+        found = [{*find_taken_ports([port])}, {*find_ipv4_only_ports([port])}]
+
+    assert [set(), {port}] == found
+    eventually(lambda: find_ipv4_only_ports([free_port()]) == set())
+
+
+def test_machine_without_ipv6_has_every_port_over_ipv4_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    real = socket.socket
+
+    def without_ipv6(family: int, kind: int) -> socket.socket:
+        if family == socket.AF_INET6:
+            raise OSError(errno.EAFNOSUPPORT, "Address family not supported by protocol")
+        return real(family, kind)
+
+    monkeypatch.setattr(socket, "socket", without_ipv6)
+
+    assert {80, 443} == find_ipv4_only_ports([80, 443])
 
 
 def test_socket_that_does_not_answer_in_time_is_told(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from functools import partial
 import pytest
 
 from proxy import __version__
+from proxy.adapters.haproxy.runtime_socket import RuntimeSocket
 from tests.builders import TEMPLATES, make_pem, one_line
 from tests.eventually import eventually
 from tests.haproxy.client import HOST, any_tls, ask
@@ -131,6 +132,101 @@ def test_templates_may_be_one_s_own(program: Program, product: Product) -> None:
     rendered = program.run("render", PROXY_TEMPLATES=str(own))
 
     assert "description our own" in rendered.stdout
+
+
+@pytest.mark.parametrize(
+    ("files", "variables", "connections"),
+    [
+        pytest.param("1024:4096", {}, 1886, id="fewer-files-than-by-default"),
+        pytest.param("20000", {"MAXCONN": "50000"}, 9341, id="more-connections-than-files"),
+    ],
+)
+def test_haproxy_takes_what_the_limit_of_files_allows(
+    program: Program, product: Product, files: str, variables: dict[str, str], connections: int
+) -> None:
+    """As in a container: even root may not raise the limits."""
+    program.write_services(web=(product.backend(), {"VIRTUAL_HOST": HOST}))
+    limited = ("prlimit", f"--nofile={files}", "setpriv", "--bounding-set=-sys_resource", "--inh-caps=-sys_resource")
+
+    with program.running(within=limited, NBTHREAD="2", **variables):
+        eventually(lambda: ask(80 + program.offset).server)
+        info = RuntimeSocket(program.folder / "state" / "haproxy.sock").send("show info").splitlines()
+        log = eventually(lambda: text if "MAXCONN=" in (text := program.log.read_text()) else "")
+
+    assert f"Maxconn: {connections}" in info
+    assert 1 == log.count(f"HAProxy takes at most {connections} connections at the same time")
+
+
+DNS_OF_A_FILE = """
+import os, socket
+resolve = socket.getaddrinfo
+def getaddrinfo(host, *arguments, **options):
+    if str(host).endswith(".invalid"):
+        if not os.path.exists(os.environ["DNS_FILE"]):
+            raise socket.gaierror(-2, "Name or service not known")
+        host = "127.0.0.1"
+    return resolve(host, *arguments, **options)
+socket.getaddrinfo = getaddrinfo
+"""
+
+
+def test_whatever_the_settings_name_may_be_gone_at_a_restart(program: Program, product: Product) -> None:
+    """Log servers, a server, a page, a list, a file of lines, the templates, the services file: HAProxy serves as before."""
+    folder = program.folder
+    (folder / "sitecustomize.py").write_text(DNS_OF_A_FILE)
+    (folder / "dns").touch()
+    (folder / "503.http").write_bytes(b"HTTP/1.0 503 Busy\r\nContent-Length: 8\r\n\r\nour page")
+    (folder / "bad.lst").write_text("127.0.0.9\n")
+    (folder / "global.cfg").write_text("description of a file\n")
+    shutil.copytree(TEMPLATES, folder / "templates")
+    variables = {
+        "PYTHONPATH": str(folder),
+        "DNS_FILE": str(folder / "dns"),
+        "RSYSLOG_DESTINATION": "logs.invalid:514",
+        "EXTRA_DEFAULT_SETTINGS": "log more.invalid:514 local0",
+        "ADDITIONAL_BACKEND_legacy": "server one legacy.invalid:80 check",
+        "EXTRA_FRONTEND_SETTINGS_80": f"errorfile 503 {folder}/503.http,"
+        f"http-request deny if {{ req.hdr_ip(from-ip) -f {folder}/bad.lst }}",
+        "EXTRA_GLOBAL_SETTINGS_FILE": str(folder / "global.cfg"),
+        "PROXY_TEMPLATES": str(folder / "templates"),
+    }
+    program.write_services(web=(product.backend("first"), {"VIRTUAL_HOST": HOST}))
+
+    def look() -> tuple[str, str, int]:
+        port = 80 + program.offset
+        denied = ask(port, headers={"From-IP": "127.0.0.9"}).status
+        return ask(port).server, ask(port, host="unknown.example").body, denied
+
+    with program.running(**variables) as process:
+        eventually(lambda: ask(80 + program.offset).server)
+        before = look()
+        eventually((folder / "state" / "current" / "haproxy.cfg").exists)
+        process.terminate()
+        process.wait(timeout=30)
+    for name in ("dns", "503.http", "bad.lst", "global.cfg", "services.yml"):
+        (folder / name).unlink()
+    shutil.rmtree(folder / "templates")
+
+    with program.running(**variables) as process:
+        eventually(lambda: ask(80 + program.offset).server)
+        after = look()
+        reloaded = program.run("reload", **variables)
+        log = program.log.read_text()
+
+    assert ("first", "our page", 403) == before == after
+    assert (0, "") == (reloaded.returncode, reloaded.stderr)
+    for told in (
+        "logs.invalid",
+        "more.invalid",
+        "legacy.invalid",
+        "503.http",
+        "bad.lst",
+        "global.cfg",
+        "services.yml",
+        ".j2",
+    ):
+        assert 1 == len([line for line in log.splitlines() if "problem: " in line and told in line]), told
+    assert "Traceback" not in log
 
 
 SECRETS = {

@@ -35,9 +35,9 @@ PLACES = {
     "line-of-a-backend": ("rate-limit x", ["shop:web"]),
     "line-of-a-profile": ("retries 5", ["shop:api", "shop:twin"]),
     "line-of-a-tcp-port": ("maxconn x", ["shop:db"]),
-    "bind-of-a-port": ("bind :81", ["shop:api"]),
+    "bind-of-a-port": ("bind :81,:::81 v6only", ["shop:api"]),
     "line-of-the-proxy": ("maxconn 4096", []),
-    "port-of-everybody": ("bind :80", []),
+    "port-of-everybody": ("bind :80,:::80 v6only", []),
 }
 
 

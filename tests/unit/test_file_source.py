@@ -12,6 +12,7 @@ import pytest
 from proxy.adapters.files.file_source import FileSource
 from proxy.adapters.files.file_watcher import FileWatcher
 from proxy.adapters.files.host_names import HostNames
+from proxy.adapters.files.kept_files import KeptFiles
 from proxy.core.containers.containers import Container, ContainerPort, Snapshot
 from proxy.core.trigger import Trigger
 from proxy.errors import SourceError
@@ -38,7 +39,7 @@ def resolve_nothing(host: str) -> tuple[str, ...]:
 def make_source(folder: Path, text: str) -> FileSource:
     path = folder / "services.yml"
     path.write_text(text, encoding="utf-8")
-    return FileSource(path, FileWatcher([path]), HostNames(resolve_nothing))
+    return FileSource(path, FileWatcher([path]), HostNames(resolve_nothing), KeptFiles(path.parent / "state"))
 
 
 def read(folder: Path, text: str) -> tuple[Container, ...]:
@@ -102,7 +103,12 @@ services:
 def test_every_address_of_a_name_is_a_container(tmp_path: Path) -> None:
     path = tmp_path / "services.yml"
     path.write_text("services: {db: {external: {host: db.example.com, ports: [80]}}}", encoding="utf-8")
-    source = FileSource(path, FileWatcher([path]), HostNames({"db.example.com": ("10.0.0.7", "10.0.0.8")}.__getitem__))
+    source = FileSource(
+        path,
+        FileWatcher([path]),
+        HostNames({"db.example.com": ("10.0.0.7", "10.0.0.8")}.__getitem__),
+        KeptFiles(path.parent / "state"),
+    )
 
     containers = source.read().containers
 
@@ -155,7 +161,7 @@ def test_name_that_cannot_be_resolved_costs_only_that_host(tmp_path: Path) -> No
     path = tmp_path / "services.yml"
     path.write_text("services: {web: {external: {host: [away.example.com, 10.0.0.5], ports: [80]}}}", encoding="utf-8")
 
-    snapshot = FileSource(path, FileWatcher([path]), HostNames(resolve)).read()
+    snapshot = FileSource(path, FileWatcher([path]), HostNames(resolve), KeptFiles(path.parent / "state")).read()
 
     assert ["10.0.0.5"] == [container.address for container in snapshot.containers]
     (problem,) = snapshot.problems
@@ -166,7 +172,7 @@ def test_missing_file_is_an_error_and_not_an_empty_snapshot(tmp_path: Path) -> N
     path = tmp_path / "services.yml"
 
     with pytest.raises(SourceError, match=r"there is no services file .*services\.yml; create or mount it"):
-        FileSource(path, FileWatcher([path]), HostNames()).read()
+        FileSource(path, FileWatcher([path]), HostNames(), KeptFiles(path.parent / "state")).read()
 
 
 def test_broken_yaml_names_the_line(tmp_path: Path) -> None:
@@ -284,7 +290,7 @@ def test_dead_dns_delays_neither_a_read_nor_the_services_with_addresses(tmp_path
         is_over.wait(60)
         raise OSError(-3, "Temporary failure in name resolution")
 
-    source = FileSource(path, FileWatcher([path]), HostNames(resolve))
+    source = FileSource(path, FileWatcher([path]), HostNames(resolve), KeptFiles(path.parent / "state"))
     thread = threading.Thread(target=source.watch, args=(triggers.append,), daemon=True)
     thread.start()
     started = time.monotonic()
@@ -305,7 +311,7 @@ def test_new_answer_for_a_name_is_a_change_that_a_trigger_tells(tmp_path: Path, 
     monkeypatch.setattr("proxy.adapters.files.host_names.RESOLVE_SECONDS", 0.02)
     path, answer, triggers = tmp_path / "services.yml", ["10.0.0.7"], list[Trigger]()
     path.write_text("services: {db: {external: {host: db.example.com, ports: [80]}}}", encoding="utf-8")
-    source = FileSource(path, FileWatcher([path]), HostNames(lambda host: tuple(answer)))
+    source = FileSource(path, FileWatcher([path]), HostNames(lambda host: tuple(answer)), KeptFiles(path.parent / "state"))
     thread = threading.Thread(target=source.watch, args=(triggers.append,), daemon=True)
     thread.start()
     assert ["10.0.0.7"] == addresses(source.read_changes())
@@ -316,3 +322,38 @@ def test_new_answer_for_a_name_is_a_change_that_a_trigger_tells(tmp_path: Path, 
     assert ["10.0.0.8"] == addresses(source.read_changes())
     source.stop()
     thread.join(5)
+
+
+def test_services_of_a_file_that_is_gone_at_the_start_are_those_that_it_held_last(tmp_path: Path) -> None:
+    before = read(tmp_path, SHOP)
+    path = tmp_path / "services.yml"
+    path.unlink()
+    source = FileSource(path, FileWatcher([path]), HostNames(resolve_nothing), KeptFiles(tmp_path / "state"))
+
+    snapshots = [source.read(), source.read_changes()]
+    path.write_text(SHOP.replace("8001", "8002"))
+    corrected = source.read()
+
+    assert [before, ()] == [snapshot.containers for snapshot in snapshots]
+    assert all("there is no services file" in str(snapshot.problems) for snapshot in snapshots)
+    assert ([8002] * 2, ()) == ([container.ports[0].number for container in corrected.containers], corrected.problems)
+
+
+@pytest.mark.parametrize("text", ["services: [", ""], ids=["invalid", "empty"])
+def test_file_that_is_broken_at_the_start_counts_as_gone(tmp_path: Path, text: str) -> None:
+    before = read(tmp_path, SHOP)
+
+    snapshot = make_source(tmp_path, text).read()
+
+    assert (before, 1) == (snapshot.containers, len(snapshot.problems))
+    assert before == make_source(tmp_path, text).read().containers, "the broken file is not what is kept"
+
+
+def test_file_that_breaks_later_is_an_error_as_ever(tmp_path: Path) -> None:
+    """What it said last stays in force without a copy (see `Observation`)."""
+    source = make_source(tmp_path, SHOP)
+    source.read()
+    (tmp_path / "services.yml").unlink()
+
+    with pytest.raises(SourceError, match="there is no services file"):
+        source.read()

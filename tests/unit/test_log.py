@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import io
 import logging
+import signal
 import socket
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
-from proxy.log import set_up_logging
-
-UNKNOWN = "[fe80::1%none]:514"
-"""An address on an interface that this machine does not have, so no name server is asked."""
+from proxy.log import _find, set_up_logging
+from tests.eventually import eventually
 
 
 @pytest.fixture(autouse=True)
@@ -51,12 +51,76 @@ def test_syslog_server_gets_a_copy() -> None:
     assert "it happens" in output.getvalue()
 
 
-def test_syslog_server_that_cannot_be_found_is_told_and_the_log_goes_on() -> None:
-    output = io.StringIO()
+def test_syslog_socket_gets_a_copy(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as server:
+        server.bind(str(tmp_path / "log"))
+        server.settimeout(10)
+        set_up_logging(debug=False, output=io.StringIO(), target=str(tmp_path / "log"))
 
-    set_up_logging(debug=False, output=output, target=UNKNOWN)
+        logging.getLogger("any").info("it happens")
+
+        assert b"it happens" in server.recv(1000)
+
+
+def test_syslog_server_that_cannot_be_found_is_told_once_and_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody waits for the look-up. What was logged meanwhile is sent as soon as there is a server."""
+    output = io.StringIO()
+    looks: list[str] = []
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
+        server.bind(("127.0.0.1", 0))
+        server.settimeout(10)
+
+        def find(target: str) -> tuple[str, int]:
+            looks.append(target)
+            if len(looks) < 3:
+                raise OSError(-2, "Name or service not known")
+            address: tuple[str, int] = server.getsockname()
+            return address
+
+        monkeypatch.setattr("proxy.log._find", find)
+        monkeypatch.setattr("proxy.log.RETRY_SECONDS", 0.0)
+        set_up_logging(debug=False, output=output, target="logs:514")
+
+        def send_one() -> bool:
+            logging.getLogger("any").info("it happens")
+            return len(looks) > 2
+
+        eventually(send_one)
+        received = [server.recv(1000) for _ in range(2)]
+
+    assert b"proxy: INFO it happens" in received[0], "the oldest record comes first"
+    reason = "the controller's log cannot be sent to logs:514: Name or service not known. It is tried again"
+    assert (1, True, False) == (
+        output.getvalue().count(reason),
+        "it happens" in output.getvalue(),
+        "Traceback" in output.getvalue(),
+    )
+
+
+def test_look_up_takes_no_signal_from_the_thread_that_waits_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The supervisor takes its signals one by one. A thread that does not block them would die of a SIGTERM."""
+    blocked: list[set[int]] = []
+
+    def find(target: str) -> str:
+        blocked.append({*signal.pthread_sigmask(signal.SIG_BLOCK, [])})
+        raise OSError(2, "No such file")
+
+    monkeypatch.setattr("proxy.log._find", find)
+    set_up_logging(debug=False, output=io.StringIO(), target="logs:514")
     logging.getLogger("any").info("it happens")
 
-    first, second = output.getvalue().splitlines()
-    assert f"the controller's log cannot be sent to {UNKNOWN}: " in first
-    assert second.endswith("it happens")
+    assert {signal.SIGTERM, signal.SIGINT, signal.SIGCHLD, signal.SIGUSR2} <= eventually(lambda: blocked)[0]
+    assert signal.SIGTERM not in signal.pthread_sigmask(signal.SIG_BLOCK, [])
+
+
+@pytest.mark.parametrize(
+    ("target", "expected"),
+    [
+        pytest.param("127.0.0.1", ("127.0.0.1", 514), id="address"),
+        pytest.param("127.0.0.1:5514", ("127.0.0.1", 5514), id="port"),
+        pytest.param("[::1]:514", ("::1", 514), id="IPv6"),
+        pytest.param("/dev/log", "/dev/log", id="socket"),
+    ],
+)
+def test_syslog_server_is_found_by_what_the_setting_says(target: str, expected: str | tuple[str, int]) -> None:
+    assert expected == _find(target)

@@ -7,11 +7,10 @@ from pathlib import Path
 import pytest
 
 from proxy.adapters.files.certificate_files import GONE_SECONDS, CertificateFiles
-from proxy.adapters.files.own_files import OwnFileReader
 from proxy.core.model.certificate_set import ProxyCertificates
 from proxy.core.model.own_files import OwnFiles
 from proxy.errors import SettingsError
-from tests.builders import TEMPLATES, make_pem, make_settings, one_line
+from tests.builders import make_own_files, make_pem, make_settings, one_line
 from tests.controller import Controller
 
 END_OF_KEY = "-----END PRIVATE KEY-----\n"
@@ -232,18 +231,18 @@ CA = make_pem("ca.example").split(END_OF_KEY)[1]
 def test_broken_ca_does_not_displace_the_one_that_is_loaded(tmp_path: Path, half: str) -> None:
     ca = tmp_path / "ca.pem"
     ca.write_text(CA)
-    tls = make_settings(CA_CERT_FILE=str(ca)).tls
-    reader = OwnFileReader(ProxyCertificates, tls, TEMPLATES)
+    settings, state = make_settings(CA_CERT_FILE=str(ca)), tmp_path / "state"
+    reader = make_own_files(settings, state)
     before = reader.read().certificates.client_ca
 
     ca.write_text(half)
-    found = [reader.read(), OwnFileReader(ProxyCertificates, tls, TEMPLATES, previous_ca=CA).read()]
+    found = [reader.read(), make_own_files(settings, state).read()]
 
     assert before is not None
     assert [before.reveal()] * 2 == [f.certificates.client_ca and f.certificates.client_ca.reveal() for f in found]
     assert ["CA_CERT_FILE"] * 2 == [problem.setting for f in found for problem in f.certificates.problems]
     with pytest.raises(SettingsError):
-        OwnFileReader(ProxyCertificates, tls, TEMPLATES).read()
+        make_own_files(settings, tmp_path / "new").read()
 
 
 def test_files_are_read_again_when_they_say_so(tmp_path: Path) -> None:

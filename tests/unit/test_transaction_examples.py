@@ -267,3 +267,35 @@ def test_certificate_of_a_service_that_has_gone_is_forgotten(world: Controlled) 
     bring(world, FIRST, secured("safe-2", SSL_CERT="half of a PEM"))
 
     assert () == world.model().certificates
+
+
+def test_name_in_the_settings_that_gets_an_address_takes_a_reload(tmp_path: Path) -> None:
+    """One that has lost its address takes none: HAProxy goes on with the one that it has."""
+    world = Controlled(tmp_path)
+    reloads = []
+    for addresses in ({}, {"logs": "10.0.0.9"}, {"logs": "10.0.0.7"}, {"logs": "10.0.0.7"}, {}):
+        world.own_files = OwnFiles(addresses=addresses)
+        world.put(TriggerKind.FILES)
+        bring(world, FIRST)
+        reloads.append(world.haproxy.reloads)
+
+    assert [0, 1, 2, 2, 2] == [count - reloads[0] for count in reloads]
+
+
+def test_port_that_somebody_has_over_ipv6_is_served_over_ipv4_until_it_is_free(tmp_path: Path) -> None:
+    world = Controlled(tmp_path)
+    world.haproxy.ipv4_only_ports = frozenset({80})
+
+    def lines() -> list[str]:
+        files = world.haproxy.files()
+        return [line.strip() for line in (files or {})["haproxy.cfg"].splitlines() if "bind :80" in line]
+
+    bring(world, FIRST)
+    before, reloads = lines(), world.haproxy.reloads
+    bring(world, FIRST, seconds=70)
+    idle = world.haproxy.reloads - reloads
+    world.haproxy.ipv4_only_ports = frozenset()
+    bring(world, FIRST, seconds=70)
+
+    assert (["bind :80"], ["bind :80,:::80 v6only"]) == (before, lines())
+    assert (0, 1) == (idle, world.haproxy.reloads - reloads)

@@ -38,6 +38,6 @@ def test_image_carries_the_version() -> None:
 
 
 def test_newest_section_of_the_changelog_is_this_version() -> None:
-    newest = re.findall(r"^## (\S+)", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)[0]
+    newest = re.findall(r"^## (\d\S+)", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)[0]
 
     assert proxy.__version__ == newest

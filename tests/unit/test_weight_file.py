@@ -75,11 +75,11 @@ def test_file_at_fault_changes_nothing(path: Path, caplog: pytest.LogCaptureFixt
     path.write_text("{")
 
     with caplog.at_level(logging.WARNING):
-        changed = file.changed()
+        changed = [file.changed() for _ in range(3)]
 
-    assert set() == changed
+    assert [set()] * 3 == changed
     assert "10" == weight_after(file, make_container("web-1"))
-    assert "the last known weights are used" in caplog.text
+    assert 1 == caplog.text.count("the last known weights are used"), "a fault is told once"
 
 
 @pytest.mark.parametrize("text", ["[]", '{"shop:web": "many"}', '{"shop:web": 1.5}', "nonsense"])

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from proxy.adapters.files.kept_files import KeptFiles
 from proxy.errors import SettingsError
 from proxy.settings import SourceKind
 from proxy.wiring import find_sources, make_overlays, make_sources, watched_paths
@@ -13,6 +14,7 @@ from tests.builders import make_settings
 
 LINK = {"WEB_PORT_80_TCP_ADDR": "10.0.0.5", "WEB_PORT_80_TCP_PORT": "80", "WEB_PORT_80_TCP": "tcp://10.0.0.5:80"}
 LINK_NAME = {"WEB_NAME": "/proxy/web"}
+KEPT = KeptFiles(Path("/nonexistent"), is_read_only=True)
 FILE = {"PROXY_SERVICES_FILE": "/etc/proxy/services.yml"}
 
 
@@ -50,17 +52,17 @@ def test_engine_that_is_elsewhere_is_always_a_source() -> None:
 def test_sources_that_are_named_are_read_and_no_others(tmp_path: Path) -> None:
     variables = {"PROXY_SOURCES": "file,links", "PROXY_SERVICES_FILE": str(tmp_path / "services.yml")}
 
-    assert {"file", "links"} == {source.name for source in make_sources(make_settings(**variables), LINK)}
+    assert {"file", "links"} == {source.name for source in make_sources(make_settings(**variables), LINK, KEPT)}
 
 
 def test_no_source_at_all_is_told_with_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="mount the engine's socket"):
-        make_sources(make_settings(), {"DOCKER_HOST": f"unix://{tmp_path}/missing"})
+        make_sources(make_settings(), {"DOCKER_HOST": f"unix://{tmp_path}/missing"}, KEPT)
 
 
 def test_file_as_a_source_needs_a_file() -> None:
     with pytest.raises(SettingsError, match="needs PROXY_SERVICES_FILE"):
-        make_sources(make_settings(PROXY_SOURCES="file"), {})
+        make_sources(make_settings(PROXY_SOURCES="file"), {}, KEPT)
 
 
 @pytest.mark.parametrize(("mode", "count"), [("custom", 1), ("acsrouting", 2)], ids=["custom", "simple"])

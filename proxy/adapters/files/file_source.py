@@ -1,8 +1,8 @@
 """Backends from a services file in Compose's vocabulary, for hosts without an engine and backends that are not containers.
 
 In: a YAML file (`core/containers/services_file`), and the addresses of the host names in it (`host_names`). Out: `Snapshot`
-with one container per address. Reading does not wait for the DNS, except for a moment at the start. It does not read the
-file again while its status is unchanged.
+with one container per address. If there is no valid file at the start, its last valid content is used. Reading does not wait
+for the DNS, except for a moment at the start. It does not read the file again while its status is unchanged.
 """
 
 from __future__ import annotations
@@ -18,10 +18,11 @@ from typing import NamedTuple, Protocol
 import yaml
 
 from proxy.adapters.files.host_names import Answer, HostNames
+from proxy.adapters.files.kept_files import KeptFiles
 from proxy.core.containers.containers import Container, Snapshot
 from proxy.core.containers.services_file import FileService, ServicesFile, parse_services_file
 from proxy.core.trigger import Trigger
-from proxy.errors import Problem, SourceError
+from proxy.errors import THE_PROXY, Problem, SourceError
 
 SETTLED_NS = 1_000_000_000
 """A file that was written less than this ago may be written again without a change of its status. The clock of a file
@@ -52,14 +53,17 @@ class FileSource:
 
     name = "file"
 
-    def __init__(self, path: Path, watcher: Watcher, names: HostNames) -> None:
+    def __init__(self, path: Path, watcher: Watcher, names: HostNames, kept: KeptFiles) -> None:
         self._path = path
         self._watcher = watcher
         self._names = names
+        self._kept = kept
+        self._kept_because = ""
         self._status: _Status | None = None
         self._digest = b""
         self._file = ServicesFile()
         self._fault = ""
+        self._has_loaded = False
         self._hosts: frozenset[str] = frozenset()
         self._told: tuple[ServicesFile, Mapping[str, Answer]] | None = None
         self._snapshot = Snapshot()
@@ -67,9 +71,10 @@ class FileSource:
     def read(self) -> Snapshot:
         """Return the services that are in the file now, with the addresses that are known by now.
 
-        A name without an answer yet has no address. Raises `SourceError` when the file is missing or is not valid.
+        A name without an answer yet has no address. Raises `SourceError` when the file is missing or is not valid, and its
+        content is not known from an earlier run.
         """
-        self._load()
+        self._load_or_take_kept()
         answers = self._names.answers(self._hosts)
         if self._told is None or self._told[0] is not self._file or self._told[1] != answers:
             self._snapshot = self._make_snapshot(answers)
@@ -97,6 +102,29 @@ class FileSource:
         self._names.stop()
         self._watcher.stop()
 
+    def _load_or_take_kept(self) -> None:
+        before = self._kept_because
+        try:
+            self._load()
+            self._kept_because = ""
+        except SourceError as error:
+            if not (self._kept_because or (not self._has_loaded and self._take_kept())):
+                raise
+            self._kept_because = str(error)
+        if self._kept_because != before:
+            self._told = None
+
+    def _take_kept(self) -> bool:
+        """Take in what the file held in an earlier run; return whether that is known."""
+        try:
+            data = self._kept.copy_of(self._path).read_bytes()
+        except OSError:
+            return False
+        fault, self._fault = self._fault, ""
+        self._take_in(data)
+        has_taken, self._fault = not self._fault, fault
+        return has_taken
+
     def _load(self) -> None:
         """Read and parse the file if it has changed. Raises `SourceError` as long as it is missing or not valid."""
         status = self._read_status()
@@ -107,6 +135,9 @@ class FileSource:
             if digest != self._digest:
                 self._take_in(data)
                 self._digest = digest
+                if not self._fault:
+                    self._has_loaded = True
+                    self._kept.write(self._path, data)
             self._status = status if time.time_ns() - status.modified_ns > SETTLED_NS else None
         if self._fault:
             raise SourceError(f"the services file {self._path}{self._fault}")
@@ -140,6 +171,9 @@ class FileSource:
 
     def _make_snapshot(self, answers: Mapping[str, Answer]) -> Snapshot:
         problems = list(self._file.problems)
+        if self._kept_because:
+            reason = f"{self._kept_because}. The services that it held last are used"
+            problems.append(Problem(service=THE_PROXY, setting="PROXY_SERVICES_FILE", reason=reason))
         containers: list[Container] = []
         for service in self._file.services:
             addresses = _addresses_of(service, answers, problems)

@@ -1,43 +1,43 @@
-"""The files that the proxy's own settings name: certificates, the CA of client certificates, templates.
+"""The files and names in the proxy's own settings: certificates, the CA of client certificates, templates, and the rest.
 
-In: their paths. Out: `OwnFiles` with their present content. A file that cannot be used becomes a problem. For the CA, the
-content that was read last stays in force.
+In: `Settings`. Out: `OwnFiles` with their present content. A file that cannot be used becomes a problem. What was read last
+stays in force, also over a restart (`kept_files`).
 """
 
 from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from cryptography import x509
 
+from proxy.adapters.files.host_names import HostNames
+from proxy.adapters.files.kept_files import KeptFiles
+from proxy.adapters.files.own_names import OwnNames
+from proxy.core.haproxy.own_lines import Substitutes, file_paths, log_hosts, server_hosts
 from proxy.core.model.certificate_set import ProxyCertificates
 from proxy.core.model.own_files import OwnFiles
 from proxy.errors import THE_PROXY, Problem, SettingsError
 from proxy.grammar.certificates import normalise_pem
 from proxy.secret import Secret
-from proxy.settings import TlsSettings
+from proxy.settings import Settings
 
 
 class OwnFileReader:
     """Reads the files again at each call. Any thread may call it, but only one at a time."""
 
     def __init__(
-        self,
-        read_certificates: Callable[[], ProxyCertificates],
-        tls: TlsSettings,
-        templates: Path,
-        previous_ca: str = "",
+        self, read_certificates: Callable[[], ProxyCertificates], settings: Settings, kept: KeptFiles, names: HostNames
     ) -> None:
-        """`previous_ca` is the CA of an earlier run. It is used if the file cannot be used at the start."""
         self._read_certificates = read_certificates
-        self._tls = tls
-        self._templates = templates
-        self._client_ca = tls.ca_certificate
-        if tls.ca_file and previous_ca:
-            self._client_ca = Secret(previous_ca)
+        self._settings = settings
+        self._kept = kept
+        self._names = OwnNames(names, log_hosts(settings), server_hosts(settings))
+        self._client_ca = settings.tls.ca_certificate
+        self.substitutes = Substitutes()
+        """What stands for names and files that are not there, as of the last reading. It is replaced as a whole."""
 
     def read(self) -> OwnFiles:
         """Return the present content of the files. A file that cannot be used becomes a problem.
@@ -45,20 +45,73 @@ class OwnFileReader:
         Raises SettingsError if the CA has never been read, because every visitor would be let in without it.
         """
         certificates = self._read_certificates()
-        problems = list(certificates.problems)
-        if path := self._tls.ca_file:
-            try:
-                self._client_ca = _read_ca(path)
-            except (OSError, ValueError) as error:
-                why = getattr(error, "strerror", None) or str(error)
-                if self._client_ca is None:
-                    raise SettingsError([f"CA_CERT_FILE={path}: {why}"]) from error
-                reason = f"{why}; HAProxy keeps the CA that it has"
-                problems.append(Problem(service=THE_PROXY, setting="CA_CERT_FILE", value=str(path), reason=reason))
+        problems = [*certificates.problems, *self._read_client_ca(), *self._keep_setting_files(), *self._keep_templates()]
+        addresses, faults = self._names.read()
+        problems += [self._without_address(name, reason) for name, reason in faults.items()]
+        files, missing = self._keep_named_files()
+        self.substitutes = Substitutes(addresses=addresses, files=files)
         return OwnFiles(
-            certificates=dataclasses.replace(certificates, client_ca=self._client_ca, problems=tuple(problems)),
-            templates=_digest(self._templates),
+            certificates=dataclasses.replace(certificates, client_ca=self._client_ca, problems=(*problems, *missing)),
+            templates=_digest(self._settings.runtime.templates_folder),
+            addresses=addresses,
         )
+
+    def _read_client_ca(self) -> Iterator[Problem]:
+        path = self._settings.tls.ca_file
+        if path is None:
+            return
+        try:
+            self._client_ca = _read_ca(path)
+            self._kept.keep(path)
+        except (OSError, ValueError) as error:
+            why = getattr(error, "strerror", None) or str(error)
+            if self._client_ca is None:
+                self._client_ca = self._kept_ca(path)
+            if self._client_ca is None:
+                raise SettingsError([f"CA_CERT_FILE={path}: {why}"]) from error
+            yield _own_problem("CA_CERT_FILE", path, f"{why}; HAProxy keeps the CA that it has")
+
+    def _kept_ca(self, path: Path) -> Secret | None:
+        try:
+            return _read_ca(self._kept.copy_of(path))
+        except (OSError, ValueError):
+            return None
+
+    def _keep_setting_files(self) -> Iterator[Problem]:
+        for variable, path in self._settings.runtime.setting_files:
+            if not self._kept.keep(path):
+                yield _own_problem(variable, path, "cannot be read; the proxy uses the lines that it read last")
+
+    def _keep_templates(self) -> Iterator[Problem]:
+        folder = self._settings.runtime.templates_folder
+        if folder == self._settings.runtime.own_templates_folder:
+            return
+        copies = self._kept.copy_of(folder)
+        names = {path.name for path in (*folder.glob("*.j2"), *copies.glob("*.j2"))}
+        missing = [name for name in sorted(names) if not self._kept.keep(folder / name, copies / name)]
+        if missing:
+            reason = f"{', '.join(missing)} cannot be read; the proxy uses what it read last"
+            yield _own_problem("PROXY_TEMPLATES", folder, reason)
+
+    def _keep_named_files(self) -> tuple[dict[str, str], list[Problem]]:
+        """Keep the files in the operator's lines. Return the copies of those that are missing, and the problems."""
+        paths = [Path(path) for path in sorted(file_paths(self._settings))]
+        missing = [path for path in paths if not self._kept.keep(path) and self._kept.copy_of(path).exists()]
+        reason = "a setting names this file, and it cannot be read; HAProxy gets the copy that the proxy has kept of it"
+        problems = [Problem(service=THE_PROXY, reason=f"{path}: {reason}") for path in missing]
+        return {str(path): str(self._kept.copy_of(path)) for path in missing}, problems
+
+    def _without_address(self, name: str, reason: str) -> Problem:
+        target = self._settings.haproxy.log_target
+        if name in target:
+            reason = f"{name} {reason}; the log goes to standard output until the name has an address"
+            return Problem(service=THE_PROXY, setting="RSYSLOG_DESTINATION", value=target, reason=reason)
+        consequence = "until the name has an address, HAProxy sends nothing there"
+        return Problem(service=THE_PROXY, reason=f"the host name {name} in a setting {reason}; {consequence}")
+
+
+def _own_problem(setting: str, path: Path, reason: str) -> Problem:
+    return Problem(service=THE_PROXY, setting=setting, value=str(path), reason=reason)
 
 
 def _read_ca(path: Path) -> Secret:

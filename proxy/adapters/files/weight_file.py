@@ -32,14 +32,18 @@ class WeightFile:
         self._label = label
         self._weights: Mapping[str, int] = {}
         self._services: dict[Key, str] = {}
+        self._told_fault = ""
 
     def changed(self) -> set[Key]:
         """Read the file and return the containers whose weight has changed. A faulty file changes nothing."""
         try:
             weights = read_weights(self._path)
         except StateError as error:
-            logger.warning("%s; the last known weights are used", error)
+            if str(error) != self._told_fault:
+                logger.warning("%s; the last known weights are used", error)
+            self._told_fault = str(error)
             return set()
+        self._told_fault = ""
         differing = {service for service in {*weights, *self._weights} if weights.get(service) != self._weights.get(service)}
         self._weights = weights
         return {key for key, service in self._services.items() if service in differing} if differing else set()

@@ -49,6 +49,8 @@ START_TIMEOUT_SECONDS = 20.0
 """The longest time until a new master must answer. It reads the whole configuration first."""
 POLL_SECONDS = 0.02
 BACKGROUND_NICENESS = 10
+_MAY_BE_OURS = (0, errno.EACCES)
+"""HAProxy may bind low ports even where this process may not."""
 _INHERITED_VARIABLES = ("PATH", "LANG", "TZ")
 
 
@@ -154,6 +156,10 @@ class HaproxyControl:
         """Return those of `ports` that another program listens on (see the function of the same name)."""
         return find_taken_ports(ports)
 
+    def find_ipv4_only_ports(self, ports: Iterable[int]) -> frozenset[int]:
+        """Return those of `ports` that HAProxy cannot have over IPv6 (see the function of the same name)."""
+        return find_ipv4_only_ports(ports)
+
     def old_workers(self) -> tuple[Worker, ...]:
         """Return the workers that only finish their connections. Raises RuntimeApiError."""
         processes = self._read_processes()
@@ -244,15 +250,27 @@ def find_taken_ports(ports: Iterable[int]) -> frozenset[int]:
     return frozenset(port for port in ports if _is_taken(port))
 
 
+def find_ipv4_only_ports(ports: Iterable[int]) -> frozenset[int]:
+    """Return those of `ports` that HAProxy cannot have over IPv6: another program has them, or the machine has no IPv6."""
+    return frozenset(port for port in ports if _try_to_bind(socket.AF_INET6, "::", port) not in _MAY_BE_OURS)
+
+
 def _is_taken(port: int) -> bool:
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        try:
-            probe.bind(("", port))
-        except OSError as error:
-            return error.errno == errno.EADDRINUSE
-    return False
+    return _try_to_bind(socket.AF_INET, "", port) == errno.EADDRINUSE
+
+
+def _try_to_bind(family: socket.AddressFamily, address: str, port: int) -> int:
+    """Return the error (errno(3)) of binding a port, 0 if there is none."""
+    try:
+        with socket.socket(family, socket.SOCK_STREAM) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+            if family == socket.AF_INET6:
+                probe.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            probe.bind((address, port))
+    except OSError as error:
+        return error.errno or errno.EINVAL
+    return 0
 
 
 def _place(config: Path) -> tuple[str, ...]:

@@ -18,6 +18,7 @@ from pathlib import Path, PurePosixPath
 from types import TracebackType
 from typing import Self
 
+from proxy.adapters.haproxy.obstacles import clear_obstacles
 from proxy.adapters.haproxy.state_layout import CA_FILE, CONFIG_FILE, StateLayout, StateLock
 from proxy.core.haproxy.loaded import read_digest
 from proxy.errors import StateError
@@ -39,6 +40,7 @@ class StateFiles:
 
     def __init__(self, layout: StateLayout) -> None:
         self._layout = layout
+        clear_obstacles(layout)
         self._lock = StateLock(layout, "controller.lock")
         self._promotion: _Promotion | None = None
         self._pinned: frozenset[Path] = frozenset()
@@ -95,6 +97,7 @@ class StateFiles:
 
     def write_candidate(self, files: Mapping[str, str]) -> Path:
         """Write a set of files beside the current one and return its folder. If this fails, nothing of it is left."""
+        clear_obstacles(self._layout)
         current, known = self._read_known()
         candidate = self._layout.generations / str(self._highest_number() + 1)
         try:

@@ -24,7 +24,7 @@ _PROFILE = re.compile(r"defaults (profile_\S+) ")
 _BACKEND = re.compile(r"backend (\S+) from (\S+)")
 _PORT = re.compile(r"frontend port_(\d+) ")
 _BIND = re.compile(r"^\s*bind :(\d+)", re.MULTILINE)
-_TLS_BIND = re.compile(r"bind :\d+ ssl crt-list ")
+_TLS_BIND = re.compile(r"bind :\d+\S*(?: v6only)? ssl crt-list ")
 _TCP_PORT = re.compile(r"listen tcp_(\d+) ")
 
 

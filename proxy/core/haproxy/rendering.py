@@ -7,24 +7,25 @@ print is decided here and before. Equal models give byte-equal files.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from jinja2 import Environment, TemplateSyntaxError
+from jinja2 import Environment, Template, TemplateNotFound, TemplateSyntaxError
 from jinja2 import TemplateError as JinjaError
 
 from proxy.core.haproxy.connecting import option_lines, timeout_lines
 from proxy.core.haproxy.default_checks import loaded_check
 from proxy.core.haproxy.loaded import add_digest
+from proxy.core.haproxy.own_lines import STANDARD_OUTPUT, Substitutes, adapt
 from proxy.core.model.backends import PEERS, USERLIST
 from proxy.core.model.matching import Row
 from proxy.core.model.model import Backend, Frontend, RoutingModel, Server, ServerState
 from proxy.errors import TemplateError
 from proxy.grammar.syntax import quote
 from proxy.secret import Secret
-from proxy.settings import ProxyMode, Settings
+from proxy.settings import HaproxySettings, ProxyMode, RoutingSettings, Settings
 
 CONFIG_FILE = "haproxy.cfg"
 CERTIFICATE_LIST = "certificates.list"
@@ -83,13 +84,23 @@ class Paths:
 
 
 class Renderer:
-    """Renders models; keeps the text of backends that have not changed."""
+    """Renders models; keeps the text of backends that have not changed.
 
-    def __init__(self, environment: Environment, settings: Settings, paths: Paths) -> None:
+    `substitutes` tells what stands for names and files of the settings that are not there now.
+    """
+
+    def __init__(
+        self,
+        environment: Environment,
+        settings: Settings,
+        paths: Paths,
+        substitutes: Callable[[], Substitutes] = Substitutes,
+    ) -> None:
         self._environment = environment
-        self._backend = environment.get_template("backend.cfg.j2")
+        self._backend: Template | None = None
         self._settings = settings
         self._paths = paths
+        self._substitutes = substitutes
         self._backend_texts: dict[str, tuple[Backend, str]] = {}
 
     def render(self, model: RoutingModel) -> DesiredState:
@@ -121,6 +132,8 @@ class Renderer:
         """
         try:
             return self._render_config(model, show_secrets=show_secrets)
+        except TemplateNotFound as error:
+            raise TemplateError(f"the template {error.name} of haproxy.cfg is missing or cannot be read") from error
         except JinjaError as error:
             line = f" line {error.lineno}" if isinstance(error, TemplateSyntaxError) else ""
             raise TemplateError(f"a template of haproxy.cfg cannot be printed{line}: {error.message}") from error
@@ -130,35 +143,37 @@ class Renderer:
         if backend_template is not self._backend:
             self._backend, self._backend_texts = backend_template, {}
         check = loaded_check(model.count_default_checks())
+        substitutes = self._substitutes()
+        settings = adapt(self._settings, substitutes)
         head = self._environment.get_template("haproxy.cfg.j2").render(
-            settings=self._settings,
+            settings=settings,
             paths=self._paths,
             model=model,
-            routing=self._settings.routing,
+            routing=settings.routing,
             tls_bind=self._tls_bind(model),
-            small_buffer_bytes=self._small_buffer_bytes(),
-            logs=_log_targets(self._settings.haproxy.log_target),
-            defaults={mode: self._default_lines(mode) for mode in (ProxyMode.HTTP, ProxyMode.TCP)},
+            small_buffer_bytes=_small_buffer_bytes(settings.haproxy),
+            logs=_log_targets(settings.haproxy.log_target),
+            defaults={mode: _default_lines(settings.haproxy, mode) for mode in (ProxyMode.HTTP, ProxyMode.TCP)},
             profiles=_profiles(model),
             userlist=USERLIST,
             peers=PEERS,
             local_peer=LOCAL_PEER,
             has_stick_tables=_has_stick_tables(model),
-            frontend_lines=self._frontend_lines,
+            frontend_lines=partial(_frontend_lines, settings.routing),
             max_reloads=MAX_RELOADS_OF_A_WORKER,
             map_file=map_file,
             quote=quote,
             secret=lambda secret: _show(secret, show_secrets=show_secrets),
             server_line=partial(server_line, default_check=check),
         )
-        backends = "".join(self._backend_text(backend) for backend in model.backends)
-        return head + backends.replace(_CHECK_PLACE, check)
+        backends = "".join(self._backend_text(backend_template, backend) for backend in model.backends)
+        return substitutes.put_files(head + backends.replace(_CHECK_PLACE, check))
 
-    def _backend_text(self, backend: Backend) -> str:
+    def _backend_text(self, template: Template, backend: Backend) -> str:
         """Return a backend's section; where the default health check goes, its place is marked."""
         known, text = self._backend_texts.get(backend.name, (None, ""))
         if known != backend:
-            text = self._backend.render(backend=backend, server_line=partial(server_line, default_check=_CHECK_PLACE))
+            text = template.render(backend=backend, server_line=partial(server_line, default_check=_CHECK_PLACE))
             self._backend_texts[backend.name] = (backend, text)
         return text
 
@@ -169,31 +184,6 @@ class Renderer:
         if model.client_ca:
             words += ["ca-file", CA_FILE, "verify", "required"]
         return " ".join(words)
-
-    def _small_buffer_bytes(self) -> int | None:
-        """None where the operator sets the size of buffers: a small one may not be larger than the others."""
-        lines = self._settings.haproxy.extra_global_settings
-        return None if any(line.startswith("tune.bufsize") for line in lines) else SMALL_BUFFER_BYTES
-
-    def _frontend_lines(self, port: int, *, chooses_backend: bool) -> Sequence[str]:
-        """The operator's lines of a frontend: those that choose a backend, or the others.
-
-        HAProxy warns of every `http-request` line below a `use_backend` line, for they are not processed in that order.
-        """
-        lines = self._settings.routing.extra_frontend_settings.get(port, ())
-        return [line for line in lines if line.startswith("use_backend ") == chooses_backend]
-
-    def _default_lines(self, mode: ProxyMode) -> Sequence[str]:
-        haproxy = self._settings.haproxy
-        own = ["log global", *option_lines(map(_eager, haproxy.options))]
-        own += timeout_lines(haproxy.timeouts, least_retries=LEAST_RETRIES[mode])
-        if mode is ProxyMode.HTTP:
-            own.append(RETRY_ON)
-        # Not in TCP mode, where it would outrank `client` and `server` (manual, `timeout tunnel`).
-        if mode is ProxyMode.HTTP and not any(timeout.startswith("tunnel ") for timeout in haproxy.timeouts):
-            own.append(f"timeout tunnel {WEBSOCKET_TIMEOUT}")
-        lines = list(dict.fromkeys([*own, *haproxy.extra_default_settings]))
-        return lines if mode is ProxyMode.HTTP else [line for line in map(_for_tcp, lines) if line]
 
 
 def map_file(port: int, kind: str) -> str:
@@ -246,8 +236,35 @@ def _profiles(model: RoutingModel) -> Sequence[tuple[str, Sequence[str]]]:
     return [(f"{profile.name} from {profile.mode}", profile.lines) for profile in sorted(profiles, key=lambda p: p.name)]
 
 
+def _small_buffer_bytes(haproxy: HaproxySettings) -> int | None:
+    """None where the operator sets the size of buffers: a small one may not be larger than the others."""
+    lines = haproxy.extra_global_settings
+    return None if any(line.startswith("tune.bufsize") for line in lines) else SMALL_BUFFER_BYTES
+
+
+def _frontend_lines(routing: RoutingSettings, port: int, *, chooses_backend: bool) -> Sequence[str]:
+    """The operator's lines of a frontend: those that choose a backend, or the others.
+
+    HAProxy warns of every `http-request` line below a `use_backend` line, for they are not processed in that order.
+    """
+    lines = routing.extra_frontend_settings.get(port, ())
+    return [line for line in lines if line.startswith("use_backend ") == chooses_backend]
+
+
+def _default_lines(haproxy: HaproxySettings, mode: ProxyMode) -> Sequence[str]:
+    own = ["log global", *option_lines(map(_eager, haproxy.options))]
+    own += timeout_lines(haproxy.timeouts, least_retries=LEAST_RETRIES[mode])
+    if mode is ProxyMode.HTTP:
+        own.append(RETRY_ON)
+    # Not in TCP mode, where it would outrank `client` and `server` (manual, `timeout tunnel`).
+    if mode is ProxyMode.HTTP and not any(timeout.startswith("tunnel ") for timeout in haproxy.timeouts):
+        own.append(f"timeout tunnel {WEBSOCKET_TIMEOUT}")
+    lines = list(dict.fromkeys([*own, *haproxy.extra_default_settings]))
+    return lines if mode is ProxyMode.HTTP else [line for line in map(_for_tcp, lines) if line]
+
+
 def _log_targets(target: str) -> Sequence[str]:
-    if target == "stdout":
+    if target == STANDARD_OUTPUT:
         return ["stdout format raw local0"]
     return [f"{target} local0", f"{target} local1 notice"]
 

@@ -128,6 +128,8 @@ class RoutingModel:
     """The CA that signs visitors' certificates, as PEM; None if visitors need no certificate."""
     taken_ports: frozenset[int] = frozenset()
     """Ports that are left out because other processes listen on them. The statistics port can be one of them."""
+    ipv4_only_ports: frozenset[int] = frozenset()
+    """Ports that HAProxy cannot have over IPv6: all of them, where the machine has no IPv6."""
     problems: tuple[Problem, ...] = ()
     notes: tuple[Problem, ...] = ()
 

@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from proxy.core.containers.containers import ProxyContainer
 from proxy.core.model.backends import BuildContext, plain_profile
 from proxy.core.model.certificate_set import ProxyCertificates, brings_certificates, collect_certificates
+from proxy.core.model.limits import too_few_files
 from proxy.core.model.model import Backend, RoutingModel, StoredCertificate, TcpListener
 from proxy.core.model.model_change import FrontendShape, ModelChange, make_frontend
 from proxy.core.model.port_problems import of_routes, without_listener, without_port
@@ -162,7 +163,7 @@ class ModelIndex:
 
     def problems(self) -> tuple[Problem, ...]:
         """Return the problems that keep services, or some of their routes, from being served."""
-        found = {*self._own_certificates.problems}
+        found = {*self._own_certificates.problems, *too_few_files(self._settings.haproxy)}
         for problems in (*self._part_problems.values(), *self._listener_problems.values()):
             found.update(problems)
         is_tcp = self._settings.routing.mode is ProxyMode.TCP

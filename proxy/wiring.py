@@ -22,6 +22,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from proxy.adapters.engine.docker_engine import DockerEngine
 from proxy.adapters.engine.docker_source import DockerSource, find_own_container_id
 from proxy.adapters.engine.link_source import LinkSource
+from proxy.adapters.engine.misplaced_settings import MisplacedSettings
 from proxy.adapters.files.certificate_files import CertificateFiles
 from proxy.adapters.files.file_source import FileSource
 from proxy.adapters.files.file_watcher import FileWatcher
@@ -50,6 +51,7 @@ from proxy.core.containers.engine_address import docker_socket
 from proxy.core.containers.links import parse_link_variables
 from proxy.core.haproxy.rendering import Paths, Renderer
 from proxy.core.labels.labels import PREFIX
+from proxy.core.labels.misspellings import find_own_misspellings
 from proxy.core.labels.simple_routing import ROUTING_PREFIX
 from proxy.core.model.certificate_set import ProxyCertificates
 from proxy.core.trigger import Trigger, TriggerKind
@@ -148,6 +150,13 @@ def make_overlays(settings: Settings, environment: Mapping[str, str], put: Calla
     return [make_weight_file(settings), Probes(DockerEngine(environment), settings.routing.network, put)]
 
 
+def make_misplaced_settings(
+    settings: Settings, environment: Mapping[str, str], put: Callable[[Trigger], None] | None
+) -> MisplacedSettings:
+    """Return the overlay that finds what containers have in places where the proxy does not look; it only serves notes."""
+    return MisplacedSettings(DockerEngine(environment), settings.routing.scope, put)
+
+
 def make_parts(
     settings: Settings,
     environment: Mapping[str, str],
@@ -210,9 +219,12 @@ def run_controller(settings: Settings, environment: Mapping[str, str]) -> None:
     """Run passes until SIGTERM. Raises SettingsError, StateError or ConfigCheckError if it cannot even begin."""
     sys.setswitchinterval(SWITCH_SECONDS)
     gc.set_threshold(*COLLECTOR_THRESHOLDS)
+    for note in find_own_misspellings(environment):
+        logger.warning("%s", note)
     triggers = TriggerQueue()
     put_signals(triggers, {HAPROXY_STARTED: TriggerKind.HAPROXY})
-    overlays = make_overlays(settings, environment, triggers.put)
+    misplaced = make_misplaced_settings(settings, environment, triggers.put)
+    overlays = [*make_overlays(settings, environment, triggers.put), misplaced]
     parts = make_parts(settings, environment, settings.runtime.state_folder, overlays, triggers.put)
     parts.inspector.check_own_settings()
     watched = watched_paths(settings)

@@ -19,13 +19,15 @@ from proxy.adapters.haproxy.runtime_socket import RuntimeSocket
 from proxy.adapters.haproxy.state_layout import StateLayout
 from proxy.commands.exit_codes import OK, PROBLEMS
 from proxy.controller.inspection import Inspection
+from proxy.controller.ports import Overlay
 from proxy.controller.reporting import count
 from proxy.core.haproxy.rendering import CERTIFICATE_FOLDER, Renderer
 from proxy.core.haproxy.replies import parse_server_states
+from proxy.core.labels.misspellings import find_own_misspellings
 from proxy.core.model.model import Backend, RoutingModel, Server, ServerState
-from proxy.errors import RuntimeApiError, StateError
+from proxy.errors import THE_PROXY, RuntimeApiError, StateError
 from proxy.settings import ProxyMode, Settings
-from proxy.wiring import make_parts, make_weight_file
+from proxy.wiring import make_misplaced_settings, make_parts, make_weight_file
 
 
 def check(options: argparse.Namespace, settings: Settings, environment: Mapping[str, str]) -> int:
@@ -34,7 +36,7 @@ def check(options: argparse.Namespace, settings: Settings, environment: Mapping[
     with _inspection(settings, environment) as (_, found):
         for problem in found.problems:
             print(f"problem: {problem}")
-        for note in found.notes:
+        for note in (*find_own_misspellings(environment), *found.notes):
             print(f"note: {note}")
         number = len(found.problems)
         print(f"the configuration loads ({count(found.state.model)}); {number} problem{'s' * (number != 1)}")
@@ -62,9 +64,17 @@ def routes(options: argparse.Namespace, settings: Settings, environment: Mapping
     with _inspection(settings, environment) as (_, found):
         rows = _rows(found.state.model, _read_states(settings))
         print(tabulate(rows, headers=["host", "path", "service", "servers", "weight", "state"], tablefmt="plain"))
-        for problem in (*found.problems, *found.notes):
-            print(f"\nnot routed: {problem}")
+        served = {server.container for server in _servers(found.state.model)}
+        for problem in (*found.problems, *find_own_misspellings(environment), *found.notes):
+            is_routed = problem.service == THE_PROXY or problem.container in served
+            word = "not routed" if not is_routed else "note" if problem.is_note else "problem"
+            print(f"\n{word}: {problem}")
     return OK
+
+
+def _servers(model: RoutingModel) -> Iterator[Server]:
+    for backend in (*model.backends, *(listener.backend for listener in model.listeners)):
+        yield from backend.servers
 
 
 def _temporary_folder() -> tempfile.TemporaryDirectory[str]:
@@ -77,7 +87,7 @@ def _temporary_folder() -> tempfile.TemporaryDirectory[str]:
 @contextmanager
 def _inspection(settings: Settings, environment: Mapping[str, str]) -> Iterator[tuple[Renderer, Inspection]]:
     with _temporary_folder() as folder:
-        overlays = [make_weight_file(settings)]
+        overlays: list[Overlay] = [make_weight_file(settings), make_misplaced_settings(settings, environment, None)]
         parts = make_parts(settings, environment, Path(folder), overlays, None)
         own_ports = read_loaded_ports(StateLayout(folder=settings.runtime.state_folder))
         with parts.files:

@@ -7,7 +7,7 @@ of HAProxy's running state is known here.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 
 from proxy.controller.observation import Observation
@@ -18,6 +18,7 @@ from proxy.core.containers.containers import Container
 from proxy.core.haproxy.blame import Accusation
 from proxy.core.labels import simple_routing
 from proxy.core.labels.labels import ContainerSpec, parse_container, service_label
+from proxy.core.labels.misspellings import OF_OTHER_MODE, find_misspellings, find_own_labels
 from proxy.core.model.certificate_set import ProxyCertificates
 from proxy.core.model.model import Backend, RoutingModel, Server
 from proxy.core.model.model_change import ModelChange
@@ -58,6 +59,7 @@ class DesiredModel:
         self._waited_for: dict[tuple[str, str], Server] = {}
         self._targets: frozenset[Target] = frozenset()
         self._notes: dict[str, Problem] = {}
+        self._notes_in_order: tuple[Problem, ...] | None = None
         self._is_checked_as_a_whole = True
 
     def observe(self, pending: Pending, *, is_resync: bool) -> None:
@@ -147,12 +149,23 @@ class DesiredModel:
 
     def problems(self) -> tuple[Problem, ...]:
         """Return everything that costs somebody a route."""
-        owners = (self._observation, self._specs, self._index, self._checks)
-        return tuple(sorted({problem for owner in owners for problem in owner.problems()}))
+        owners = (self._observation, self._index, self._checks)
+        found = {problem for owner in owners for problem in owner.problems()}
+        of_labels = (problem for problem in self._problems_of_labels() if not problem.is_note)
+        return tuple(sorted(found.union(of_labels)))
 
     def notes(self) -> tuple[Problem, ...]:
-        """Return who is left out on purpose, and why."""
-        return tuple(sorted(self._notes.values()))
+        """Return who is left out on purpose, and what has no effect."""
+        if self._notes_in_order is None:
+            self._notes_in_order = tuple(sorted(self._notes.values()))
+        has_services = self.count_services() > 0
+        of_labels = (
+            problem
+            for problem in self._problems_of_labels()
+            if problem.is_note and not (has_services and problem.reason in OF_OTHER_MODE)
+        )
+        others = sorted({*of_labels, *self._notes_of_proxy()})
+        return (*(note for note in others if self._notes.get(note.service) != note), *self._notes_in_order)
 
     def next_expiry(self) -> float | None:
         """Return when a route that has outlived its containers is to go."""
@@ -180,16 +193,32 @@ class DesiredModel:
     def _make_index(self) -> ModelIndex:
         return ModelIndex(self._settings, self._observation.proxy(), self._certificates, self._taken_ports)
 
+    def _problems_of_labels(self) -> Iterator[Problem]:
+        """Yield the problems and notes of labels. Outside the scope they are another proxy's, or nobody's."""
+        proxy, scope = self._observation.proxy(), self._settings.routing.scope
+        for container, problems in self._specs.problems():
+            if is_in_scope(container, proxy, scope):
+                yield from problems
+            elif not all(problem.is_note for problem in problems):
+                yield out_of_scope(container, service_label(container), proxy)
+
+    def _notes_of_proxy(self) -> tuple[Problem, ...]:
+        proxy = self._observation.proxy()
+        return find_own_labels(proxy, self._settings.routing.routing_mode) if proxy else ()
+
     def _parse(self, container: Container) -> Parsed:
+        routing = self._settings.routing
         try:
-            if self._settings.routing.routing_mode is RoutingMode.SIMPLE:
-                return simple_routing.parse_container(container, self._settings.routing.simple)
-            spec, problems = parse_container(container, allow_free_form=self._settings.routing.allow_extra_settings)
+            misspellings = find_misspellings(container, routing.routing_mode)
+            if routing.routing_mode is RoutingMode.SIMPLE:
+                specs, problems = simple_routing.parse_container(container, routing.simple)
+                return specs, (*problems, *misspellings)
+            spec, problems = parse_container(container, allow_free_form=routing.allow_extra_settings)
         except Exception as error:
             logger.exception("container %s is left out because of an error in this program", container.name)
             reason = f"left out because of an error in this program ({type(error).__name__}); the log has the details"
             return (), (Problem(service=service_label(container), container=container.name, reason=reason),)
-        return ((spec,) if spec else ()), problems
+        return ((spec,) if spec else ()), (*problems, *misspellings)
 
     def _update_index(self, labels: Iterable[str]) -> ModelChange:
         return self._index.update({label: self._review(label) for label in sorted(labels)})
@@ -197,13 +226,15 @@ class DesiredModel:
     def _review(self, label: str) -> Specs:
         """Return the specs of a service as they take part in the model."""
         scope, proxy = self._settings.routing.scope, self._observation.proxy()
-        self._notes.pop(label, None)
+        if self._notes.pop(label, None):
+            self._notes_in_order = None
         specs = []
         for spec in self._specs.specs(label):
             if is_in_scope(spec.container, proxy, scope):
                 specs.append(self._readiness.mark(spec))
             else:
-                self._notes[label] = out_of_scope(spec, proxy)
+                self._notes[label] = out_of_scope(spec.container, label, proxy)
+                self._notes_in_order = None
         present = self._index.specs_of(label)
         return self._checks.review(label, tuple(specs), present, is_checked_as_a_whole=self._is_checked_as_a_whole)
 

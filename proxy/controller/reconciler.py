@@ -46,6 +46,7 @@ class Outcome:
     plan: Plan
     services: int
     problems: tuple[Problem, ...] = ()
+    notes: tuple[Problem, ...] = ()
     again_in: float | None = None
     look_seconds: float = 0.0
     forced: int = 0
@@ -255,6 +256,7 @@ class Reconciler:
             plan=plan,
             services=self._desired.count_services(),
             problems=problems,
+            notes=self._desired.notes(),
             again_in=min(wait for wait in waits if wait is not None),
             look_seconds=self._look_seconds,
             forced=ended.forced,

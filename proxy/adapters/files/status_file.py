@@ -31,6 +31,7 @@ class Status:
     sentence: str
     is_success: bool
     problems: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
     began: float = 0.0
 
 
@@ -71,6 +72,6 @@ def read_status(state_folder: Path) -> Status | None:
     """Return what the controller wrote last; None if there is no file or it cannot be read."""
     try:
         values = json.loads((state_folder / STATUS_FILE).read_text())
-        return Status(**{**values, "problems": tuple(values["problems"])})
+        return Status(**{**values, "problems": tuple(values["problems"]), "notes": tuple(values.get("notes", ()))})
     except (OSError, ValueError, KeyError, TypeError):
         return None

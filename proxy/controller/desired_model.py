@@ -14,6 +14,7 @@ from proxy.controller.observation import Observation
 from proxy.controller.pending import Pending
 from proxy.controller.ports import Prober
 from proxy.controller.service_checks import ServiceChecks, identity
+from proxy.controller.unserved_servers import UnservedServers
 from proxy.core.containers.containers import Container
 from proxy.core.haproxy.blame import Accusation
 from proxy.core.labels import simple_routing
@@ -57,6 +58,7 @@ class DesiredModel:
         self._taken_ports: frozenset[int] = frozenset()
         self._index = self._make_index()
         self._waited_for: dict[tuple[str, str], Server] = {}
+        self.servers = UnservedServers(self._find_server, clock)
         self._targets: frozenset[Target] = frozenset()
         self._notes: dict[str, Problem] = {}
         self._notes_in_order: tuple[Problem, ...] | None = None
@@ -152,7 +154,7 @@ class DesiredModel:
         owners = (self._observation, self._index, self._checks)
         found = {problem for owner in owners for problem in owner.problems()}
         of_labels = (problem for problem in self._problems_of_labels() if not problem.is_note)
-        return tuple(sorted(found.union(of_labels)))
+        return tuple(sorted(found.union(of_labels, self.servers.problems())))
 
     def notes(self) -> tuple[Problem, ...]:
         """Return who is left out on purpose, and what has no effect."""
@@ -192,6 +194,9 @@ class DesiredModel:
 
     def _make_index(self) -> ModelIndex:
         return ModelIndex(self._settings, self._observation.proxy(), self._certificates, self._taken_ports)
+
+    def _find_server(self, backend: str, server: str) -> tuple[Backend, Server] | None:
+        return self._index.find_server(backend, server)
 
     def _problems_of_labels(self) -> Iterator[Problem]:
         """Yield the problems and notes of labels. Outside the scope they are another proxy's, or nobody's."""
@@ -242,9 +247,11 @@ class DesiredModel:
         pairs: list[tuple[Backend | None, Backend | None]] = list(change.backend_pairs())
         if change.is_everything:
             self._waited_for = {}
+            self.servers.clear()
             model = self._index.model()
             pairs = [(None, backend) for backend in (*model.backends, *(entry.backend for entry in model.listeners))]
         for before, after in pairs:
+            self.servers.replace(before, after)
             if before:
                 for server in before.servers:
                     self._waited_for.pop((before.name, server.name), None)

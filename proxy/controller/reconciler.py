@@ -8,12 +8,13 @@ their results in. What a pass costs follows what changed.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
 from proxy.controller.check_jobs import OwnFilesJobs, ServiceCheckJobs
 from proxy.controller.desired_model import DesiredModel
 from proxy.controller.haproxy_state import HaproxyState
+from proxy.controller.health_jobs import HealthJobs
 from proxy.controller.model_loads import ModelLoads
 from proxy.controller.pending import Pending
 from proxy.controller.ports import Background, HaproxyControl
@@ -47,6 +48,8 @@ class Outcome:
     services: int
     problems: tuple[Problem, ...] = ()
     notes: tuple[Problem, ...] = ()
+    servers: Mapping[str, str] = field(default_factory=dict)
+    """Why servers get no requests, by `backend/server`."""
     again_in: float | None = None
     look_seconds: float = 0.0
     forced: int = 0
@@ -59,6 +62,7 @@ class Jobs:
     own_files: OwnFilesJobs
     services: ServiceCheckJobs
     loads: ModelLoads
+    health: HealthJobs
     threads: tuple[Background, ...]
 
     def deliver(self) -> bool:
@@ -119,6 +123,8 @@ class Reconciler:
         now = self._clock()
         self._jobs.loads.begin(now)
         self._jobs.services.begin(now)
+        if self._haproxy.is_synchronised:
+            self._jobs.health.begin(now, is_due=is_resync)
         return plan
 
     def _update_model(self) -> None:
@@ -257,6 +263,7 @@ class Reconciler:
             services=self._desired.count_services(),
             problems=problems,
             notes=self._desired.notes(),
+            servers=self._desired.servers.reasons(),
             again_in=min(wait for wait in waits if wait is not None),
             look_seconds=self._look_seconds,
             forced=ended.forced,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from proxy.adapters.files.status_file import Status
 from proxy.controller.reconciler import Outcome
@@ -27,6 +27,7 @@ class Reporter:
         self._write_status = write_status
         self._known: frozenset[Problem] = frozenset()
         self._notes: tuple[Problem, ...] = ()
+        self._servers: Mapping[str, str] = {}
         self._passes = 0
         self._began = 0.0
         self._forced = 0
@@ -45,6 +46,7 @@ class Reporter:
         level = level if outcome.is_success else logging.ERROR
         why = ", ".join(dict.fromkeys(reasons))
         logger.log(level, "%s (because of: %s; %d services; %d ms)", outcome.sentence, why, outcome.services, duration_ms)
+        self._servers = outcome.servers
         self._write(outcome.sentence, is_success=outcome.is_success, problems=outcome.problems)
 
     def report_failure(self, sentence: str, *, is_forced: bool) -> None:
@@ -63,6 +65,7 @@ class Reporter:
                 is_success=is_success,
                 problems=tuple(str(problem) for problem in problems),
                 notes=tuple(_shown(self._notes)),
+                servers=self._servers,
                 began=self._began,
             )
         )

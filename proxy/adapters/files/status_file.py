@@ -10,7 +10,8 @@ import dataclasses
 import json
 import logging
 import threading
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 logger = logging.getLogger(__name__)
@@ -22,7 +23,8 @@ STATUS_FILE = "status.json"
 class Status:
     """The controller's last report. `passes` counts all passes, `forced` those that a user asked for.
 
-    `began` is the start of the last pass, in seconds since the epoch. The pass has seen everything that was there before.
+    `servers` says why servers get no requests, by `backend/server`. `began` is the start of the last pass, in seconds since
+    the epoch. The pass has seen everything that was there before.
     """
 
     pid: int
@@ -32,6 +34,7 @@ class Status:
     is_success: bool
     problems: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    servers: Mapping[str, str] = field(default_factory=dict)
     began: float = 0.0
 
 

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from proxy.core.containers.containers import ProxyContainer
 from proxy.core.model.backends import BuildContext, plain_profile
 from proxy.core.model.certificate_set import ProxyCertificates, brings_certificates, collect_certificates
-from proxy.core.model.model import Backend, Frontend, RoutingModel, StoredCertificate, TcpListener
+from proxy.core.model.model import Backend, Frontend, RoutingModel, Server, StoredCertificate, TcpListener
 from proxy.core.model.model_change import FrontendShape, ModelChange
 from proxy.core.model.port_problems import crowded_out, without_port
 from proxy.core.model.port_routes import PortRoutes
@@ -23,7 +23,7 @@ from proxy.core.model.services import Service
 from proxy.core.model.shared_addresses import make_table
 from proxy.core.model.tcp_listeners import build_listener, taken_port
 from proxy.errors import Problem
-from proxy.grammar.syntax import BackendName
+from proxy.grammar.syntax import BackendName, service_of_backend
 from proxy.settings import ProxyMode, Settings
 
 HTTP_PORT = 80
@@ -86,6 +86,15 @@ class ModelIndex:
     def count_services(self) -> int:
         """Return the number of services that take part."""
         return len(self._parts)
+
+    def find_server(self, backend: str, name: str) -> tuple[Backend, Server] | None:
+        """Return the server of this name, with its backend; None if the model has none."""
+        part = self._parts.get(service_of_backend(BackendName(backend)))
+        listeners = [listener.backend for listener in self._listeners.values()]
+        for candidate in (*filter(None, [part.backend if part else None]), *listeners):
+            if candidate.name == backend:
+                return next(((candidate, server) for server in candidate.servers if server.name == name), None)
+        return None
 
     def _nothing(self) -> ModelChange:
         return ModelChange(

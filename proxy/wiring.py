@@ -22,6 +22,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from proxy.adapters.engine.docker_engine import DockerEngine
 from proxy.adapters.engine.docker_source import DockerSource, find_own_container_id
 from proxy.adapters.engine.link_source import LinkSource
+from proxy.adapters.engine.misplaced_settings import MisplacedSettings
 from proxy.adapters.files.certificate_files import CertificateFiles
 from proxy.adapters.files.file_source import FileSource
 from proxy.adapters.files.file_watcher import FileWatcher
@@ -53,6 +54,7 @@ from proxy.core.containers.links import parse_link_variables
 from proxy.core.haproxy.own_lines import Substitutes
 from proxy.core.haproxy.rendering import CERTIFICATE_FOLDER, Paths, Renderer
 from proxy.core.labels.labels import PREFIX
+from proxy.core.labels.misspellings import find_own_misspellings
 from proxy.core.labels.simple_routing import ROUTING_PREFIX
 from proxy.core.model.certificate_set import ProxyCertificates
 from proxy.core.trigger import Trigger, TriggerKind
@@ -147,10 +149,14 @@ def make_weight_file(settings: Settings) -> WeightFile:
 def make_overlays(
     settings: Settings, environment: Mapping[str, str], put: Callable[[Trigger], None] | None
 ) -> Sequence[Overlay]:
-    """Return the overlays that change the sources' containers. Without `put` there are no probes."""
+    """Return the overlays that change or complete the sources' containers. Without `put` there are no probes.
+
+    The one for misplaced settings finds what containers have in places where the proxy does not look; it serves only notes.
+    """
+    misplaced = MisplacedSettings(DockerEngine(environment), settings.routing.scope, put)
     if put is None or settings.routing.routing_mode is not RoutingMode.SIMPLE:
-        return [make_weight_file(settings)]
-    return [make_weight_file(settings), Probes(DockerEngine(environment), settings.routing.network, put)]
+        return [make_weight_file(settings), misplaced]
+    return [make_weight_file(settings), Probes(DockerEngine(environment), settings.routing.network, put), misplaced]
 
 
 def make_parts(
@@ -237,6 +243,8 @@ def run_controller(settings: Settings, environment: Mapping[str, str]) -> None:
     """Run passes until SIGTERM. Raises SettingsError, StateError or ConfigCheckError if it cannot even begin."""
     sys.setswitchinterval(SWITCH_SECONDS)
     gc.set_threshold(*COLLECTOR_THRESHOLDS)
+    for note in find_own_misspellings(environment):
+        logger.warning("%s", note)
     triggers = TriggerQueue()
     put_signals(triggers, {HAPROXY_STARTED: TriggerKind.HAPROXY})
     parts = make_parts(settings, environment, settings.runtime.state_folder, triggers.put)

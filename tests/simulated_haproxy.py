@@ -19,6 +19,7 @@ from proxy.core.haproxy.loaded import Loaded, load_sections, read_digest
 from proxy.core.haproxy.rendering import CERTIFICATE_LIST, CONFIG_FILE
 from proxy.core.haproxy.reported import Reported, ReportedServer, Worker
 from proxy.core.haproxy.runtime_commands import Action, Command, ReplaceMap
+from proxy.core.haproxy.served import Place
 from proxy.core.model.matching import Row
 from proxy.core.model.model import ServerState
 from proxy.errors import CommandRefusedError, ConfigCheckError, ReloadError, RuntimeApiError, WorkerReplacedError
@@ -76,6 +77,8 @@ class SimulatedHaproxy:
     fault: Callable[[str], None] = lambda place: None
     clock: Callable[[], float] | None = None
     """Seconds since the epoch; without it, a worker's start time is its number."""
+    down: Mapping[Place, str] = field(default_factory=dict)
+    """The servers that their health checks have taken out, with the reason."""
     checks: int = 0
     reloads: int = 0
     starts: int = 0
@@ -182,6 +185,11 @@ class SimulatedHaproxy:
             certificates={name: _fingerprint(pem) for name, pem in state.certificates.items()},
             listed=frozenset(state.listed),
         )
+
+    def read_down(self) -> Mapping[Place, str]:
+        self.fault("read_down")
+        self._worker_state()
+        return self.down
 
     def execute(self, stages: Iterable[Sequence[Action]], worker: Worker) -> None:
         """A stage is sent as a whole: what stands behind a refused command may have been carried out."""

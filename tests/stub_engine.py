@@ -43,6 +43,7 @@ class StubContainer:
     address: str = "127.0.0.1"
     project: str = "stub"
     created: int = 1_700_000_000
+    variables: tuple[str, ...] = ()
 
     @property
     def id(self) -> str:
@@ -72,7 +73,7 @@ class StubContainer:
             "Name": f"/{self.name}",
             "Created": created,
             "State": {"Status": "running"},
-            "Config": {"Labels": self.all_labels(), "Env": []},
+            "Config": {"Labels": self.all_labels(), "Env": [*self.variables]},
             "HostConfig": {"NetworkMode": NETWORK},
             "NetworkSettings": {**networks, "Ports": {f"{self.port}/tcp": None}},
         }

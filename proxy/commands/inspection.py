@@ -15,30 +15,44 @@ from pathlib import Path
 from tabulate import tabulate
 
 from proxy.adapters.haproxy.running_files import read_running_files
-from proxy.adapters.haproxy.runtime_socket import RuntimeSocket
 from proxy.adapters.haproxy.state_layout import StateLayout
-from proxy.commands.exit_codes import OK, PROBLEMS
+from proxy.commands.exit_codes import NO_ANSWER, OK, PROBLEMS
+from proxy.commands.running import Running, look
 from proxy.controller.inspection import Inspection
 from proxy.controller.reporting import count
 from proxy.core.haproxy.rendering import CERTIFICATE_FOLDER, CONFIG_FILE, Renderer
-from proxy.core.haproxy.replies import parse_server_states
-from proxy.core.model.model import Backend, RoutingModel, Server, ServerState
-from proxy.errors import RuntimeApiError, StateError
+from proxy.core.haproxy.served import describe_state, unserved_routes, unserved_servers
+from proxy.core.labels.misspellings import find_own_misspellings
+from proxy.core.model.model import Backend, RoutingModel, Server
+from proxy.errors import THE_PROXY, StateError
 from proxy.settings import ProxyMode, Settings
 from proxy.wiring import make_parts
 
+_HEADERS = ("host", "path", "service", "servers", "weight", "state")
+
 
 def check(options: argparse.Namespace, settings: Settings, environment: Mapping[str, str]) -> int:
-    """Print every problem, and whether HAProxy would load the configuration."""
+    """Print every problem, and whether HAProxy would load the configuration.
+
+    What the running HAProxy does not serve is a problem, too.
+    """
     del options
     with _inspection(settings, environment) as (_, found):
-        for problem in found.problems:
+        model = found.state.model
+        running = look(settings.runtime.state_folder, model)
+        problems = [*found.problems, *running.faults]
+        if running.served:
+            problems += unserved_routes(model, running.served, port_offset=settings.haproxy.port_offset)
+            problems += unserved_servers(model, running.served, running.reasons)
+        problems = list(dict.fromkeys(problems))
+        for problem in problems:
             print(f"problem: {problem}")
-        for note in found.notes:
+        for note in (*find_own_misspellings(environment), *found.notes):
             print(f"note: {note}")
-        number = len(found.problems)
-        print(f"the configuration loads ({count(found.state.model)}); {number} problem{'s' * (number != 1)}")
-    return PROBLEMS if found.problems else OK
+        number = len(problems)
+        print(f"the configuration loads ({count(model)}); {number} problem{'s' * (number != 1)}")
+    _tell_start(running)
+    return NO_ANSWER if running.faults else PROBLEMS if problems else OK
 
 
 def render(options: argparse.Namespace, settings: Settings, environment: Mapping[str, str]) -> int:
@@ -60,11 +74,29 @@ def routes(options: argparse.Namespace, settings: Settings, environment: Mapping
     """Print a table of routes in the order in which they are tried, and what is not routed and why."""
     del options
     with _inspection(settings, environment) as (_, found):
-        rows = _rows(found.state.model, _read_states(settings))
-        print(tabulate(rows, headers=["host", "path", "service", "servers", "weight", "state"], tablefmt="plain"))
-        for problem in (*found.problems, *found.notes):
-            print(f"\nnot routed: {problem}")
-    return OK
+        model = found.state.model
+        running = look(settings.runtime.state_folder, model)
+        print(tabulate(_rows(model, running), headers=_HEADERS, tablefmt="plain"))
+        faults = [*running.faults]
+        if running.served:
+            faults += unserved_routes(model, running.served, port_offset=settings.haproxy.port_offset)
+        served = {server.container for server in _servers(model)}
+        for problem in (*faults, *found.problems, *find_own_misspellings(environment), *found.notes):
+            is_routed = problem.service == THE_PROXY or problem.container in served
+            word = "not routed" if not is_routed else "note" if problem.is_note else "problem"
+            print(f"\n{word}: {problem}")
+    _tell_start(running)
+    return NO_ANSWER if running.faults else OK
+
+
+def _tell_start(running: Running) -> None:
+    if not running.was_started and running.served is None:
+        print("proxy: no proxy has been started here, so nothing is served; see `proxy run`", file=sys.stderr)
+
+
+def _servers(model: RoutingModel) -> Iterator[Server]:
+    for backend in (*model.backends, *(listener.backend for listener in model.listeners)):
+        yield from backend.servers
 
 
 def _temporary_folder() -> tempfile.TemporaryDirectory[str]:
@@ -83,42 +115,26 @@ def _inspection(settings: Settings, environment: Mapping[str, str]) -> Iterator[
             yield parts.inspector.renderer, parts.inspector.inspect(running.get(CONFIG_FILE, ""))
 
 
-def _rows(model: RoutingModel, states: Mapping[tuple[str, str], str]) -> Iterable[tuple[str, str, str, str, str, str]]:
+def _rows(model: RoutingModel, running: Running) -> Iterable[tuple[str, str, str, str, str, str]]:
     backends = {backend.name: backend for backend in model.backends}
     for frontend in model.frontends:
         for route in frontend.routes:
             host = str(route.entry).removesuffix(route.entry.path)
-            yield from _server_rows(host, route.entry.path or "*", backends[route.backend], states)
+            yield from _server_rows(host, route.entry.path or "*", backends[route.backend], running)
         if frontend.default_backend and (frontend.mode is ProxyMode.TCP or frontend.default_backend in backends):
             text = f"port {frontend.port}, else"
-            yield from _server_rows(text, "*", backends[frontend.default_backend], states)
+            yield from _server_rows(text, "*", backends[frontend.default_backend], running)
     for listener in model.listeners:
-        yield from _server_rows(f"tcp port {listener.port}", "", listener.backend, states)
+        yield from _server_rows(f"tcp port {listener.port}", "", listener.backend, running)
 
 
-def _server_rows(
-    host: str, path: str, backend: Backend, states: Mapping[tuple[str, str], str]
-) -> Iterable[tuple[str, str, str, str, str, str]]:
+def _server_rows(host: str, path: str, backend: Backend, running: Running) -> Iterable[tuple[str, str, str, str, str, str]]:
     service = ", ".join(backend.services)
     for server in backend.servers or (None,):
         if server is None:
             yield host, path, service, "none", "", "503 to all"
         else:
             weight = "" if server.service_weight is None else str(server.service_weight)
-            state = _state(server, states.get((backend.name, server.name)))
+            state = describe_state(backend.name, server, running.served, running.reasons)
             yield host, path, service, server.name, weight, state
         host, path, service = "", "", ""
-
-
-def _state(server: Server, running: str | None) -> str:
-    wanted = f"{server.state}: {server.reason}" if server.state is not ServerState.READY else ""
-    return wanted or running or "ready"
-
-
-def _read_states(settings: Settings) -> Mapping[tuple[str, str], str]:
-    """Return the running HAProxy's report on each server; empty if no HAProxy answers."""
-    socket = RuntimeSocket(StateLayout(folder=settings.runtime.state_folder).runtime_socket)
-    try:
-        return parse_server_states(socket.send("show servers state"))
-    except RuntimeApiError:
-        return {}

@@ -9,6 +9,7 @@ from proxy.controller.check_jobs import OwnFilesJobs, ServiceCheckJobs
 from proxy.controller.config_check import ConfigCheck
 from proxy.controller.desired_model import DesiredModel
 from proxy.controller.haproxy_state import HaproxyState
+from proxy.controller.health_jobs import HealthJobs
 from proxy.controller.inspection import Inspector
 from proxy.controller.loading import Loader
 from proxy.controller.model_loads import ModelLoads
@@ -77,6 +78,7 @@ def assemble(settings: Settings, observation: Observation, ports: Ports) -> Cont
             checks=ports.checks,
             clock=ports.clock,
         ),
+        health=HealthJobs(servers=desired.servers, runtime=ports.runtime, background=ports.checks, clock=ports.clock),
         threads=(ports.files, ports.checks),
     )
     return Controller(

@@ -7,18 +7,19 @@ of HAProxy's running state is known here.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 
+from proxy.controller.label_parsing import LabelParser
 from proxy.controller.observation import Observation
 from proxy.controller.pending import Pending
 from proxy.controller.ports import Prober
 from proxy.controller.service_checks import ServiceChecks, identity
-from proxy.core.containers.containers import Container
+from proxy.controller.unserved_servers import UnservedServers
 from proxy.core.haproxy.blame import Accusation
-from proxy.core.labels import simple_routing
-from proxy.core.labels.labels import ContainerSpec, certificates_of, parse_container, service_label
+from proxy.core.labels.labels import ContainerSpec, service_label
+from proxy.core.labels.misspellings import OF_OTHER_MODE, find_own_labels
 from proxy.core.model.certificate_set import ProxyCertificates
 from proxy.core.model.last_resort import LastResort
 from proxy.core.model.model import Backend, RoutingModel, Server
@@ -28,11 +29,10 @@ from proxy.core.model.port_uses import PortUse
 from proxy.core.model.readiness import Readiness, Target, targets_of
 from proxy.core.model.service_table import Specs, label_specs
 from proxy.core.model.services import is_in_scope
-from proxy.core.model.spec_index import Parsed, SpecIndex
+from proxy.core.model.spec_index import SpecIndex
 from proxy.core.model.whole_model import out_of_scope
 from proxy.errors import Problem
-from proxy.grammar.certificates import Certificate
-from proxy.settings import RoutingMode, Settings
+from proxy.settings import Settings
 
 logger = logging.getLogger(__name__)
 
@@ -57,17 +57,19 @@ class DesiredModel:
         self._prober = prober
         self._settings = settings
         self._clock = clock
-        self._specs = SpecIndex(self._parse, keep_seconds=settings.routing.linger_seconds)
+        self._labels = LabelParser(settings.routing)
+        self._specs = SpecIndex(self._labels.parse, keep_seconds=settings.routing.linger_seconds)
         self._readiness = Readiness()
         self._last_resort = LastResort()
         self._certificates = ProxyCertificates()
-        self._label_certificates: dict[str, Mapping[str, Certificate]] = {}
         self._taken_ports: frozenset[int] = frozenset()
         self._ipv4_only_ports: frozenset[int] = frozenset()
         self._index = self._index_maker({})()
         self._waited_for: dict[tuple[str, str], Server] = {}
+        self.servers = UnservedServers(self._find_server, clock)
         self._targets: frozenset[Target] = frozenset()
         self._notes: dict[str, Problem] = {}
+        self._notes_in_order: tuple[Problem, ...] | None = None
         self._is_checked_as_a_whole = True
 
     def observe(self, pending: Pending, *, is_resync: bool) -> None:
@@ -78,8 +80,9 @@ class DesiredModel:
         for (_, container_id), container in changed.items():
             if container is None:
                 self._readiness.forget(container_id)
-        for label in [label for label in pending.touched & self._label_certificates.keys() if not self._specs.specs(label)]:
-            del self._label_certificates[label]
+        for label in pending.touched.intersection(self._labels.certified()):
+            if not self._specs.specs(label):
+                self._labels.forget(label)
         self._observation.taken()
         pending.touched |= self._specs.labels_of(self._readiness.accept(self._prober.take_answers()))
 
@@ -178,12 +181,23 @@ class DesiredModel:
 
     def problems(self) -> tuple[Problem, ...]:
         """Return everything that costs somebody a route."""
-        owners = (self._observation, self._specs, self._index, self._checks)
-        return tuple(sorted({problem for owner in owners for problem in owner.problems()}))
+        owners = (self._observation, self._index, self._checks)
+        found = {problem for owner in owners for problem in owner.problems()}
+        of_labels = (problem for problem in self._problems_of_labels() if not problem.is_note)
+        return tuple(sorted(found.union(of_labels, self.servers.problems())))
 
     def notes(self) -> tuple[Problem, ...]:
-        """Return who is left out on purpose, and why."""
-        return tuple(sorted(self._notes.values()))
+        """Return who is left out on purpose, and what has no effect."""
+        if self._notes_in_order is None:
+            self._notes_in_order = tuple(sorted(self._notes.values()))
+        has_services = self.count_services() > 0
+        of_labels = (
+            problem
+            for problem in self._problems_of_labels()
+            if problem.is_note and not (has_services and problem.reason in OF_OTHER_MODE)
+        )
+        others = sorted({*of_labels, *self._notes_of_proxy()})
+        return (*(note for note in others if self._notes.get(note.service) != note), *self._notes_in_order)
 
     def next_expiry(self) -> float | None:
         """Return when a route that has outlived its containers is to go, or a service's last resort ends."""
@@ -214,23 +228,21 @@ class DesiredModel:
         surroundings = self._observation.proxy(), self._certificates, self._taken_ports
         return partial(ModelIndex, self._settings, *surroundings, held_ports)
 
-    def _parse(self, container: Container) -> Parsed:
-        try:
-            if self._settings.routing.routing_mode is RoutingMode.SIMPLE:
-                return simple_routing.parse_container(container, self._settings.routing.simple)
-            label = service_label(container)
-            spec, problems = parse_container(
-                container,
-                allow_free_form=self._settings.routing.allow_extra_settings,
-                known_certificates=self._label_certificates.get(label, {}),
-            )
-            if spec and (certificates := certificates_of(spec.settings)):
-                self._label_certificates[label] = certificates
-        except Exception as error:
-            logger.exception("container %s is left out because of an error in this program", container.name)
-            reason = f"left out because of an error in this program ({type(error).__name__}); the log has the details"
-            return (), (Problem(service=service_label(container), container=container.name, reason=reason),)
-        return ((spec,) if spec else ()), problems
+    def _find_server(self, backend: str, server: str) -> tuple[Backend, Server] | None:
+        return self._index.find_server(backend, server)
+
+    def _problems_of_labels(self) -> Iterator[Problem]:
+        """Yield the problems and notes of labels. Outside the scope they are another proxy's, or nobody's."""
+        proxy, scope = self._observation.proxy(), self._settings.routing.scope
+        for container, problems in self._specs.problems():
+            if is_in_scope(container, proxy, scope):
+                yield from problems
+            elif not all(problem.is_note for problem in problems):
+                yield out_of_scope(container, service_label(container), proxy)
+
+    def _notes_of_proxy(self) -> tuple[Problem, ...]:
+        proxy = self._observation.proxy()
+        return find_own_labels(proxy, self._settings.routing.routing_mode) if proxy else ()
 
     def _update_index(self, labels: Iterable[str]) -> ModelChange:
         return self._index.update({label: self._review(label) for label in sorted(labels)})
@@ -238,13 +250,15 @@ class DesiredModel:
     def _review(self, label: str) -> Specs:
         """Return the specs of a service as they take part in the model."""
         scope, proxy = self._settings.routing.scope, self._observation.proxy()
-        self._notes.pop(label, None)
+        if self._notes.pop(label, None):
+            self._notes_in_order = None
         marked = []
         for spec in self._specs.specs(label):
             if is_in_scope(spec.container, proxy, scope):
                 marked.append(self._readiness.mark(spec))
             else:
-                self._notes[label] = out_of_scope(spec, proxy)
+                self._notes[label] = out_of_scope(spec.container, label, proxy)
+                self._notes_in_order = None
         present, specs = self._index.specs_of(label), self._last_resort.mark(label, marked, self._clock())
         return self._checks.review(label, tuple(specs), present, is_checked_as_a_whole=self._is_checked_as_a_whole)
 
@@ -252,9 +266,11 @@ class DesiredModel:
         pairs: list[tuple[Backend | None, Backend | None]] = list(change.backend_pairs())
         if change.is_everything:
             self._waited_for = {}
+            self.servers.clear()
             model = self._index.model()
             pairs = [(None, backend) for backend in (*model.backends, *(entry.backend for entry in model.listeners))]
         for before, after in pairs:
+            self.servers.replace(before, after)
             if before:
                 for server in before.servers:
                     self._waited_for.pop((before.name, server.name), None)

@@ -9,6 +9,7 @@ from typing import Protocol, TypeVar
 from proxy.core.containers.containers import Container, ProxyContainer, Snapshot
 from proxy.core.haproxy.reported import Reported, Worker
 from proxy.core.haproxy.runtime_commands import Action, Command
+from proxy.core.haproxy.served import Place
 from proxy.core.model.readiness import Target
 from proxy.core.model.spec_index import Key
 from proxy.core.trigger import Trigger
@@ -85,6 +86,9 @@ class Runtime(Protocol):
 
     def report(self, worker: Worker) -> Reported:
         """Return everything that it says it has."""
+
+    def read_down(self) -> Mapping[Place, str]:
+        """Return the servers that their health checks have taken out, with the reason; whichever worker answers."""
 
     def execute(self, stages: Iterable[Sequence[Action]], worker: Worker) -> None:
         """Carry out stage after stage; raise CommandRefusedError, and begin no further one, where an action is refused."""

@@ -8,17 +8,19 @@ their results in. What a pass costs follows what changed.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
 from proxy.controller.check_jobs import OwnFilesJobs, ServiceCheckJobs
 from proxy.controller.desired_model import DesiredModel
 from proxy.controller.haproxy_state import HaproxyState
+from proxy.controller.health_jobs import HealthJobs
 from proxy.controller.model_loads import ModelLoads
 from proxy.controller.pending import Pending
 from proxy.controller.ports import Background, HaproxyControl
 from proxy.controller.schedule import DuePass
-from proxy.core.haproxy.plans import Plan, Reload, RuntimeUpdate, Unchanged
+from proxy.controller.sentences import describe, tell_differences
+from proxy.core.haproxy.plans import Plan, Reload, Unchanged
 from proxy.errors import THE_PROXY, CommandRefusedError, Problem, ProxyError, RuntimeApiError
 
 logger = logging.getLogger(__name__)
@@ -36,9 +38,8 @@ UNREACHABLE_SECONDS = 5.0
 class Outcome:
     """What a pass did: one sentence for the log, and what it leaves behind.
 
-    `again_in` is in seconds, and so is `look_seconds`: how long reading the sources took, and HAProxy at a resync.
-    `forced` counts the reloads that users
-    had asked for and that have ended.
+    `again_in` is in seconds, and so is `look_seconds`: how long reading the sources took, and HAProxy at a resync. `forced`
+    counts the reloads that users had asked for and that have ended.
     """
 
     sentence: str
@@ -46,6 +47,9 @@ class Outcome:
     plan: Plan
     services: int
     problems: tuple[Problem, ...] = ()
+    notes: tuple[Problem, ...] = ()
+    servers: Mapping[str, str] = field(default_factory=dict)
+    """Why servers get no requests, by `backend/server`."""
     again_in: float | None = None
     look_seconds: float = 0.0
     forced: int = 0
@@ -58,6 +62,7 @@ class Jobs:
     own_files: OwnFilesJobs
     services: ServiceCheckJobs
     loads: ModelLoads
+    health: HealthJobs
     threads: tuple[Background, ...]
 
     def deliver(self) -> bool:
@@ -118,6 +123,8 @@ class Reconciler:
         now = self._clock()
         self._jobs.loads.begin(now)
         self._jobs.services.begin(now)
+        if self._haproxy.is_synchronised:
+            self._jobs.health.begin(now, is_due=is_resync)
         return plan
 
     def _update_model(self) -> None:
@@ -201,7 +208,7 @@ class Reconciler:
         level = logging.WARNING if differences else logging.INFO
         pid = self._haproxy.worker.pid if self._haproxy.worker else 0
         message = "HAProxy process %d was compared with the containers (reason: %s): %s"
-        logger.log(level, message, pid, why, _tell(differences))
+        logger.log(level, message, pid, why, tell_differences(differences))
 
     def _wait_for_haproxy(self, error: RuntimeApiError, now: float) -> None:
         """See to it that HAProxy can start from the present files, and is replaced if it runs and cannot be reached."""
@@ -230,7 +237,7 @@ class Reconciler:
         if comparison.differences:
             logger.warning(
                 "HAProxy differed from the containers, somebody may have changed it by hand: %s",
-                _tell(comparison.differences),
+                tell_differences(comparison.differences),
             )
             self._pending.start_from(comparison.change)
 
@@ -263,31 +270,9 @@ class Reconciler:
             plan=plan,
             services=self._desired.count_services(),
             problems=problems,
+            notes=self._desired.notes(),
+            servers=self._desired.servers.reasons(),
             again_in=min(wait for wait in waits if wait is not None),
             look_seconds=self._look_seconds,
             forced=ended.forced,
         )
-
-
-MAX_CHANGES = 6
-"""More changes than this are counted rather than listed in the log."""
-
-
-def describe(plan: Plan) -> str:
-    """Return what a plan does, in words."""
-    match plan:
-        case Reload(reasons):
-            return f"reload: {_list(reasons)}"
-        case RuntimeUpdate():
-            return f"runtime update: {_list(plan.changes)}"
-        case Unchanged():
-            return "nothing to change"
-
-
-def _list(phrases: tuple[str, ...]) -> str:
-    more = len(phrases) - MAX_CHANGES
-    return ", ".join(phrases[:MAX_CHANGES]) + (f" and {more} more" if more > 0 else "")
-
-
-def _tell(differences: tuple[str, ...]) -> str:
-    return f"corrected: {_list(differences)}" if differences else "no difference"

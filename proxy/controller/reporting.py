@@ -1,11 +1,11 @@
-"""What people learn of a pass: a log line, problems when they come and when they go, and the status file."""
+"""What people learn of a pass: a log line, problems when they come and when they go, notes once, and the status file."""
 
 from __future__ import annotations
 
 import logging
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from proxy.adapters.files.status_file import Status
 from proxy.controller.daemon import PassResult
@@ -18,12 +18,18 @@ from proxy.errors import Problem, ProxyError
 logger = logging.getLogger(__name__)
 
 
+MOST_LINES = 20
+"""If a pass has more new notes than this, the log counts the others; as many are in the status file."""
+
+
 class Reporter:
     """Reports each pass once; keeps which problems have been told of. `write_status` is given the status of each."""
 
     def __init__(self, write_status: Callable[[Status], None]) -> None:
         self._write_status = write_status
         self._known: frozenset[Problem] = frozenset()
+        self._notes: tuple[Problem, ...] = ()
+        self._servers: Mapping[str, str] = {}
         self._passes = 0
         self._began = 0.0
         self._forced = 0
@@ -37,10 +43,12 @@ class Reporter:
         self._passes += 1
         self._forced += outcome.forced
         self._report_problems(outcome.problems)
+        self._report_notes(outcome.notes)
         level = logging.INFO if not isinstance(outcome.plan, Unchanged) else logging.DEBUG
         level = level if outcome.is_success else logging.ERROR
         why = ", ".join(dict.fromkeys(reasons))
         logger.log(level, "%s (because of: %s; %d services; %d ms)", outcome.sentence, why, outcome.services, duration_ms)
+        self._servers = outcome.servers
         self._write(outcome.sentence, is_success=outcome.is_success, problems=outcome.problems)
 
     def report_failure(self, sentence: str, *, is_forced: bool) -> None:
@@ -58,6 +66,8 @@ class Reporter:
                 sentence=sentence,
                 is_success=is_success,
                 problems=tuple(str(problem) for problem in problems),
+                notes=tuple(_shown(self._notes)),
+                servers=self._servers,
                 began=self._began,
             )
         )
@@ -69,6 +79,20 @@ class Reporter:
         for problem in sorted(self._known - current):
             logger.info("problem is gone: %s", problem)
         self._known = current
+
+    def _report_notes(self, notes: tuple[Problem, ...]) -> None:
+        if notes != self._notes:
+            known = frozenset(self._notes)
+            for line in _shown([note for note in notes if note not in known]):
+                logger.info("note: %s", line)
+            self._notes = notes
+
+
+def _shown(notes: Sequence[Problem]) -> Iterator[str]:
+    """Yield the first notes, and how many more there are."""
+    yield from map(str, notes[:MOST_LINES])
+    if len(notes) > MOST_LINES:
+        yield f"{len(notes) - MOST_LINES} more notes; `proxy check` prints all"
 
 
 def count(model: RoutingModel) -> str:

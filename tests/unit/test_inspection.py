@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+
 import pytest
 
+from proxy.adapters.files.status_file import Status
 from tests.builders import with_labels
 from tests.command_line import REFUSED, CommandLine
 
@@ -85,7 +89,47 @@ def test_routes_are_listed_in_the_order_in_which_they_are_tried(
         ["http://www.example.com", "*", "shop:web"],
         ["http://*", "*", "shop:every"],
     ] == [row[:3] for row in rows]
-    assert {"ready"} == {row[-1] for row in rows}
+
+
+def test_nothing_is_served_where_no_proxy_was_started(command_line: CommandLine, capsys: pytest.CaptureFixture[str]) -> None:
+    command_line.write_services(web=WEB)
+
+    code = command_line.run("routes")
+
+    printed = capsys.readouterr()
+    _, *rows = lines_of(printed.out)
+    assert (0, [["not", "served"]] * 2) == (code, [row[-2:] for row in rows])
+    assert "no proxy has been started here" in printed.err
+
+
+@pytest.mark.parametrize("command", ["check", "routes"])
+def test_haproxy_that_does_not_answer_is_told(
+    command_line: CommandLine, capsys: pytest.CaptureFixture[str], command: str
+) -> None:
+    command_line.write_services(web=WEB)
+    command_line.write_status(Status(pid=os.getpid(), passes=1, forced=0, sentence="done", is_success=True))
+
+    code = command_line.run(command)
+
+    told = [line for line in capsys.readouterr().out.splitlines() if line.startswith("problem: ")]
+    assert (3, 1) == (code, len(told))
+    assert told[0].startswith("problem: the proxy: HAProxy does not answer, nothing is served: ")
+
+
+@pytest.mark.parametrize(
+    ("began", "expected"), [(1.0, "has not reported for"), (0.0, "does not run")], ids=["silent", "ended"]
+)
+def test_controller_that_does_not_report_is_told(
+    command_line: CommandLine, capsys: pytest.CaptureFixture[str], began: float, expected: str
+) -> None:
+    with subprocess.Popen(["true"]) as ended:
+        ended.wait()
+    pid = os.getpid() if began else ended.pid
+    command_line.write_status(Status(pid=pid, passes=1, forced=0, sentence="done", is_success=True, began=began))
+
+    code = command_line.run("check")
+
+    assert (3, True) == (code, f"the controller, process {pid}, {expected}" in capsys.readouterr().out)
 
 
 def test_routes_tell_what_is_not_routed_and_why(command_line: CommandLine, capsys: pytest.CaptureFixture[str]) -> None:

@@ -50,6 +50,20 @@ def test_problem_is_told_when_it_comes_and_when_it_goes(caplog: pytest.LogCaptur
     ] == caplog.messages
 
 
+def test_note_is_told_once_and_many_are_counted(caplog: pytest.LogCaptureFixture) -> None:
+    reports = Reports()
+    many = tuple(Problem(service=f"shop:{number}", reason="is outside the scope", is_note=True) for number in range(30))
+
+    with caplog.at_level(logging.INFO):
+        for notes in ((FIRST,), (FIRST,), (), (FIRST, *many)):
+            reports.add(replace(make_outcome(), notes=notes))
+
+    first, *lines = caplog.messages
+    assert (f"note: {FIRST}", 21) == (first, len(lines))
+    assert lines[-1] == "note: 11 more notes; `proxy check` prints all"
+    assert [1, 1, 0, 21] == [len(status.notes) for status in reports.statuses]
+
+
 @pytest.mark.parametrize(
     ("outcome", "level"),
     [

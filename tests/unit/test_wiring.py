@@ -65,7 +65,7 @@ def test_file_as_a_source_needs_a_file() -> None:
         make_sources(make_settings(PROXY_SOURCES="file"), {}, KEPT)
 
 
-@pytest.mark.parametrize(("mode", "count"), [("custom", 1), ("acsrouting", 2)], ids=["custom", "simple"])
+@pytest.mark.parametrize(("mode", "count"), [("custom", 2), ("acsrouting", 3)], ids=["custom", "simple"])
 def test_probes_are_laid_over_containers_in_simple_routing_only(mode: str, count: int) -> None:
     assert count == len(make_overlays(make_settings(PROXY_MODE=mode), {}, lambda trigger: None))
 

@@ -133,6 +133,14 @@ class DockerEngine:
             except NotFound:
                 return None
 
+    def inspect_service(self, service_id: str) -> Mapping[str, Any]:
+        """Return the document of `GET /services/{id}` of a Swarm, which only managers answer.
+
+        `SourceError` is raised when the engine cannot be asked, or refuses.
+        """
+        with self.question() as client:
+            return cast(Mapping[str, Any], client.inspect_service(service_id))  # type: ignore[no-untyped-call]
+
     def open_events(self, since: int | None) -> EventStream:
         """Return the stream of events, from `since` (the engine's clock, seconds) or from now on.
 

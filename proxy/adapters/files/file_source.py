@@ -192,6 +192,7 @@ class FileSource:
             project=self._file.project,
             service=service.name,
             labels=service.labels,
+            service_labels=service.deploy_labels,
             ports=service.ports,
             address=address,
         )

@@ -10,7 +10,8 @@ import dataclasses
 import json
 import logging
 import threading
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 logger = logging.getLogger(__name__)
@@ -22,7 +23,8 @@ STATUS_FILE = "status.json"
 class Status:
     """The controller's last report. `passes` counts all passes, `forced` those that a user asked for.
 
-    `began` is the start of the last pass, in seconds since the epoch. The pass has seen everything that was there before.
+    `servers` says why servers get no requests, by `backend/server`. `began` is the start of the last pass, in seconds since
+    the epoch. The pass has seen everything that was there before.
     """
 
     pid: int
@@ -31,6 +33,8 @@ class Status:
     sentence: str
     is_success: bool
     problems: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    servers: Mapping[str, str] = field(default_factory=dict)
     began: float = 0.0
 
 
@@ -71,6 +75,6 @@ def read_status(state_folder: Path) -> Status | None:
     """Return what the controller wrote last; None if there is no file or it cannot be read."""
     try:
         values = json.loads((state_folder / STATUS_FILE).read_text())
-        return Status(**{**values, "problems": tuple(values["problems"])})
+        return Status(**{**values, "problems": tuple(values["problems"]), "notes": tuple(values.get("notes", ()))})
     except (OSError, ValueError, KeyError, TypeError):
         return None

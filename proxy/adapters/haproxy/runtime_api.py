@@ -8,7 +8,7 @@ sent to it.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol
 
@@ -26,6 +26,7 @@ from proxy.core.haproxy.reported import (
     parse_worker,
 )
 from proxy.core.haproxy.runtime_commands import Action, Command, ReplaceMap
+from proxy.core.haproxy.served import DOWN, STATISTICS, Place, Served, parse_statistics
 from proxy.errors import CommandRefusedError, WorkerReplacedError
 
 _VERSION = re.compile(r"New version created: (\d+)")
@@ -69,6 +70,21 @@ class RuntimeApi:
             certificates={name: parse_fingerprint(reply) for name, reply in zip(certificates, details, strict=True)},
             listed=parse_listed(listed),
         )
+
+    def read_served(self, map_files: Sequence[str] = ()) -> Served:
+        """Return what the worker that answers serves, with the rows of these maps. All is asked for in one request."""
+        with self._socket.session() as send_all:
+            statistics, *rows = _ask(send_all, [STATISTICS, *(f"show map {file}" for file in map_files)])
+        frontends, servers = parse_statistics(statistics)
+        by_file = {file: frozenset(parse_map(reply)) for file, reply in zip(map_files, rows, strict=True)}
+        return Served(frontends=frontends, servers=servers, rows=by_file)
+
+    def read_down(self) -> Mapping[Place, str]:
+        """Return the servers that their health checks have taken out, with the reason."""
+        with self._socket.session() as send_all:
+            (statistics,) = _ask(send_all, [STATISTICS])
+        _, servers = parse_statistics(statistics, only=f",{DOWN}")
+        return {place: ": ".join(filter(None, status)) for place, status in servers.items() if status.state == "down"}
 
     def execute(self, stages: Iterable[Sequence[Action]], worker: Worker) -> None:
         """Carry out the stages in order. Raises CommandRefusedError, which names the command, if one is refused.

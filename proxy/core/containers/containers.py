@@ -52,9 +52,11 @@ class Container:
     """One container of any source that may become a server.
 
     `project` and `service` are those of Compose or of the stack. A container outside Compose has an empty project, and its
-    own name as its service. `environment` is known only for linked containers. `alias` is the name under which the proxy's
-    container links to it, or empty. `address` is set when the source knows the only correct address (links without a
-    socket, files). Otherwise the address is chosen among `networks`. `created` is in seconds since the epoch.
+    own name as its service. `environment` is known for linked containers; of others, only variables that look as if they
+    were meant for the proxy. `service_labels` are names of labels that stand where no container gets them
+    (`deploy.labels`). `alias` is the name under which the proxy's container links to it, or empty. `address` is set when the
+    source knows the only correct address (links without a socket, files). Otherwise the address is chosen among `networks`.
+    `created` is in seconds since the epoch.
     """
 
     id: str
@@ -66,6 +68,7 @@ class Container:
     created: int = 0
     labels: Mapping[str, str] = field(default_factory=dict)
     environment: Mapping[str, str] = field(default_factory=dict)
+    service_labels: tuple[str, ...] = ()
     ports: tuple[ContainerPort, ...] = ()
     networks: tuple[Attachment, ...] = ()
     network_mode: str = ""
@@ -81,6 +84,8 @@ class ProxyContainer:
     id: str
     project: str = ""
     service: str = ""
+    name: str = field(default="", compare=False)
+    labels: Mapping[str, str] = field(default_factory=dict, compare=False)
     networks: tuple[Attachment, ...] = ()
     network_mode: str = ""
 

@@ -3,9 +3,9 @@
 In: documents of `GET /containers/json`, `GET /containers/{id}/json` and `GET /events`. Out: `Container`, `ProxyContainer`,
 `EngineEvent`. Engines differ in what they leave out or send as null, so every key may be missing.
 
-Only labels that start with `aliyun.` are kept. A container parsed from the list equals the same container parsed from its
-inspection. Only two things are not in the list: the environment, and the ports of a container that uses the network of
-another (`has_foreign_network`).
+Only labels that start with `aliyun.`, or could be meant so, are kept. A container parsed from the list equals the same
+container parsed from its inspection. Only two things are not in the list: the environment, and the ports of a container that
+uses the network of another (`has_foreign_network`).
 """
 
 from __future__ import annotations
@@ -17,12 +17,13 @@ from datetime import datetime
 from typing import Any
 
 from proxy.core.containers.containers import Attachment, Container, ContainerPort, Health, ProxyContainer, State
+from proxy.grammar.spelling import may_be_ours
 
-LABEL_PREFIX = "aliyun."
 COMPOSE_PROJECT = "com.docker.compose.project"
 COMPOSE_SERVICE = "com.docker.compose.service"
 STACK_NAMESPACE = "com.docker.stack.namespace"
 SWARM_SERVICE = "com.docker.swarm.service.name"
+SWARM_SERVICE_ID = "com.docker.swarm.service.id"
 
 _STATES = {"running": State.RUNNING, "paused": State.PAUSED}
 _HEALTH_IN_STATUS = re.compile(r"\((?:health: )?(starting|healthy|unhealthy)\)$")
@@ -98,6 +99,8 @@ def parse_proxy(document: Mapping[str, Any]) -> ProxyContainer:
         id=container.id,
         project=container.project,
         service=container.service,
+        name=container.name,
+        labels=container.labels,
         networks=container.networks,
         network_mode=container.network_mode,
     )
@@ -135,13 +138,27 @@ def parse_event(document: Mapping[str, Any]) -> EngineEvent | None:
             name=name,
             time=seen,
             signal=attributes.get("signal") or "",
-            has_labels_of_ours=any(key.startswith(LABEL_PREFIX) for key in attributes),
+            has_labels_of_ours=any(map(may_be_ours, attributes)),
         )
     if document.get("Type") == "network" and attributes.get("container"):
         container_id = attributes["container"]
         network = f"network {attributes.get('name', '')}".strip()
         return EngineEvent(action=action, detail=network, container_id=container_id, name=container_id[:12], time=seen)
     return None
+
+
+def parse_misplaced(document: Mapping[str, Any]) -> tuple[Mapping[str, str], str]:
+    """Return the variables of an inspected container that look as if they were meant for the proxy, and the id of its
+    Swarm service, or an empty text."""
+    config = document.get("Config") or {}
+    variables = _parse_environment(config.get("Env") or ())
+    labels = config.get("Labels") or {}
+    return {name: value for name, value in variables.items() if may_be_ours(name)}, labels.get(SWARM_SERVICE_ID, "")
+
+
+def parse_service_labels(document: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the labels of ours that a Swarm service (`GET /services/{id}`) has itself, which its containers do not get."""
+    return tuple(sorted(filter(may_be_ours, (document.get("Spec") or {}).get("Labels") or {})))
 
 
 def parse_stop(document: Mapping[str, Any]) -> tuple[str, int]:
@@ -170,7 +187,7 @@ def _add_common(document: Mapping[str, Any], container: Container) -> Container:
         service = labels.get(SWARM_SERVICE, "").removeprefix(f"{project}_" if project else "")
     return replace(
         container,
-        labels={key: value for key, value in labels.items() if key.startswith(LABEL_PREFIX)},
+        labels={key: value for key, value in labels.items() if may_be_ours(key)},
         project=project,
         service=service or container.name,
         networks=_parse_networks(document),

@@ -30,6 +30,8 @@ class FileService:
     hosts: tuple[str, ...]
     ports: tuple[ContainerPort, ...] = ()
     labels: Mapping[str, str] = field(default_factory=dict)
+    deploy_labels: tuple[str, ...] = ()
+    """Names of labels in `deploy.labels`, which Compose and Swarm give to no container."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,7 +100,13 @@ def _parse_service(name: str, entry: object) -> FileService:
         ports = tuple(ContainerPort(number=number, published=number in published) for number in sorted(exposed))
     if not hosts:
         raise _Fault("", "", "has no address; set external.host, or networks.<name>.ipv4_address")
-    return FileService(name=name, hosts=hosts, ports=ports, labels=labels)
+    return FileService(name=name, hosts=hosts, ports=ports, labels=labels, deploy_labels=_deploy_labels(entry))
+
+
+def _deploy_labels(entry: Mapping[Any, Any]) -> tuple[str, ...]:
+    deploy = entry.get("deploy")
+    labels = deploy.get("labels") if isinstance(deploy, Mapping) else None
+    return tuple(str(label).partition("=")[0].strip() for label in labels) if isinstance(labels, Mapping | list) else ()
 
 
 def _parse_labels(labels: object) -> Mapping[str, str]:

@@ -7,7 +7,7 @@ a form that is not understood raises `RuntimeApiError`, which names the command.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from operator import itemgetter
 
@@ -188,20 +188,3 @@ def select_states(reply: str, wanted: Sequence[str]) -> Iterator[tuple[str, ...]
         yield from (select(line.split()) for line in lines[2:])
     except (ValueError, IndexError):
         raise RuntimeApiError(f"`show servers state` lacks a column: {' '.join(columns)[:200]!r}") from None
-
-
-def parse_server_states(reply: str) -> Mapping[tuple[str, str], str]:
-    """Read `show servers state`: (backend, server) -> what people call its state (management guide, section 9.3)."""
-    states: dict[tuple[str, str], str] = {}
-    for backend, name, state, bits in select_states(reply, ("be_name", "srv_name", "srv_op_state", "srv_admin_state")):
-        states[backend, name] = _describe_state(int(state), int(bits))
-    return states
-
-
-def _describe_state(operational: int, administrative: int) -> str:
-    """Bits and numbers of `srv_admin_state` and `srv_op_state` in the words of the statistics page."""
-    if administrative & 0x23:
-        return "maint"
-    if administrative & 0x18:
-        return "drain"
-    return ("down", "starting", "up", "stopping")[operational]

@@ -8,7 +8,6 @@ table is generated from `ROUTING_LABELS`.
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from proxy.core.labels.probing import Probe
 from proxy.core.labels.stickiness import COOKIE_DIRECTIVE, stickiness_lines
 from proxy.errors import Problem, shorten
 from proxy.grammar import values as values
+from proxy.grammar.spelling import IN_NAMESPACE, nearest
 from proxy.grammar.values import DEFAULT_WEIGHT
 from proxy.grammar.virtual_host import Scheme, VirtualHost, parse_domain, parse_path, parse_port
 from proxy.settings import SimpleSettings, SourceKind
@@ -217,8 +217,8 @@ class _Reading:
     def _read(self, name: str, text: str) -> None:
         row = self._table.get(name)
         if row is None:
-            similar = difflib.get_close_matches(name, self._table, n=1)
-            self.faults[name] = "is not a label of simple routing" + (f"; did you mean {similar[0]}?" if similar else "")
+            meant = nearest(name, self._table, similarity=IN_NAMESPACE)
+            self.faults[name] = "is not a label of simple routing" + (f"; did you mean {meant}?" if meant else "")
             return
         try:
             self._settings[name] = row.parse(text)

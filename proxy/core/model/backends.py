@@ -15,7 +15,7 @@ from proxy.core.containers.addresses import choose_address
 from proxy.core.containers.containers import Container, Health, ProxyContainer, State
 from proxy.core.labels.labels import BackendSettings, ContainerSpec
 from proxy.core.labels.simple_routing import plain_settings
-from proxy.core.model.model import WAITING, Backend, Profile, Server, ServerState
+from proxy.core.model.model import STARTING, UNHEALTHY, WAITING, Backend, Profile, Server, ServerState
 from proxy.core.model.server_names import cookie_value, server_name
 from proxy.core.model.server_weights import weigh
 from proxy.core.model.services import Service, settings_by_label
@@ -222,9 +222,9 @@ def server_state(container: Container, *, is_waited_for: bool, is_last_resort: b
     if container.state is not State.RUNNING:
         return ServerState.MAINT, f"is {container.state}"
     if container.health is Health.UNHEALTHY:
-        return ServerState.MAINT, "its health check says unhealthy"
+        return ServerState.MAINT, UNHEALTHY
     if container.health is Health.STARTING:
-        return ServerState.MAINT, "its health check has not passed yet"
+        return ServerState.MAINT, STARTING
     if is_waited_for:
         return (ServerState.READY if is_last_resort else ServerState.MAINT), WAITING
     return ServerState.READY, ""

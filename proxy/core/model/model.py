@@ -27,6 +27,10 @@ class ServerState(StrEnum):
 
 WAITING = "does not accept connections yet"
 """The reason of a server that has not accepted a connection yet (see `readiness`)."""
+UNHEALTHY = "its health check says unhealthy"
+STARTING = "its health check has not passed yet"
+UNSERVED = frozenset({WAITING, UNHEALTHY, STARTING})
+"""Reasons for which a server gets no requests though somebody expects that it does."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,9 +14,9 @@ from proxy.core.containers.containers import ProxyContainer
 from proxy.core.model.backends import BuildContext, plain_profile
 from proxy.core.model.certificate_set import ProxyCertificates, brings_certificates, collect_certificates
 from proxy.core.model.limits import too_few_files
-from proxy.core.model.model import Backend, RoutingModel, StoredCertificate, TcpListener
+from proxy.core.model.model import Backend, RoutingModel, Server, StoredCertificate, TcpListener
 from proxy.core.model.model_change import FrontendShape, ModelChange, make_frontend
-from proxy.core.model.port_problems import of_routes, without_listener, without_port
+from proxy.core.model.port_problems import of_ports, without_port
 from proxy.core.model.port_routes import PortRoutes
 from proxy.core.model.port_rules import PortRules
 from proxy.core.model.port_uses import HTTP_PORT, HTTPS_PORT, PortUse
@@ -24,9 +24,9 @@ from proxy.core.model.service_part import ServicePart, make_part
 from proxy.core.model.service_table import Specs, label_specs
 from proxy.core.model.services import Service
 from proxy.core.model.shared_addresses import make_table
-from proxy.core.model.tcp_listeners import build_listener
+from proxy.core.model.tcp_listeners import build_listener, count_checks
 from proxy.errors import Problem
-from proxy.grammar.syntax import BackendName
+from proxy.grammar.syntax import BackendName, service_of_backend
 from proxy.settings import ProxyMode, Settings
 
 
@@ -99,6 +99,14 @@ class ModelIndex:
         """Return the number of services that take part."""
         return len(self._parts)
 
+    def find_server(self, backend: str, name: str) -> tuple[Backend, Server] | None:
+        """Return the server of this name, with its backend; None if the model has none."""
+        part = self._parts.get(service_of_backend(BackendName(backend)))
+        own = [part.backend] if part and part.backend else []
+        candidates = (*own, *(listener.backend for listener in self._listeners.values()))
+        found = ((known, server) for known in candidates if known.name == backend for server in known.servers)
+        return next((pair for pair in found if pair[1].name == name), None)
+
     def _nothing(self) -> ModelChange:
         return ModelChange(
             shapes=(self._shapes, self._shapes),
@@ -163,15 +171,11 @@ class ModelIndex:
 
     def problems(self) -> tuple[Problem, ...]:
         """Return the problems that keep services, or some of their routes, from being served."""
-        found = {*self._own_certificates.problems, *too_few_files(self._settings.haproxy)}
-        for problems in (*self._part_problems.values(), *self._listener_problems.values()):
-            found.update(problems)
         is_tcp = self._settings.routing.mode is ProxyMode.TCP
-        for port, routes in self._ports.items():
-            listener = self._listeners.get(port)
-            found.update(without_listener(listener, routes) if listener else of_routes(routes, self._parts, is_tcp=is_tcp))
-        found.update(without_port(self._taken_ports, self._ports, self._settings.haproxy))
-        return tuple(sorted(found))
+        found = {*self._own_certificates.problems, *too_few_files(self._settings.haproxy)}
+        found.update(*self._part_problems.values(), *self._listener_problems.values())
+        found.update(of_ports(self._ports, self._listeners, self._parts, is_tcp=is_tcp))
+        return tuple(sorted(found.union(without_port(self._taken_ports, self._ports, self._settings.haproxy))))
 
     def _make_context(self) -> BuildContext:
         offset = self._settings.haproxy.port_offset
@@ -235,7 +239,7 @@ class ModelIndex:
             before, after = self._listeners.pop(port, None), self._build_listener(port, rules)
             if after:
                 self._listeners[port] = after
-            self._default_checks += _count_checks(after) - _count_checks(before)
+            self._default_checks += count_checks(after) - count_checks(before)
             if before != after:
                 change.listeners[port] = before, after
         ports = self._frontend_ports()
@@ -294,7 +298,3 @@ class ModelIndex:
             taken_ports=self._taken_ports,
             default_since=since if default else None,
         )
-
-
-def _count_checks(listener: TcpListener | None) -> int:
-    return listener.backend.count_default_checks() if listener else 0

@@ -34,7 +34,20 @@ def without_port(taken: AbstractSet[int], ports: Mapping[int, PortRoutes], setti
             yield Problem(service=label, setting="VIRTUAL_HOST", reason=taken_port(port, offset))
 
 
-def without_listener(listener: TcpListener, routes: PortRoutes) -> Iterable[Problem]:
+def of_ports(
+    ports: Mapping[int, PortRoutes],
+    listeners: Mapping[int, TcpListener],
+    parts: Mapping[BackendName, ServicePart],
+    *,
+    is_tcp: bool,
+) -> Iterable[Problem]:
+    """Yield the problems of the entries of all ports; with MODE=tcp (`is_tcp`), also those of services without a port."""
+    for port, routes in ports.items():
+        listener = listeners.get(port)
+        yield from _without_listener(listener, routes) if listener else _of_routes(routes, parts, is_tcp=is_tcp)
+
+
+def _without_listener(listener: TcpListener, routes: PortRoutes) -> Iterable[Problem]:
     """Yield a problem for each service that wants a port for a virtual host while it is one of TCP_PORTS."""
     owners = " and ".join(listener.backend.services)
     reason = f"port {listener.port} is already balanced in TCP mode for {owners} (TCP_PORTS); use another port"
@@ -42,7 +55,7 @@ def without_listener(listener: TcpListener, routes: PortRoutes) -> Iterable[Prob
         yield Problem(service=label, setting="VIRTUAL_HOST", reason=reason)
 
 
-def of_routes(routes: PortRoutes, parts: Mapping[BackendName, ServicePart], *, is_tcp: bool) -> Iterable[Problem]:
+def _of_routes(routes: PortRoutes, parts: Mapping[BackendName, ServicePart], *, is_tcp: bool) -> Iterable[Problem]:
     """Yield the problems of the entries of a port; with MODE=tcp (`is_tcp`), also those of services that do not get it."""
     for problems in routes.problems.values():
         yield from problems

@@ -27,7 +27,7 @@ class SpecIndex:
         self._parse = parse
         self._keep_seconds = keep_seconds
         self._parsed: dict[Key, tuple[ContainerSpec, ...]] = {}
-        self._problems: dict[Key, tuple[Problem, ...]] = {}
+        self._problems: dict[Key, tuple[Container, tuple[Problem, ...]]] = {}
         self._by_label: dict[str, dict[Key, ContainerSpec]] = {}
         self._kept: dict[str, tuple[ContainerSpec, float]] = {}
 
@@ -44,7 +44,7 @@ class SpecIndex:
                 continue
             self._parsed[key], problems = self._parse(container)
             if problems:
-                self._problems[key] = problems
+                self._problems[key] = container, problems
             for spec in self._parsed[key]:
                 self._by_label.setdefault(spec.label, {})[key] = spec
                 touched.add(spec.label)
@@ -78,9 +78,9 @@ class SpecIndex:
         """Return the labels of all services."""
         return {*self._by_label, *self._kept}
 
-    def problems(self) -> Sequence[Problem]:
-        """Return the problems of the labels of all containers."""
-        return [problem for problems in self._problems.values() for problem in problems]
+    def problems(self) -> Sequence[tuple[Container, tuple[Problem, ...]]]:
+        """Return the containers with problems, and notes, of their labels."""
+        return [*self._problems.values()]
 
     def _keep_or_forget(self, label: str, last: ContainerSpec | None, now: float) -> None:
         if self._by_label.get(label):

@@ -97,3 +97,8 @@ def taken_port(port: int, offset: int) -> str:
     """Return the sentence that another program uses a port; `offset` is PROXY_PORT_OFFSET."""
     moved = f" ({port} with PROXY_PORT_OFFSET={offset})" if offset else ""
     return f"another process listens on port {port + offset}{moved}; stop it, or use another port"
+
+
+def count_checks(listener: TcpListener | None) -> int:
+    """Return how many of the listener's servers have the default health check; 0 without a listener."""
+    return listener.backend.count_default_checks() if listener else 0

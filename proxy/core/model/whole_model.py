@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable
 
-from proxy.core.containers.containers import ProxyContainer, State
+from proxy.core.containers.containers import Container, ProxyContainer, State
 from proxy.core.labels.labels import ContainerSpec
 from proxy.core.model.certificate_set import ProxyCertificates
 from proxy.core.model.model import RoutingModel
@@ -28,7 +28,8 @@ def build_routing_model(
     scope = settings.routing.scope
     index = ModelIndex(settings, proxy, certificates)
     index.update(label_specs(spec for spec in candidates if is_served(spec, proxy, scope)))
-    notes = {out_of_scope(spec, proxy) for spec in candidates if not is_in_scope(spec.container, proxy, scope)}
+    outside = (spec for spec in candidates if not is_in_scope(spec.container, proxy, scope))
+    notes = {out_of_scope(spec.container, spec.label, proxy) for spec in outside}
     return dataclasses.replace(index.model(), notes=tuple(sorted(notes)))
 
 
@@ -37,12 +38,9 @@ def is_served(spec: ContainerSpec, proxy: ProxyContainer | None, scope: Scope) -
     return spec.container.state is not State.STOPPED and is_in_scope(spec.container, proxy, scope)
 
 
-def out_of_scope(spec: ContainerSpec, proxy: ProxyContainer | None) -> Problem:
+def out_of_scope(container: Container, label: str, proxy: ProxyContainer | None) -> Problem:
     """Return a note that says why a container outside the scope is not routed, and how to change that."""
     own = f"project {proxy.project!r}" if proxy and proxy.project else "the proxy"
-    advice = f"add {spec.label} to ADDITIONAL_SERVICES, or set it to *" if spec.project else "set ADDITIONAL_SERVICES to *"
-    return Problem(
-        service=spec.label,
-        container=spec.container.name,
-        reason=f"is outside the scope of {own}; {advice}",
-    )
+    has_project = bool(container.project)
+    advice = f"add {label} to ADDITIONAL_SERVICES, or set it to *" if has_project else "set ADDITIONAL_SERVICES to *"
+    return Problem(service=label, container=container.name, reason=f"is outside the scope of {own}; {advice}", is_note=True)

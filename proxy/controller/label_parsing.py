@@ -1,0 +1,57 @@
+"""Reads the labels of containers. Whatever goes wrong there costs one container its route, and nothing else.
+
+In: containers. Out: specs, and problems and notes of their labels. A service whose new container brings a certificate that
+is broken keeps the one that it has.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Mapping
+
+from proxy.core.containers.containers import Container
+from proxy.core.labels import simple_routing
+from proxy.core.labels.labels import certificates_of, parse_container, service_label
+from proxy.core.labels.misspellings import find_misspellings
+from proxy.core.model.spec_index import Parsed
+from proxy.errors import Problem
+from proxy.grammar.certificates import Certificate
+from proxy.settings import RoutingMode, RoutingSettings
+
+logger = logging.getLogger(__name__)
+
+
+class LabelParser:
+    """Parses in the routing mode of `settings`; remembers the certificates that labels have brought."""
+
+    def __init__(self, settings: RoutingSettings) -> None:
+        self._settings = settings
+        self._certificates: dict[str, Mapping[str, Certificate]] = {}
+
+    def parse(self, container: Container) -> Parsed:
+        """Return what the container asks for, and what is wrong with it. Raises nothing."""
+        try:
+            specs, problems = self._parse(container)
+            return specs, (*problems, *find_misspellings(container, self._settings.routing_mode))
+        except Exception as error:
+            logger.exception("container %s is left out because of an error in this program", container.name)
+            reason = f"left out because of an error in this program ({type(error).__name__}); the log has the details"
+            return (), (Problem(service=service_label(container), container=container.name, reason=reason),)
+
+    def certified(self) -> Iterable[str]:
+        """Return the services of which a certificate is remembered."""
+        return self._certificates.keys()
+
+    def forget(self, label: str) -> None:
+        """Forget the certificates of a service that has gone."""
+        self._certificates.pop(label, None)
+
+    def _parse(self, container: Container) -> Parsed:
+        if self._settings.routing_mode is RoutingMode.SIMPLE:
+            return simple_routing.parse_container(container, self._settings.simple)
+        label, allow_free_form = service_label(container), self._settings.allow_extra_settings
+        known = self._certificates.get(label, {})
+        spec, problems = parse_container(container, allow_free_form=allow_free_form, known_certificates=known)
+        if spec and (certificates := certificates_of(spec.settings)):
+            self._certificates[label] = certificates
+        return ((spec,) if spec else ()), problems

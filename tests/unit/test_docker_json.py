@@ -16,6 +16,7 @@ from proxy.core.containers.docker_json import (
     parse_listed,
     parse_proxy,
 )
+from proxy.core.containers.link_table import Link
 
 ID = "e633d906076b200dcf607fb1a89b27a28583fd970aadd0961e87f3b5dc83527f"
 NETWORKS = {
@@ -166,14 +167,16 @@ def test_proxy_container_has_project_and_networks() -> None:
 def test_links_of_the_default_bridge_give_name_and_alias() -> None:
     links = parse_links(make_document(HostConfig={"Links": ["/webapp:/proxy/web-1", "/db:/proxy/db"]}))
 
-    assert links == {"db": "db", "webapp": "web-1"}
+    assert links == (Link(target="db", names=("db",)), Link(target="webapp", names=("web-1",)))
 
 
 def test_of_several_aliases_of_compose_the_shortest_counts() -> None:
     aliases = ["shop-web-1:shop-web-1", "shop-web-1:web-1", "shop-web-1:web", "shop-web-1:app"]
     document = make_document(NetworkSettings={"Networks": {"shop_default": {"Links": aliases}, "edge": None}})
 
-    assert parse_links(document) == {"shop-web-1": "app"}
+    (link,) = parse_links(document)
+
+    assert link.alias == "app"
 
 
 def test_event_of_a_container_names_it() -> None:
@@ -187,7 +190,12 @@ def test_event_of_a_container_names_it() -> None:
     event = parse_event(document)
 
     assert event == EngineEvent(
-        action="health_status", detail="unhealthy", container_id=ID, name="shop-web-1", time=1700000000
+        action="health_status",
+        detail="unhealthy",
+        container_id=ID,
+        name="shop-web-1",
+        time=1700000000,
+        service="shop-web-1",
     )
     assert str(event) == "container shop-web-1: health_status unhealthy"
 

@@ -179,6 +179,23 @@ def test_of_several_aliases_of_compose_the_shortest_counts() -> None:
     assert link.alias == "app"
 
 
+@pytest.mark.parametrize(("word", "is_part"), [("True", False), ("true", False), ("False", True), ("", True)])
+def test_one_off_container_is_not_part_of_its_service(word: str, *, is_part: bool) -> None:
+    labels = {**LABELS, "com.docker.compose.oneoff": word}
+    entry = make_entry(Names=["/shop-web-run-f00"], Labels=labels)
+    document = make_document(Name="/shop-web-run-f00", Config={"Labels": labels})
+
+    found = {(made.project, made.service, bool(made.labels)) for made in (parse_listed(entry), parse_inspected(document))}
+
+    assert found == {("shop", "web", True) if is_part else ("shop", "shop-web-run-f00", False)}
+
+
+def test_proxy_that_is_a_one_off_container_keeps_its_project() -> None:
+    labels = {**LABELS, "com.docker.compose.oneoff": "True"}
+
+    assert parse_proxy(make_document(Config={"Labels": labels})).project == "shop"
+
+
 def test_event_of_a_container_names_it() -> None:
     document = {
         "Type": "container",

@@ -3,9 +3,10 @@
 In: documents of `GET /containers/json`, `GET /containers/{id}/json` and `GET /events`. Out: `Container`, `ProxyContainer`,
 `EngineEvent`. Engines differ in what they leave out or send as null, so every key may be missing.
 
-Only labels that start with `aliyun.` are kept. A container parsed from the list equals the same container parsed from its
-inspection. Only two things are not in the list: the environment, and the ports of a container that uses the network of
-another (`has_foreign_network`).
+Only labels that start with `aliyun.` are kept. A one-off container (`docker compose run`) carries the labels of its service,
+but is not part of it: here it has no labels, and its own name as its service. A container parsed from the list equals the
+same container parsed from its inspection. Only two things are not in the list: the environment, and the ports of a container
+that uses the network of another (`has_foreign_network`).
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from proxy.core.containers.link_table import Link, ServiceKey
 LABEL_PREFIX = "aliyun."
 COMPOSE_PROJECT = "com.docker.compose.project"
 COMPOSE_SERVICE = "com.docker.compose.service"
+COMPOSE_ONE_OFF = "com.docker.compose.oneoff"
 STACK_NAMESPACE = "com.docker.stack.namespace"
 SWARM_SERVICE = "com.docker.swarm.service.name"
 
@@ -174,7 +176,7 @@ def _add_common(document: Mapping[str, Any], container: Container) -> Container:
     project, service = _parse_service(labels)
     return replace(
         container,
-        labels={key: value for key, value in labels.items() if key.startswith(LABEL_PREFIX)},
+        labels={} if _is_one_off(labels) else {key: value for key, value in labels.items() if key.startswith(LABEL_PREFIX)},
         project=project,
         service=service or container.name,
         networks=_parse_networks(document),
@@ -183,12 +185,16 @@ def _add_common(document: Mapping[str, Any], container: Container) -> Container:
 
 
 def _parse_service(labels: Mapping[str, str]) -> ServiceKey:
-    """Return project and service of a container of Compose or of a stack; two empty texts for any other."""
+    """Return project and service of a container of Compose or of a stack; an empty text for what it does not have."""
     project, service = labels.get(COMPOSE_PROJECT, ""), labels.get(COMPOSE_SERVICE, "")
     if service:
-        return project, service
+        return project, "" if _is_one_off(labels) else service
     project = labels.get(STACK_NAMESPACE, "")
     return project, labels.get(SWARM_SERVICE, "").removeprefix(f"{project}_" if project else "")
+
+
+def _is_one_off(labels: Mapping[str, str]) -> bool:
+    return labels.get(COMPOSE_ONE_OFF, "").lower() == "true"
 
 
 def _parse_state(word: str | None) -> State:

@@ -220,6 +220,21 @@ def test_borrowed_network_is_the_owners(run_container: RunContainer, network: st
     assert borrowing.networks == owning.networks
 
 
+def test_ports_are_known_in_a_network_without_forwarding(
+    run_container: RunContainer, client: docker.DockerClient, engine: DockerEngine
+) -> None:
+    """The list has no ports for it, as in a macvlan, which not every kernel has."""
+    internal = client.networks.create(f"source-{uuid.uuid4().hex[:8]}", internal=True)
+    try:
+        container_id = run_container(network=internal.name)
+        found = find(DockerSource(engine, None), container_id)
+        assert found is not None
+        assert (ContainerPort(number=80),) == found.ports
+    finally:
+        client.containers.get(container_id).remove(force=True)
+        internal.remove()
+
+
 def test_stop_ends_a_silent_stream_at_once(engine: DockerEngine) -> None:
     running = Watched(engine)
     eventually(lambda: running.triggers)

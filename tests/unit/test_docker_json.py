@@ -179,6 +179,28 @@ def test_of_several_aliases_of_compose_the_shortest_counts() -> None:
     assert link.alias == "app"
 
 
+BINDINGS = {"80/tcp": [{"HostIp": "", "HostPort": ""}]}
+
+
+@pytest.mark.parametrize(
+    ("reported", "wanted", "expected"),
+    [
+        pytest.param({}, None, {80: False, 443: False}, id="network without forwarding"),
+        pytest.param(None, BINDINGS, {80: True, 443: False}, id="port to publish there"),
+        pytest.param({"80/tcp": None, "443/tcp": None}, BINDINGS, {80: False, 443: False}, id="reported"),
+    ],
+)
+def test_exposed_ports_that_the_engine_does_not_report(reported: Any, wanted: Any, expected: dict[int, bool]) -> None:
+    """A container in a macvlan, or in an `internal` network, has ports only in the settings of its image."""
+    document = make_document(
+        Config={"ExposedPorts": {"80/tcp": {}, "443/tcp": {}, "53/udp": {}}},
+        HostConfig={"NetworkMode": "lan", "PortBindings": wanted},
+        NetworkSettings={"Ports": reported},
+    )
+
+    assert {port.number: port.published for port in parse_inspected(document).ports} == expected
+
+
 @pytest.mark.parametrize(("word", "is_part"), [("True", False), ("true", False), ("False", True), ("", True)])
 def test_one_off_container_is_not_part_of_its_service(word: str, *, is_part: bool) -> None:
     labels = {**LABELS, "com.docker.compose.oneoff": word}

@@ -17,6 +17,7 @@ from proxy.adapters.engine.docker_source import MAX_LOOKS, DockerSource, find_ow
 from proxy.core.containers.containers import Attachment, ContainerPort, Snapshot, State
 from proxy.core.trigger import Trigger
 from proxy.errors import SourceError
+from tests.builders import with_labels
 from tests.eventually import eventually
 
 Document = Mapping[str, Any]
@@ -384,6 +385,92 @@ def test_borrowed_network_is_the_owners(owner: str) -> None:
     container = DockerSource(engine, "own").read().containers[-1]
 
     assert container.networks == (Attachment(network="shop", address="10.1.0.2", gateway="10.1.0.1"),)
+
+
+def make_borrower(container_id: str, owner: str) -> dict[str, Any]:
+    """Return a container with a label of ours that uses the network of `owner`, and has no network of its own."""
+    mode = {"NetworkMode": f"container:{owner}"}
+    return make_labelled(container_id, HostConfig=mode, NetworkSettings={"Networks": {}})
+
+
+def addresses_of(snapshot: Snapshot) -> dict[str, list[str]]:
+    return {container.id: [network.address for network in container.networks] for container in snapshot.containers}
+
+
+def make_unlabelled_event(container_id: str, action: str) -> Document:
+    actor = {"ID": container_id, "Attributes": {"name": container_id}}
+    return {"Type": "container", "Action": action, "Actor": actor, "time": 1}
+
+
+def test_borrowed_network_of_an_owner_that_starts_later_is_known_at_once() -> None:
+    """The owner has no label of ours, so nothing was known of it when the borrower came."""
+    engine = FakeEngine()
+    with watched(engine) as running:
+        running.source.read()
+        engine.documents = {"vpn": make_document("vpn"), "z": make_borrower("z", "vpn")}
+        engine.streams[-1].items.put(make_unlabelled_event("vpn", "start"))
+
+        running.send(make_event("z"))
+
+        assert addresses_of(running.source.read_changes()) == {"z": ["10.1.0.2"]}
+
+
+def test_borrowed_network_of_a_recreated_owner_is_known_at_once() -> None:
+    engine = FakeEngine(make_document("vpn"), make_borrower("z", "vpn"))
+    with watched(engine) as running:
+        running.source.read()
+        engine.documents = {"z": make_borrower("z", "vpn")}
+        running.send(make_unlabelled_event("vpn", "die"))
+        assert addresses_of(running.source.read_changes()) == {"z": []}
+        engine.documents = {"new": make_document("new"), "y": make_borrower("y", "new")}
+        running.send(make_event("z", "die"))
+
+        running.send(make_event("y"))
+
+        assert addresses_of(running.source.read_changes()) == {"y": ["10.1.0.2"]}
+
+
+def test_network_is_borrowed_through_another_borrower() -> None:
+    engine = FakeEngine(make_document("vpn"), make_borrower("middle", "vpn"), make_borrower("z", "middle"))
+    with watched(engine) as running:
+        assert addresses_of(running.source.read())["z"] == ["10.1.0.2"]
+        engine.documents["vpn"] = make_document("vpn", NetworkSettings={"Networks": {"shop": {"IPAddress": "10.1.0.7"}}})
+
+        running.send(make_unlabelled_event("vpn", "start"))
+
+        assert addresses_of(running.source.read_changes()) == {
+            "middle": ["10.1.0.7"],
+            "vpn": ["10.1.0.7"],
+            "z": ["10.1.0.7"],
+        }
+
+
+def test_containers_that_borrow_from_each_other_have_no_network() -> None:
+    """No engine can start them; a wrong answer must not hang the proxy."""
+    engine = FakeEngine(make_borrower("a", "b"), make_borrower("b", "a"))
+
+    assert addresses_of(DockerSource(engine, None).read()) == {"a": [], "b": []}
+
+
+@pytest.mark.parametrize(
+    ("labels", "ports"),
+    [
+        ({"VIRTUAL_HOST": "a.com"}, [80]),
+        ({"VIRTUAL_HOST": "a.com", "PORTS": "8080"}, []),
+        ({"TCP_PORTS": "80"}, []),
+        ({}, []),
+    ],
+    ids=["virtual host", "names its ports", "has only TCP ports", "is not ours"],
+)
+def test_ports_that_the_list_lacks_are_asked_for_where_they_matter(labels: dict[str, str], ports: list[int]) -> None:
+    """The fake engine lists no ports, as an engine does in a macvlan."""
+    config = {"Labels": with_labels(**labels), "ExposedPorts": {"80/tcp": {}}}
+    engine = FakeEngine(make_document("a", Config=config))
+
+    (container,) = DockerSource(engine, None).read().containers
+
+    assert [port.number for port in container.ports] == ports
+    assert engine.calls == ["list", *["inspect a" for _ in ports]]
 
 
 def test_repeated_health_is_no_trigger() -> None:

@@ -24,6 +24,7 @@ from proxy.core.containers.docker_json import (
     parse_stop,
 )
 from proxy.core.containers.link_table import LinkTable, follow_links
+from proxy.core.labels.labels import needs_exposed_ports
 
 USUAL_STOP_SIGNALS = frozenset({signal.SIGINT, signal.SIGQUIT, signal.SIGKILL, signal.SIGTERM})
 USUAL_PATIENCE_SECONDS = 10
@@ -141,6 +142,9 @@ class DockerView:
             self._inspected.pop(container_id, None)
         self._containers[container_id] = self._mark_stopping(self._complete(container, self._links))
         self._note_owner(container)
+        owner = network_owner(container.network_mode)
+        if owner and owner not in self._containers:  # it need not have a label of ours, and then its start was passed over
+            self.read_one(owner)
 
     def mark_end(self, container_id: str) -> None:
         """Apply what events have said of a container's end to what `read_all` has just listed, without asking again."""
@@ -168,14 +172,22 @@ class DockerView:
 
     def make_changes(self, touched: set[str]) -> Snapshot:
         """Return only these containers, and those that borrow the network of one of them."""
-        borrowers = {key for owner in touched for key in self._borrowers.get(owner, ())}
-        ids = touched | borrowers
+        ids = self._with_borrowers(touched)
         return Snapshot(
             containers=self._containers_of(ids & self._containers.keys()),
             gone=tuple(sorted(ids - self._containers.keys())),
             proxy=self._make_proxy(),
             is_complete=False,
         )
+
+    def _with_borrowers(self, ids: set[str]) -> set[str]:
+        """Return these containers, and those that use the network of one of them, directly or through others."""
+        found, waiting = set(ids), list(ids)
+        while waiting:
+            new = self._borrowers.get(waiting.pop(), set()) - found
+            found |= new
+            waiting += new
+        return found
 
     def _containers_of(self, ids: Iterable[str]) -> tuple[Container, ...]:
         own_id = self._proxy.id if self._proxy else None
@@ -188,9 +200,10 @@ class DockerView:
         return proxy
 
     def _complete(self, container: Container, links: LinkTable) -> Container:
-        """Add what only an inspection tells: the environment of a linked container, the ports of a foreign network."""
+        """Add what only an inspection tells: the environment of a linked container, ports that are not in the list."""
         alias = links.alias_of(container)
-        if not alias and not has_foreign_network(container):
+        lacks_ports = has_foreign_network(container) or (not container.ports and needs_exposed_ports(container))
+        if not alias and not lacks_ports:
             return replace(container, environment={}) if container.environment else container
         if container.id not in self._inspected:
             document = self._engine.inspect_container(container.id)
@@ -198,7 +211,7 @@ class DockerView:
                 return container
             self._inspected[container.id] = parse_inspected(document)
         inspected = self._inspected[container.id]
-        ports = inspected.ports if has_foreign_network(container) else container.ports
+        ports = container.ports or inspected.ports
         return replace(container, alias=alias, ports=ports, environment=inspected.environment if alias else {})
 
     def _with_networks(self, container: Container) -> Container:
@@ -210,13 +223,18 @@ class DockerView:
             self._borrowers.setdefault(owner, set()).add(container.id)
 
     def _owner_of(self, network_mode: str) -> Container | None:
-        owner = network_owner(network_mode)
-        if owner is None:
-            return None
-        # The engine writes the id, even where the user gave a name.
-        return self._containers.get(owner) or next(
-            (container for container in self._containers.values() if container.name == owner), None
-        )
+        """Return the container whose network is used in the end, since an owner may itself use the network of another."""
+        owners: list[Container] = []
+        while key := network_owner(network_mode):
+            # The engine writes the id, even where the user gave a name.
+            owner = self._containers.get(key) or next(
+                (container for container in self._containers.values() if container.name == key), None
+            )
+            if owner is None or owner in owners:
+                break
+            owners.append(owner)
+            network_mode = owner.network_mode
+        return owners[-1] if owners else None
 
 
 def _number(name: str) -> int:

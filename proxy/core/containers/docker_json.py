@@ -5,8 +5,8 @@ In: documents of `GET /containers/json`, `GET /containers/{id}/json` and `GET /e
 
 Only labels that start with `aliyun.` are kept. A one-off container (`docker compose run`) carries the labels of its service,
 but is not part of it: here it has no labels, and its own name as its service. A container parsed from the list equals the
-same container parsed from its inspection. Only two things are not in the list: the environment, and the ports of a container
-that uses the network of another (`has_foreign_network`).
+same container parsed from its inspection. Only two things are not in the list: the environment, and some ports: of a
+container that uses the network of another (`has_foreign_network`), and in networks where the engine forwards no ports.
 """
 
 from __future__ import annotations
@@ -228,18 +228,20 @@ def _parse_attachment(network: str, endpoint: Mapping[str, Any]) -> Attachment:
 
 
 def _parse_inspected_ports(document: Mapping[str, Any]) -> tuple[ContainerPort, ...]:
-    mode = (document.get("HostConfig") or {}).get("NetworkMode") or ""
-    if mode == "host" or network_owner(mode) is not None:
-        exposed = (document.get("Config") or {}).get("ExposedPorts") or {}
-        bindings: dict[str, Any] = dict.fromkeys(exposed)
-    else:
-        bindings = (document.get("NetworkSettings") or {}).get("Ports") or {}
-    ports = []
-    for key, bound in bindings.items():
-        number, _, protocol = key.partition("/")
-        public = any((binding.get("HostPort") or "0") != "0" for binding in bound or ())
-        ports.append((number, protocol, public))
-    return _merge_ports(ports)
+    """Return the exposed ports. The engine reports none in some networks (macvlan, `internal`), but the image has them."""
+    host_config = document.get("HostConfig") or {}
+    mode = host_config.get("NetworkMode") or ""
+    ports: dict[str, bool] = dict.fromkeys((document.get("Config") or {}).get("ExposedPorts") or {}, False)
+    if mode != "host" and network_owner(mode) is None:
+        reported = (document.get("NetworkSettings") or {}).get("Ports") or {}
+        wanted = {} if reported else host_config.get("PortBindings") or {}
+        ports |= {key: _is_bound(bindings) for key, bindings in reported.items()}
+        ports |= {key: bool(bindings) for key, bindings in wanted.items()}
+    return _merge_ports((*key.partition("/")[::2], is_published) for key, is_published in ports.items())
+
+
+def _is_bound(bindings: Iterable[Mapping[str, Any]] | None) -> bool:
+    return any((binding.get("HostPort") or "0") != "0" for binding in bindings or ())
 
 
 def _merge_ports(ports: Iterable[tuple[int | str, str | None, object]]) -> tuple[ContainerPort, ...]:

@@ -253,5 +253,6 @@ def _no_port(member: ContainerSpec) -> Problem:
     return Problem(
         service=member.label,
         container=member.container.name,
-        reason="has no TCP port to route to; set one with `expose` or `ports`, or with EXPOSE in its image",
+        reason="has no TCP port to route to; name one with the label aliyun.proxy.PORTS, with `expose` or `ports`, or with "
+        "EXPOSE in its image",
     )

@@ -95,8 +95,8 @@ class FakeEngine:
 class Watched:
     """A source with a running watch thread, and the triggers that it has put."""
 
-    def __init__(self, engine: FakeEngine, own_container_id: str | None = None) -> None:
-        self.source = DockerSource(engine, own_container_id)
+    def __init__(self, engine: FakeEngine, own_container_id: str | None, named: frozenset[tuple[str, str]]) -> None:
+        self.source = DockerSource(engine, own_container_id, named)
         self.triggers: list[Trigger] = []
         self.thread = threading.Thread(target=self.source.watch, args=(self.triggers.append,), daemon=True)
         self._engine = engine
@@ -109,9 +109,11 @@ class Watched:
 
 
 @contextmanager
-def watched(engine: FakeEngine, own_container_id: str | None = None) -> Iterator[Watched]:
+def watched(
+    engine: FakeEngine, own_container_id: str | None = None, *, named: frozenset[tuple[str, str]] = frozenset()
+) -> Iterator[Watched]:
     """Yield a source that is connected to `engine`."""
-    running = Watched(engine, own_container_id)
+    running = Watched(engine, own_container_id, named)
     running.thread.start()
     eventually(lambda: running.triggers)
     try:
@@ -367,6 +369,42 @@ def test_events_during_the_first_look_are_passed_on() -> None:
         running.send(make_member_event("b", "web"))
 
         assert running.triggers[-1].container_id == "b"
+
+
+NAMED = frozenset({("shop", "web")})
+
+
+def test_named_service_without_a_label_of_ours_counts_as_linked() -> None:
+    engine = FakeEngine(make_member("a", "web"), make_member("b", "db"))
+
+    named, other = DockerSource(engine, None, NAMED).read().containers
+
+    assert (named.alias, named.environment) == ("web", {"NAME": "a"})
+    assert (other.alias, other.environment) == ("", {})
+    assert engine.calls == ["list", "inspect a"]
+
+
+@pytest.mark.parametrize("label", ["VIRTUAL_HOST", "required", "TCP_PORTS"])
+def test_named_service_whose_labels_ask_for_a_route_is_not_linked(label: str) -> None:
+    document = make_member("a", "web")
+    document["Config"]["Labels"] |= with_labels(**{label: "80", "PORTS": "80"})
+
+    (container,) = DockerSource(FakeEngine(document), None, NAMED).read().containers
+
+    assert (container.alias, container.environment) == ("", {})
+
+
+def test_container_of_a_named_service_that_starts_later_is_linked_at_once() -> None:
+    engine = FakeEngine()
+    with watched(engine, named=NAMED) as running:
+        running.source.read()
+        engine.documents["a"] = make_member("a", "web")
+        engine.streams[-1].items.put(make_member_event("b", "db"))
+
+        running.send(make_member_event("a", "web"))
+
+        assert aliases_of(running.source.read()) == {"a": "web"}
+        assert [trigger.container_id for trigger in running.triggers] == ["", "a"]
 
 
 def test_container_on_the_host_network_has_its_exposed_ports() -> None:

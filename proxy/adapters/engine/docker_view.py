@@ -23,8 +23,8 @@ from proxy.core.containers.docker_json import (
     parse_proxy,
     parse_stop,
 )
-from proxy.core.containers.link_table import LinkTable, follow_links
-from proxy.core.labels.labels import needs_exposed_ports
+from proxy.core.containers.link_table import LinkTable, ServiceKey, follow_links
+from proxy.core.labels.labels import asks_for_route, needs_exposed_ports
 
 USUAL_STOP_SIGNALS = frozenset({signal.SIGINT, signal.SIGQUIT, signal.SIGKILL, signal.SIGTERM})
 USUAL_PATIENCE_SECONDS = 10
@@ -52,10 +52,14 @@ class Engine(Protocol):
 
 
 class DockerView:
-    """The containers as they were last seen. A failed read leaves it as it was."""
+    """The containers as they were last seen. A failed read leaves it as it was.
 
-    def __init__(self, engine: Engine, own_container_id: str | None) -> None:
+    The `named` services (ADDITIONAL_SERVICES) count as linked, as far as no label asks for their routes.
+    """
+
+    def __init__(self, engine: Engine, own_container_id: str | None, named: frozenset[ServiceKey] = frozenset()) -> None:
         self._engine = engine
+        self._named = named
         self._own_container_id = own_container_id
         self._proxy: ProxyContainer | None = None
         self._links = LinkTable()
@@ -74,6 +78,7 @@ class DockerView:
             not self._is_settled
             or event.container_id == own_id
             or event.container_id in self._borrowers
+            or (event.project, event.service) in self._named
             or bool(self._links.find_alias(event.container_id, event.name, (event.project, event.service)))
         )
 
@@ -202,6 +207,8 @@ class DockerView:
     def _complete(self, container: Container, links: LinkTable) -> Container:
         """Add what only an inspection tells: the environment of a linked container, ports that are not in the list."""
         alias = links.alias_of(container)
+        if not alias and (container.project, container.service) in self._named and not asks_for_route(container):
+            alias = container.service
         lacks_ports = has_foreign_network(container) or (not container.ports and needs_exposed_ports(container))
         if not alias and not lacks_ports:
             return replace(container, environment={}) if container.environment else container

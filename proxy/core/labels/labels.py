@@ -8,7 +8,7 @@ generated from `LABELS`.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -315,10 +315,19 @@ def free_settings(container: Container) -> tuple[tuple[str, str], ...]:
     return tuple(raw[label.name] for label in LABELS if label.name in raw and (label.is_free_form or label.name in _LINES))
 
 
+def asks_for_route(container: Container) -> bool:
+    """Say whether a label of the container asks for a route, right or wrong."""
+    return _wants_route(_names_of(container))
+
+
 def needs_exposed_ports(container: Container) -> bool:
     """Say whether the exposed ports of a container that is not linked decide where requests go."""
-    names = {label.name for label in LABELS if container.labels.get(PREFIX + label.name, "").strip()}
+    names = _names_of(container)
     return bool(names & {"VIRTUAL_HOST", "required"}) and "PORTS" not in names
+
+
+def _names_of(container: Container) -> set[str]:
+    return {label.name for label in LABELS if container.labels.get(PREFIX + label.name, "").strip()}
 
 
 def service_of(container: Container) -> str:
@@ -344,8 +353,8 @@ def _raw_settings(container: Container) -> Mapping[str, tuple[str, str]]:
     return raw
 
 
-def _wants_route(raw: Mapping[str, tuple[str, str]]) -> bool:
-    return any(name in raw for name in ("VIRTUAL_HOST", "required", "TCP_PORTS"))
+def _wants_route(names: Collection[str]) -> bool:
+    return any(name in names for name in ("VIRTUAL_HOST", "required", "TCP_PORTS"))
 
 
 def _build_spec(container: Container, parsed: Mapping[str, Any], virtual_host_text: str) -> ContainerSpec:

@@ -14,9 +14,10 @@ ROUTING_VARIABLES: tuple[Variable, ...] = (
     Variable(
         name="ADDITIONAL_SERVICES",
         help="Which containers may be routed. Empty: those of the proxy's own Compose project, or all if it "
-        "belongs to no project. `project:service,...`: these services as well. `*`: all",
+        "belongs to no project. `project:service,...`: these services as well; a service without a label such as "
+        "`VIRTUAL_HOST` counts as linked. `*`: all",
         help_zh="可以路由哪些容器。空：代理所在 Compose 项目的容器；代理不属于任何项目时为全部容器。"
-        "`project:service,...`：另外加上这些服务。`*`：全部容器",
+        "`project:service,...`：另外加上这些服务，其中没有 `VIRTUAL_HOST` 之类标签的服务视为被链接。`*`：全部容器",
         example="shop:web,blog:web",
     ),
     Variable(

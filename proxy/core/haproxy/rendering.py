@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import Enum, auto
 from functools import partial
 from pathlib import Path
 
@@ -20,10 +21,11 @@ from proxy.core.haproxy.loaded import add_digest
 from proxy.core.model.backends import PEERS, USERLIST
 from proxy.core.model.matching import Row
 from proxy.core.model.model import Backend, Frontend, RoutingModel, Server, ServerState
+from proxy.core.model.named_backends import ROW_KIND, parse_choice
 from proxy.errors import TemplateError
 from proxy.grammar.syntax import quote
 from proxy.secret import Secret
-from proxy.settings import ProxyMode, Settings
+from proxy.settings import ProxyMode, RoutingSettings, Settings
 
 CONFIG_FILE = "haproxy.cfg"
 CERTIFICATE_LIST = "certificates.list"
@@ -64,6 +66,14 @@ class DesiredState:
 
     model: RoutingModel
     files: Mapping[str, str] = field(repr=False)
+
+
+class _Place(Enum):
+    """Where a line of the operator stands in a frontend: before the proxy's own rules, after them, or below all rules."""
+
+    RULES = auto()
+    FALLBACK = auto()
+    CHOICES = auto()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,6 +152,7 @@ class Renderer:
             local_peer=LOCAL_PEER,
             has_stick_tables=_has_stick_tables(model),
             frontend_lines=self._frontend_lines,
+            fallback_lines=partial(self._lines_at, place=_Place.FALLBACK),
             max_reloads=MAX_RELOADS_OF_A_WORKER,
             map_file=map_file,
             quote=quote,
@@ -177,8 +188,12 @@ class Renderer:
 
         HAProxy warns of every `http-request` line below a `use_backend` line, for they are not processed in that order.
         """
-        lines = self._settings.routing.extra_frontend_settings.get(port, ())
-        return [line for line in lines if line.startswith("use_backend ") == chooses_backend]
+        return self._lines_at(port, _Place.CHOICES if chooses_backend else _Place.RULES)
+
+    def _lines_at(self, port: int, place: _Place) -> Sequence[str]:
+        routing = self._settings.routing
+        placed = [_place_line(line, port, routing) for line in routing.extra_frontend_settings.get(port, ())]
+        return [line for its_place, line in placed if its_place is place]
 
     def _default_lines(self, mode: ProxyMode) -> Sequence[str]:
         haproxy = self._settings.haproxy
@@ -191,6 +206,17 @@ class Renderer:
             own.append(f"timeout tunnel {WEBSOCKET_TIMEOUT}")
         lines = list(dict.fromkeys([*own, *haproxy.extra_default_settings]))
         return lines if mode is ProxyMode.HTTP else [line for line in map(_for_tcp, lines) if line]
+
+
+def _place_line(line: str, port: int, routing: RoutingSettings) -> tuple[_Place, str]:
+    """Return where a line of the operator stands, and how it is written there."""
+    choice = parse_choice(line, routing)
+    if choice is None:
+        return _Place.CHOICES if line.startswith("use_backend ") else _Place.RULES, line
+    backend = f"str({ROW_KIND}{choice.name}),map_str({map_file(port, 'choices')},{choice.name})"
+    if choice.directive == "use_backend":
+        return _Place.CHOICES, f"use_backend %[{backend}] {choice.condition}".rstrip()
+    return _Place.FALLBACK, f"http-request set-var(txn.backend) {backend} if !{{ var(txn.backend) -m found }}"
 
 
 def map_file(port: int, kind: str) -> str:

@@ -15,6 +15,7 @@ from proxy.core.model.backends import BuildContext, plain_profile
 from proxy.core.model.certificate_set import ProxyCertificates, brings_certificates, collect_certificates
 from proxy.core.model.model import Backend, Frontend, RoutingModel, StoredCertificate, TcpListener
 from proxy.core.model.model_change import FrontendShape, ModelChange
+from proxy.core.model.named_backends import NamedBackends
 from proxy.core.model.port_problems import crowded_out, without_port
 from proxy.core.model.port_routes import PortRoutes
 from proxy.core.model.service_part import ServicePart, make_part
@@ -48,6 +49,7 @@ class ModelIndex:
         self._parts: dict[BackendName, ServicePart] = {}
         self._part_problems: dict[BackendName, tuple[Problem, ...]] = {}
         self._defaults: set[BackendName] = set()
+        self._named = NamedBackends(settings.routing)
         self._ports: dict[int, PortRoutes] = {}
         self._tcp_services: dict[int, set[BackendName]] = {}
         self._listeners: dict[int, TcpListener] = {}
@@ -159,6 +161,7 @@ class ModelIndex:
                 found.update(crowded_out(routes, self._parts))
         for problems in self._listener_problems.values():
             found.update(problems)
+        found.update(self._named.problems(self._first_default()))
         found.update(without_port(self._taken_ports, self._ports, self._settings.haproxy))
         return tuple(sorted(found))
 
@@ -176,6 +179,7 @@ class ModelIndex:
         """Build everything again. Every route and backend depends on whether TLS is terminated at all."""
         self._context = self._make_context()
         self._parts, self._part_problems, self._defaults, self._ports = {}, {}, set(), {}
+        self._named = NamedBackends(self._settings.routing)
         self._tcp_services, self._listeners, self._listener_problems, self._default_checks = {}, {}, {}, 0
         for service in self._table.services():
             self._link(service)
@@ -192,6 +196,8 @@ class ModelIndex:
         self._default_checks += part.backend.count_default_checks() if part.backend else 0
         if part.problems:
             self._part_problems[service.name] = part.problems
+        if part.backend:
+            self._named.add(service, self.proxy.project if self.proxy else "")
         if part.backend and service.may_be_default and not service.virtual_hosts:
             self._defaults.add(service.name)
         for claim in part.claims:
@@ -205,6 +211,7 @@ class ModelIndex:
         self._default_checks -= part.backend.count_default_checks() if part.backend else 0
         self._part_problems.pop(service.name, None)
         self._defaults.discard(service.name)
+        self._named.remove(service.name)
         for claim in part.claims:
             self._ports[claim.route.entry.port].change((claim,), ())
         for tcp_port in service.tcp_ports:
@@ -228,6 +235,8 @@ class ModelIndex:
         self._ports = {port: self._ports.get(port) or PortRoutes(port) for port in ports}
         for port, routes in self._ports.items():
             routes.set_default(self._default_backend())
+            named = self._named.find(port, self._first_default())
+            routes.set_named({name: backend.name for name, key in named.items() if (backend := self._backend(key))})
             changes = routes.settle()
             if changes.rows or changes.ordered:
                 change.rows[port] = changes
@@ -252,8 +261,11 @@ class ModelIndex:
     def _default_backend(self) -> BackendName | None:
         if self._http_ports() and not self._settings.routing.force_default_backend:
             return None
-        backend = self._backend(min(self._defaults)) if self._defaults else None
+        backend = self._backend(first) if (first := self._first_default()) else None
         return backend.name if backend else None
+
+    def _first_default(self) -> BackendName | None:
+        return min(self._defaults, default=None)
 
     def _frontend(self, shape: FrontendShape, *, has_routes: bool) -> Frontend:
         if shape.mode is ProxyMode.TCP:

@@ -22,6 +22,7 @@ from proxy.core.model.matching import (
     matches_domain,
     wildcard_rows,
 )
+from proxy.core.model.named_backends import ROW_KIND
 from proxy.errors import Problem
 from proxy.grammar.syntax import BackendName, service_of_backend
 from proxy.grammar.virtual_host import VirtualHost, precedence
@@ -93,6 +94,8 @@ class PortRoutes:
         self._dirty: set[str] = set()
         self._is_wild_dirty = False
         self._default: BackendName | None = None
+        self._named: Mapping[str, str] = {}
+        self._last_named: Mapping[str, str] = {}
         self._last_rows: tuple[Row, ...] = ()
         self.is_tls = False
 
@@ -111,6 +114,10 @@ class PortRoutes:
         if backend != self._default:
             self._default = backend
             self._is_wild_dirty = True
+
+    def set_named(self, backends: Mapping[str, BackendName]) -> None:
+        """Set which backends the names in the operator's lines mean."""
+        self._named = {ROW_KIND + name: backend for name, backend in backends.items()}
 
     def change(self, removed: Iterable[Claim], added: Iterable[Claim]) -> None:
         """Remove and add claims. They have no effect before `settle`."""
@@ -133,6 +140,8 @@ class PortRoutes:
             self._dirty |= {*self._claims, *self._hosts}
             self._is_wild_dirty = True
         changes = RowChanges()
+        if differing := _differing(self._last_named, self._named):
+            changes.rows["choices"], self._last_named = differing, self._named
         if self._is_wild_dirty:
             self._settle_wild(changes)
         before = dict(self._patterns) if self._dirty else self._patterns
@@ -160,7 +169,7 @@ class PortRoutes:
     def tables(self) -> RouteTables:
         """Return the rows of all maps."""
         hosts = ((domain, host.tables) for domain, host in self._hosts.items())
-        return join_tables(hosts, self._last_rows)
+        return join_tables(hosts, self._last_rows, tuple(self._last_named.items()))
 
     def _bucket(self, entry: VirtualHost) -> list[Claim]:
         if entry.has_exact_domain:

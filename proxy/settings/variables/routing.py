@@ -91,8 +91,11 @@ ROUTING_VARIABLES: tuple[Variable, ...] = (
     ),
     Variable(
         name="EXTRA_FRONTEND_SETTINGS_<PORT>",
-        help="Comma list of lines that are added to the frontend of that port",
-        help_zh="添加到该端口 frontend 的配置行，逗号分隔",
+        help="Comma list of lines that are added to the frontend of that port. `use_backend` and `default_backend` accept "
+        "the name of an additional backend, and services: `project:service`, `SERVICE_service`, or `default_service` for "
+        "the one without virtual host",
+        help_zh="添加到该端口 frontend 的配置行，逗号分隔。`use_backend` 和 `default_backend` 可以使用附加 backend 的名称，"
+        "以及服务：`project:service`、`SERVICE_service`，或表示没有虚拟主机的服务的 `default_service`",
         example="errorfile 503 /usr/local/etc/haproxy/errors/503.http",
     ),
     Variable(

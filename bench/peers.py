@@ -18,7 +18,8 @@ from pathlib import Path
 from bench.packages import install
 from bench.stage import Visitor, find_haproxy, pinned_to, running, running_backend, running_proxy
 from bench.table import Row
-from proxy.core.haproxy.rendering import LEAST_RETRIES, RETRY_ON, SMALL_BUFFER_BYTES
+from proxy.core.haproxy.defaults_section import LEAST_RETRIES, RETRY_ON
+from proxy.core.haproxy.rendering import SMALL_BUFFER_BYTES
 from proxy.settings import ProxyMode
 from tests.ports import free_port
 from tests.wrk import requests_per_second

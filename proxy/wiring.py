@@ -50,6 +50,7 @@ from proxy.controller.reconciler import Reconciler
 from proxy.controller.reporting import Reporter, make_pass
 from proxy.controller.schedule import Schedule, ScheduleSettings
 from proxy.core.containers.engine_address import docker_socket
+from proxy.core.containers.link_table import ServiceKey
 from proxy.core.containers.links import parse_link_variables
 from proxy.core.haproxy.own_lines import Substitutes
 from proxy.core.haproxy.rendering import CERTIFICATE_FOLDER, Paths, Renderer
@@ -96,7 +97,7 @@ def make_sources(settings: Settings, environment: Mapping[str, str], kept: KeptF
         if kind is SourceKind.DOCKER:
             mountinfo = Path("/proc/self/mountinfo").read_text()
             own_id = find_own_container_id(mountinfo, socket.gethostname())
-            sources.append(DockerSource(DockerEngine(environment), own_id))
+            sources.append(DockerSource(DockerEngine(environment), own_id, _services_like_linked(settings)))
         elif kind is SourceKind.LINKS:
             sources.append(LinkSource(environment))
         elif runtime.services_file is None:
@@ -111,6 +112,12 @@ def make_sources(settings: Settings, environment: Mapping[str, str], kept: KeptF
             ]
         )
     return sources
+
+
+def _services_like_linked(settings: Settings) -> frozenset[ServiceKey]:
+    """Return the services that count as linked because they are named. In simple routing nobody is linked."""
+    is_simple = settings.routing.routing_mode is RoutingMode.SIMPLE
+    return frozenset() if is_simple else settings.routing.scope.services
 
 
 def find_sources(settings: Settings, environment: Mapping[str, str]) -> tuple[SourceKind, ...]:

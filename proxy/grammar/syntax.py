@@ -160,9 +160,14 @@ def make_label(*pieces: str) -> str:
     return ":".join(piece.replace("\\", "\\\\").replace(":", "\\:") for piece in pieces if piece)
 
 
+def is_own_section(name: str) -> bool:
+    """Say whether a section of the configuration that belongs to no service has this name."""
+    return _OWN_SECTION.fullmatch(name) is not None
+
+
 def make_backend_name(label: str) -> BackendName:
     """Return the name of a service's backend. `label` is the service's label (`project:service`)."""
-    is_taken = _OWN_SECTION.fullmatch(label) is not None or label.startswith(SHARED_PREFIX)
+    is_taken = is_own_section(label) or label.startswith(SHARED_PREFIX)
     return BackendName(make_distinct_name(label, "service", is_taken=is_taken))
 
 

@@ -41,6 +41,16 @@ def test_required_service_is_the_default_backend(product: Product) -> None:
     assert ["web-1"] * 2 == [serving.ask(host=host).server for host in ("10.0.0.1", "any.example")]
 
 
+@pytest.mark.parametrize("is_exposed", [True, False])
+def test_named_port_gets_the_requests_exposed_or_not(product: Product, *, is_exposed: bool) -> None:
+    backend, database = product.backend(), product.backend("database")
+    exposed = (backend.port, database.port) if is_exposed else (database.port,)
+
+    serving = product.serve(backend.container(VIRTUAL_HOST=HOST, ports=exposed, PORTS=str(backend.port)))
+
+    assert {"web-1"} == set(serving.servers())
+
+
 def test_excluded_port_gets_no_request(product: Product) -> None:
     backend, database = product.backend(), product.backend("database")
     container = backend.container(

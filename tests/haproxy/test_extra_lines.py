@@ -118,6 +118,44 @@ def test_backend_of_the_operator_is_used_by_frontend_lines(product: Product) -> 
     assert ["legacy", "web-1"] == [serving.ask(path).server for path in ("/old/x", "/new")]
 
 
+@pytest.mark.parametrize("name", ["SERVICE_web", "SERVICE_shop_web", "shop:web", "web"])
+def test_service_is_used_by_frontend_lines(product: Product, name: str) -> None:
+    """Its cookie gives its backend another name than that of the service."""
+    other = product.backend("other-1").container(VIRTUAL_HOST=HOST)
+    web = product.backend("web-1").container(VIRTUAL_HOST="web.example", COOKIE="SRV insert")
+
+    serving = product.serve(other, web, EXTRA_FRONTEND_SETTINGS_80=f"use_backend {name} if {{ path_beg /web }}")
+
+    assert ["web-1", "other-1", "web-1"] == [
+        serving.ask("/web").server,
+        serving.ask("/x").server,
+        serving.ask(host="web.example").server,
+    ]
+    assert () == serving.problems
+
+
+@pytest.mark.parametrize("line", ["use_backend default_service if { path_beg /any }", "default_backend default_service"])
+def test_default_service_is_used_by_frontend_lines(product: Product, line: str) -> None:
+    host = product.backend("host-1").container(VIRTUAL_HOST=HOST)
+    any_host = product.backend("any-1").container(required="true")
+
+    serving = product.serve(host, any_host, FORCE_DEFAULT_BACKEND="no", EXTRA_FRONTEND_SETTINGS_80=line)
+
+    assert ["any-1", "host-1"] == [serving.ask("/any", host="x.example").server, serving.ask("/").server]
+    assert "http-request" not in serving.haproxy.log.read_text()
+
+
+def test_name_that_no_service_has_affects_only_its_requests(product: Product) -> None:
+    container = product.backend().container(VIRTUAL_HOST=HOST)
+
+    serving = product.serve(container, EXTRA_FRONTEND_SETTINGS_80="use_backend SERVICE_wbe if { path_beg /wbe }")
+
+    assert [503, 200] == [serving.ask(path).status for path in ("/wbe", "/")]
+    assert ["the proxy: EXTRA_FRONTEND_SETTINGS_80='SERVICE_wbe'"] == [
+        told.partition(": there")[0] for told in serving.problems
+    ]
+
+
 def test_frontend_lines_that_choose_a_backend_cause_no_warning(product: Product) -> None:
     serving = product.serve(
         ADDITIONAL_BACKEND_old="http-request return status 204",

@@ -104,6 +104,21 @@ def binds(config: str) -> list[str]:
     return [line for line in config.splitlines() if line.lstrip().startswith("bind ")]
 
 
+def test_new_version_takes_the_routes_when_it_is_ready(site: Site) -> None:
+    old = replace(site.backend("web-1").container(VIRTUAL_HOST="old.example"), created=1)
+    new = replace(site.backend("web-2").container(VIRTUAL_HOST="new.example"), created=2)
+    site.apply(old)
+    site.haproxy.prober.answers_at_once = False
+
+    site.apply(old, new)
+    assert ["web-1", "503"] == [site.server("old.example"), site.server("new.example")]
+    site.haproxy.prober.answer()
+    site.apply(old, new)
+
+    assert "503" == site.server("old.example")
+    assert {"web-1", "web-2"} == {site.server("new.example") for _ in range(4)}
+
+
 def test_scaling_takes_no_reload(site: Site) -> None:
     first = site.backend("web-1").container(VIRTUAL_HOST="web.example")
     site.apply(first)

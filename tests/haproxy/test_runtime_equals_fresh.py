@@ -36,6 +36,8 @@ HOSTS = (
     "https://*.{0}.example/{0}",
     "*",
 )
+NAMING_LINES = "use_backend SERVICE_api if { path_beg /api }, default_backend default_service"
+"""What these names mean changes with the services."""
 NAMES = ("api", "blog", "cart", "docs", "edge")
 SETTING_SETS = (
     {"BALANCE": "leastconn"},
@@ -136,9 +138,8 @@ class Shop:
 def test_random_changes_leave_what_a_fresh_start_would_have(haproxy_binary: str, tmp_path: Path, seed: int) -> None:
     shop = Shop(random.Random(seed))
     offset = free_offset(80, 443, 1936, TCP_PORT)
-    reconciled = Reconciled(
-        haproxy_binary, tmp_path / "state", make_settings(PROXY_PORT_OFFSET=str(offset), ADDITIONAL_SERVICES="*")
-    )
+    settings = make_settings(PROXY_PORT_OFFSET=str(offset), ADDITIONAL_SERVICES="*", EXTRA_FRONTEND_SETTINGS_80=NAMING_LINES)
+    reconciled = Reconciled(haproxy_binary, tmp_path / "state", settings)
     with reconciled.run(shop.containers()):
         for _ in range(STEPS):
             shop.change()

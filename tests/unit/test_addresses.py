@@ -44,6 +44,11 @@ UNREACHABLE = {
     "no-network-shared": (container_on(BACK), proxy_on("front"), "it is on back, the proxy on front"),
     "no-network-at-all": (container_on(), proxy_on("front"), "it is on no network, the proxy on front"),
     "no-address-yet": (container_on(Attachment(network="front")), proxy_on("front"), "it is on front, the proxy on front"),
+    "owner-of-the-network-is-gone": (
+        container_on(network_mode=f"container:{'f' * 64}"),
+        proxy_on("front"),
+        "uses the network of container ffffffffffff, which does not run",
+    ),
     "from-the-host": (container_on(), None, "has no address that the proxy's host can reach"),
     "host-without-gateway": (container_on(network_mode="host"), proxy_on("front"), "attach the proxy to a bridge network"),
 }

@@ -17,6 +17,7 @@ from proxy.adapters.engine.docker_source import MAX_LOOKS, DockerSource, find_ow
 from proxy.core.containers.containers import Attachment, ContainerPort, Snapshot, State
 from proxy.core.trigger import Trigger
 from proxy.errors import SourceError
+from tests.builders import with_labels
 from tests.eventually import eventually
 
 Document = Mapping[str, Any]
@@ -94,8 +95,8 @@ class FakeEngine:
 class Watched:
     """A source with a running watch thread, and the triggers that it has put."""
 
-    def __init__(self, engine: FakeEngine, own_container_id: str | None = None) -> None:
-        self.source = DockerSource(engine, own_container_id)
+    def __init__(self, engine: FakeEngine, own_container_id: str | None, named: frozenset[tuple[str, str]]) -> None:
+        self.source = DockerSource(engine, own_container_id, named)
         self.triggers: list[Trigger] = []
         self.thread = threading.Thread(target=self.source.watch, args=(self.triggers.append,), daemon=True)
         self._engine = engine
@@ -108,9 +109,11 @@ class Watched:
 
 
 @contextmanager
-def watched(engine: FakeEngine, own_container_id: str | None = None) -> Iterator[Watched]:
+def watched(
+    engine: FakeEngine, own_container_id: str | None = None, *, named: frozenset[tuple[str, str]] = frozenset()
+) -> Iterator[Watched]:
     """Yield a source that is connected to `engine`."""
-    running = Watched(engine, own_container_id)
+    running = Watched(engine, own_container_id, named)
     running.thread.start()
     eventually(lambda: running.triggers)
     try:
@@ -302,6 +305,108 @@ def test_change_of_the_own_container_looks_at_everything() -> None:
         assert [container.alias for container in running.source.read().containers] == ["web"]
 
 
+def make_linking(*links: str) -> dict[str, Any]:
+    """Return the proxy's own container, with links as an engine writes them for a network of Compose."""
+    own = make_member("own", "lb")
+    own["NetworkSettings"] = {"Networks": {"shop": {"IPAddress": "10.1.0.9", "Links": list(links)}}}
+    return own
+
+
+def make_member(container_id: str, service: str, **keys: Any) -> dict[str, Any]:
+    """Return a container of the Compose project `shop` without a label of ours."""
+    labels = {"com.docker.compose.project": "shop", "com.docker.compose.service": service}
+    return make_document(container_id, Config={"Labels": labels, "Env": [f"NAME={container_id}"]}, **keys)
+
+
+def make_member_event(container_id: str, service: str, action: str = "start", name: str = "") -> Document:
+    labels = {"com.docker.compose.project": "shop", "com.docker.compose.service": service}
+    attributes = {"name": name or container_id, **labels}
+    return {"Type": "container", "Action": action, "Actor": {"ID": container_id, "Attributes": attributes}, "time": 1}
+
+
+def aliases_of(snapshot: Snapshot) -> dict[str, str]:
+    return {container.name: container.alias for container in snapshot.containers}
+
+
+def test_scaled_up_container_of_a_linked_service_is_linked_at_once() -> None:
+    engine = FakeEngine(make_linking("shop-web-1:web", "shop-web-1:shop-web-1"), make_member("shop-web-1", "web"))
+    with watched(engine, "own") as running:
+        running.source.read()
+        engine.documents["new"] = make_member("new", "web", Name="/shop-web-2")
+
+        running.send(make_member_event("new", "web", name="shop-web-2"))
+
+        assert aliases_of(running.source.read()) == {"shop-web-1": "web", "shop-web-2": "web"}
+
+
+def test_renamed_container_stays_linked() -> None:
+    """The event names the container as it is called now, and the link does not."""
+    engine = FakeEngine(make_linking("lone:web"), make_document("lone"))
+    with watched(engine, "own") as running:
+        running.source.read()
+        engine.documents["lone"] = make_document("lone", Name="/old")
+        event = {"Type": "container", "Action": "rename", "Actor": {"ID": "lone", "Attributes": {"name": "old"}}, "time": 1}
+
+        running.send(event)
+
+        assert aliases_of(running.source.read()) == {"old": "web"}
+
+
+def test_event_of_an_unlinked_service_is_no_trigger() -> None:
+    engine = FakeEngine(make_linking("shop-web-1:web"), make_member("shop-web-1", "web"))
+    with watched(engine, "own") as running:
+        running.source.read()
+        engine.streams[-1].items.put(make_member_event("db", "db"))
+
+        running.send(make_member_event("new", "web"))
+
+        assert [trigger.container_id for trigger in running.triggers] == ["", "new"]
+
+
+def test_events_during_the_first_look_are_passed_on() -> None:
+    """It is not known yet whether the proxy links to that container, or another one uses its network."""
+    with watched(FakeEngine(make_document("a"))) as running:
+        running.send(make_member_event("b", "web"))
+
+        assert running.triggers[-1].container_id == "b"
+
+
+NAMED = frozenset({("shop", "web")})
+
+
+def test_named_service_without_a_label_of_ours_counts_as_linked() -> None:
+    engine = FakeEngine(make_member("a", "web"), make_member("b", "db"))
+
+    named, other = DockerSource(engine, None, NAMED).read().containers
+
+    assert (named.alias, named.environment) == ("web", {"NAME": "a"})
+    assert (other.alias, other.environment) == ("", {})
+    assert engine.calls == ["list", "inspect a"]
+
+
+@pytest.mark.parametrize("label", ["VIRTUAL_HOST", "required", "TCP_PORTS"])
+def test_named_service_whose_labels_ask_for_a_route_is_not_linked(label: str) -> None:
+    document = make_member("a", "web")
+    document["Config"]["Labels"] |= with_labels(**{label: "80", "PORTS": "80"})
+
+    (container,) = DockerSource(FakeEngine(document), None, NAMED).read().containers
+
+    assert (container.alias, container.environment) == ("", {})
+
+
+def test_container_of_a_named_service_that_starts_later_is_linked_at_once() -> None:
+    engine = FakeEngine()
+    with watched(engine, named=NAMED) as running:
+        running.source.read()
+        engine.documents["a"] = make_member("a", "web")
+        engine.streams[-1].items.put(make_member_event("b", "db"))
+
+        running.send(make_member_event("a", "web"))
+
+        assert aliases_of(running.source.read()) == {"a": "web"}
+        assert [trigger.container_id for trigger in running.triggers] == ["", "a"]
+
+
 def test_container_on_the_host_network_has_its_exposed_ports() -> None:
     engine = FakeEngine(make_document("a", HostConfig={"NetworkMode": "host"}))
 
@@ -318,6 +423,92 @@ def test_borrowed_network_is_the_owners(owner: str) -> None:
     container = DockerSource(engine, "own").read().containers[-1]
 
     assert container.networks == (Attachment(network="shop", address="10.1.0.2", gateway="10.1.0.1"),)
+
+
+def make_borrower(container_id: str, owner: str) -> dict[str, Any]:
+    """Return a container with a label of ours that uses the network of `owner`, and has no network of its own."""
+    mode = {"NetworkMode": f"container:{owner}"}
+    return make_labelled(container_id, HostConfig=mode, NetworkSettings={"Networks": {}})
+
+
+def addresses_of(snapshot: Snapshot) -> dict[str, list[str]]:
+    return {container.id: [network.address for network in container.networks] for container in snapshot.containers}
+
+
+def make_unlabelled_event(container_id: str, action: str) -> Document:
+    actor = {"ID": container_id, "Attributes": {"name": container_id}}
+    return {"Type": "container", "Action": action, "Actor": actor, "time": 1}
+
+
+def test_borrowed_network_of_an_owner_that_starts_later_is_known_at_once() -> None:
+    """The owner has no label of ours, so nothing was known of it when the borrower came."""
+    engine = FakeEngine()
+    with watched(engine) as running:
+        running.source.read()
+        engine.documents = {"vpn": make_document("vpn"), "z": make_borrower("z", "vpn")}
+        engine.streams[-1].items.put(make_unlabelled_event("vpn", "start"))
+
+        running.send(make_event("z"))
+
+        assert addresses_of(running.source.read_changes()) == {"z": ["10.1.0.2"]}
+
+
+def test_borrowed_network_of_a_recreated_owner_is_known_at_once() -> None:
+    engine = FakeEngine(make_document("vpn"), make_borrower("z", "vpn"))
+    with watched(engine) as running:
+        running.source.read()
+        engine.documents = {"z": make_borrower("z", "vpn")}
+        running.send(make_unlabelled_event("vpn", "die"))
+        assert addresses_of(running.source.read_changes()) == {"z": []}
+        engine.documents = {"new": make_document("new"), "y": make_borrower("y", "new")}
+        running.send(make_event("z", "die"))
+
+        running.send(make_event("y"))
+
+        assert addresses_of(running.source.read_changes()) == {"y": ["10.1.0.2"]}
+
+
+def test_network_is_borrowed_through_another_borrower() -> None:
+    engine = FakeEngine(make_document("vpn"), make_borrower("middle", "vpn"), make_borrower("z", "middle"))
+    with watched(engine) as running:
+        assert addresses_of(running.source.read())["z"] == ["10.1.0.2"]
+        engine.documents["vpn"] = make_document("vpn", NetworkSettings={"Networks": {"shop": {"IPAddress": "10.1.0.7"}}})
+
+        running.send(make_unlabelled_event("vpn", "start"))
+
+        assert addresses_of(running.source.read_changes()) == {
+            "middle": ["10.1.0.7"],
+            "vpn": ["10.1.0.7"],
+            "z": ["10.1.0.7"],
+        }
+
+
+def test_containers_that_borrow_from_each_other_have_no_network() -> None:
+    """No engine can start them; a wrong answer must not hang the proxy."""
+    engine = FakeEngine(make_borrower("a", "b"), make_borrower("b", "a"))
+
+    assert addresses_of(DockerSource(engine, None).read()) == {"a": [], "b": []}
+
+
+@pytest.mark.parametrize(
+    ("labels", "ports"),
+    [
+        ({"VIRTUAL_HOST": "a.com"}, [80]),
+        ({"VIRTUAL_HOST": "a.com", "PORTS": "8080"}, []),
+        ({"TCP_PORTS": "80"}, []),
+        ({}, []),
+    ],
+    ids=["virtual host", "names its ports", "has only TCP ports", "is not ours"],
+)
+def test_ports_that_the_list_lacks_are_asked_for_where_they_matter(labels: dict[str, str], ports: list[int]) -> None:
+    """The fake engine lists no ports, as an engine does in a macvlan."""
+    config = {"Labels": with_labels(**labels), "ExposedPorts": {"80/tcp": {}}}
+    engine = FakeEngine(make_document("a", Config=config))
+
+    (container,) = DockerSource(engine, None).read().containers
+
+    assert [port.number for port in container.ports] == ports
+    assert engine.calls == ["list", *["inspect a" for _ in ports]]
 
 
 def test_repeated_health_is_no_trigger() -> None:

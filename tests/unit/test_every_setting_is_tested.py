@@ -82,6 +82,7 @@ OF_LABELS = {
     "VIRTUAL_HOST_WEIGHT": f"{_BACKEND}::test_service_of_a_higher_weight_is_asked_first",
     "required": f"{_BACKEND}::test_required_service_is_the_default_backend",
     "TCP_PORTS": "haproxy/test_tcp.py::test_tcp_port_is_balanced_over_every_service_that_names_it",
+    "PORTS": f"{_BACKEND}::test_named_port_gets_the_requests_exposed_or_not",
     "EXCLUDE_PORTS": f"{_BACKEND}::test_excluded_port_gets_no_request",
     "BALANCE": f"{_BACKEND}::test_balance_of_a_service_wins_over_that_of_the_proxy",
     "COOKIE": f"{_BACKEND}::test_cookie_keeps_a_visitor_on_one_server",

@@ -55,6 +55,11 @@ EXPOSED = tuple(ContainerPort(number=number) for number in (80, 443))
         pytest.param(EXPOSED, {}, {"EXCLUDE_PORTS": "443, 3306"}, (80,), id="excluded"),
         pytest.param(PUBLISHED, {}, {"EXCLUDE_PORTS": "8080,9090"}, (), id="all-excluded"),
         pytest.param(EXPOSED, {}, {"TCP_PORTS": "443/ssl"}, (80,), id="tcp"),
+        pytest.param((), {}, {"PORTS": "8081, 8080,8081"}, (8080, 8081), id="named-and-not-exposed"),
+        pytest.param(EXPOSED, {}, {"PORTS": "443"}, (443,), id="one-of-the-exposed"),
+        pytest.param(PUBLISHED, {}, {"PORTS": "80"}, (80,), id="named-beside-the-published"),
+        pytest.param(EXPOSED, {"alias": "web", "environment": {"PORTS": "443"}}, {}, (443,), id="named-by-a-variable"),
+        pytest.param((), {}, {"PORTS": "1,2,3", "EXCLUDE_PORTS": "1", "TCP_PORTS": "3"}, (2,), id="named-less-the-others"),
         pytest.param(EXPOSED, {}, {"TCP_PORTS": "9000"}, (80, 443), id="tcp-not-exposed"),
     ],
 )

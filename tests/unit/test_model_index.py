@@ -46,8 +46,16 @@ def build_anew(specs: dict[str, tuple[ContainerSpec, ...]], **variables: str) ->
     return build_routing_model(every, None, ProxyCertificates(), make_settings(**variables))
 
 
+NAMES = {
+    "EXTRA_FRONTEND_SETTINGS_80": "use_backend SERVICE_s1 if { path /1 }, default_backend default_service",
+    "EXTRA_FRONTEND_SETTINGS_443": "use_backend shop:s2 if { path /2 }",
+}
+
+
 @pytest.mark.parametrize(
-    "variables", [{}, {"MODE": "tcp"}, {"FORCE_DEFAULT_BACKEND": "no"}], ids=["http", "tcp", "no-default"]
+    "variables",
+    [{}, {"MODE": "tcp"}, {"FORCE_DEFAULT_BACKEND": "no"}, NAMES],
+    ids=["http", "tcp", "no-default", "names"],
 )
 @pytest.mark.parametrize("seed", range(8), ids=lambda seed: f"seed-{seed}")
 def test_index_comes_to_what_is_built_anew(seed: int, variables: dict[str, str]) -> None:

@@ -114,9 +114,10 @@ def test_container_without_a_port_is_told_of_and_its_service_is_there() -> None:
     model = make_model(make_container(virtual_host="x.com", ports=()))
 
     assert [()] == [backend.servers for backend in model.backends]
-    assert ["has no TCP port to route to; set one with `expose` or `ports`, or with EXPOSE in its image"] == [
-        problem.reason for problem in model.problems
-    ]
+    assert [
+        "has no TCP port to route to; name one with the label aliyun.proxy.PORTS, with `expose` or `ports`, "
+        "or with EXPOSE in its image"
+    ] == [problem.reason for problem in model.problems]
 
 
 def test_services_with_equal_settings_share_a_profile() -> None:

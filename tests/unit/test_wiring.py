@@ -11,6 +11,7 @@ from proxy.errors import SettingsError
 from proxy.settings import SourceKind
 from proxy.wiring import find_sources, make_overlays, make_sources, watched_paths
 from tests.builders import make_settings
+from tests.stub_engine import StubContainer, run_stub_engine
 
 LINK = {"WEB_PORT_80_TCP_ADDR": "10.0.0.5", "WEB_PORT_80_TCP_PORT": "80", "WEB_PORT_80_TCP": "tcp://10.0.0.5:80"}
 LINK_NAME = {"WEB_NAME": "/proxy/web"}
@@ -53,6 +54,19 @@ def test_sources_that_are_named_are_read_and_no_others(tmp_path: Path) -> None:
     variables = {"PROXY_SOURCES": "file,links", "PROXY_SERVICES_FILE": str(tmp_path / "services.yml")}
 
     assert {"file", "links"} == {source.name for source in make_sources(make_settings(**variables), LINK, KEPT)}
+
+
+@pytest.mark.parametrize(("mode", "alias"), [("custom", "web"), ("acsrouting", "")])
+def test_services_that_are_named_count_as_linked(tmp_path: Path, mode: str, alias: str) -> None:
+    settings = make_settings(PROXY_MODE=mode, ADDITIONAL_SERVICES="blog:api, stub:web")
+    container = StubContainer(name="stub-web-1", service="web", labels={}, port=80)
+    with run_stub_engine(tmp_path) as engine:
+        engine.containers[container.id] = container
+        (source,) = make_sources(settings, {"DOCKER_HOST": engine.host}, KEPT)
+
+        (found,) = source.read_changes().containers
+
+    assert alias == found.alias
 
 
 def test_no_source_at_all_is_told_with_what_to_do(tmp_path: Path) -> None:

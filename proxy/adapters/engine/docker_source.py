@@ -26,6 +26,7 @@ from proxy.adapters.engine.docker_view import DockerView, Engine, EventStream
 from proxy.adapters.engine.untold_changes import GRACE_SECONDS, UntoldChanges, find_changes
 from proxy.core.containers.containers import Snapshot
 from proxy.core.containers.docker_json import EngineEvent, parse_event
+from proxy.core.containers.link_table import ServiceKey
 from proxy.core.trigger import Trigger, TriggerKind
 from proxy.errors import SourceError
 
@@ -80,13 +81,16 @@ class _Hint(NamedTuple):
 
 
 class DockerSource:
-    """The containers that `engine` runs, less the one the proxy itself runs in (`own_container_id`)."""
+    """The containers that `engine` runs, less the one the proxy itself runs in (`own_container_id`).
+
+    The `named` services count as linked (see `DockerView`).
+    """
 
     name = "docker"
 
-    def __init__(self, engine: Engine, own_container_id: str | None) -> None:
+    def __init__(self, engine: Engine, own_container_id: str | None, named: frozenset[ServiceKey] = frozenset()) -> None:
         self._engine = engine
-        self._view = DockerView(engine, own_container_id)
+        self._view = DockerView(engine, own_container_id, named)
         self._hints: SimpleQueue[_Hint | FullLook] = SimpleQueue()
         self._pending: list[_Hint] = []
         self._full_look: FullLook | None = FullLook.AFTER_GAP

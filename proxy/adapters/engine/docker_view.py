@@ -23,6 +23,8 @@ from proxy.core.containers.docker_json import (
     parse_proxy,
     parse_stop,
 )
+from proxy.core.containers.link_table import LinkTable, ServiceKey, follow_links
+from proxy.core.labels.labels import asks_for_route, needs_exposed_ports
 
 USUAL_STOP_SIGNALS = frozenset({signal.SIGINT, signal.SIGQUIT, signal.SIGKILL, signal.SIGTERM})
 USUAL_PATIENCE_SECONDS = 10
@@ -50,13 +52,18 @@ class Engine(Protocol):
 
 
 class DockerView:
-    """The containers as they were last seen. A failed read leaves it as it was."""
+    """The containers as they were last seen. A failed read leaves it as it was.
 
-    def __init__(self, engine: Engine, own_container_id: str | None) -> None:
+    The `named` services (ADDITIONAL_SERVICES) count as linked, as far as no label asks for their routes.
+    """
+
+    def __init__(self, engine: Engine, own_container_id: str | None, named: frozenset[ServiceKey] = frozenset()) -> None:
         self._engine = engine
+        self._named = named
         self._own_container_id = own_container_id
         self._proxy: ProxyContainer | None = None
-        self._links: Mapping[str, str] = {}
+        self._links = LinkTable()
+        self._is_settled = False  # whether it is known whose events matter
         self._containers: dict[str, Container] = {}
         self._borrowers: dict[str, set[str]] = {}
         # By id alone: environment and exposed ports of a container never change.
@@ -68,9 +75,11 @@ class DockerView:
         """Say whether a container matters though it has no label of ours. May be called from any thread."""
         own_id = self._proxy.id if self._proxy else None
         return (
-            event.container_id == own_id
+            not self._is_settled
+            or event.container_id == own_id
             or event.container_id in self._borrowers
-            or any(target in self._links for target in (event.name, event.container_id, event.container_id[:12]))
+            or (event.project, event.service) in self._named
+            or bool(self._links.find_alias(event.container_id, event.name, (event.project, event.service)))
         )
 
     def is_proxy_in(self, container_ids: Iterable[str]) -> bool:
@@ -83,9 +92,11 @@ class DockerView:
 
     def read_all(self) -> None:
         """List every container, and inspect those of which the list does not say enough."""
+        self._is_settled = False
         own = self._engine.inspect_container(self._own_container_id) if self._own_container_id else None
-        links = parse_links(own) if own else {}
+        proxy = parse_proxy(own) if own else None
         listed = [parse_listed(entry) for entry in self._engine.list_containers()]
+        links = follow_links(parse_links(own), proxy.project, listed, self._links) if own and proxy else LinkTable()
         self._dead.clear()
         self._containers = {container.id: self._mark_stopping(self._complete(container, links)) for container in listed}
         self._stopping = {key: until for key, until in self._stopping.items() if key in self._containers}
@@ -94,7 +105,8 @@ class DockerView:
             self._note_owner(container)
         self._inspected = {key: value for key, value in self._inspected.items() if key in self._containers}
         self._links = links
-        self._proxy = parse_proxy(own) if own else None
+        self._proxy = proxy
+        self._is_settled = True
 
     def note_event(self, event: EngineEvent, at_seconds: float) -> float | None:
         """Take in what an event says by itself, without a look at that container, with which the engine may be busy.
@@ -135,6 +147,9 @@ class DockerView:
             self._inspected.pop(container_id, None)
         self._containers[container_id] = self._mark_stopping(self._complete(container, self._links))
         self._note_owner(container)
+        owner = network_owner(container.network_mode)
+        if owner and owner not in self._containers:  # it need not have a label of ours, and then its start was passed over
+            self.read_one(owner)
 
     def mark_end(self, container_id: str) -> None:
         """Apply what events have said of a container's end to what `read_all` has just listed, without asking again."""
@@ -162,14 +177,22 @@ class DockerView:
 
     def make_changes(self, touched: set[str]) -> Snapshot:
         """Return only these containers, and those that borrow the network of one of them."""
-        borrowers = {key for owner in touched for key in self._borrowers.get(owner, ())}
-        ids = touched | borrowers
+        ids = self._with_borrowers(touched)
         return Snapshot(
             containers=self._containers_of(ids & self._containers.keys()),
             gone=tuple(sorted(ids - self._containers.keys())),
             proxy=self._make_proxy(),
             is_complete=False,
         )
+
+    def _with_borrowers(self, ids: set[str]) -> set[str]:
+        """Return these containers, and those that use the network of one of them, directly or through others."""
+        found, waiting = set(ids), list(ids)
+        while waiting:
+            new = self._borrowers.get(waiting.pop(), set()) - found
+            found |= new
+            waiting += new
+        return found
 
     def _containers_of(self, ids: Iterable[str]) -> tuple[Container, ...]:
         own_id = self._proxy.id if self._proxy else None
@@ -181,10 +204,13 @@ class DockerView:
             return replace(proxy, networks=owner.networks, network_mode=owner.network_mode)
         return proxy
 
-    def _complete(self, container: Container, links: Mapping[str, str]) -> Container:
-        """Add what only an inspection tells: the environment of a linked container, the ports of a foreign network."""
-        alias = _alias_of(container, links)
-        if not alias and not has_foreign_network(container):
+    def _complete(self, container: Container, links: LinkTable) -> Container:
+        """Add what only an inspection tells: the environment of a linked container, ports that are not in the list."""
+        alias = links.alias_of(container)
+        if not alias and (container.project, container.service) in self._named and not asks_for_route(container):
+            alias = container.service
+        lacks_ports = has_foreign_network(container) or (not container.ports and needs_exposed_ports(container))
+        if not alias and not lacks_ports:
             return replace(container, environment={}) if container.environment else container
         if container.id not in self._inspected:
             document = self._engine.inspect_container(container.id)
@@ -192,7 +218,7 @@ class DockerView:
                 return container
             self._inspected[container.id] = parse_inspected(document)
         inspected = self._inspected[container.id]
-        ports = inspected.ports if has_foreign_network(container) else container.ports
+        ports = container.ports or inspected.ports
         return replace(container, alias=alias, ports=ports, environment=inspected.environment if alias else {})
 
     def _with_networks(self, container: Container) -> Container:
@@ -204,21 +230,18 @@ class DockerView:
             self._borrowers.setdefault(owner, set()).add(container.id)
 
     def _owner_of(self, network_mode: str) -> Container | None:
-        owner = network_owner(network_mode)
-        if owner is None:
-            return None
-        # The engine writes the id, even where the user gave a name.
-        return self._containers.get(owner) or next(
-            (container for container in self._containers.values() if container.name == owner), None
-        )
-
-
-def _alias_of(container: Container, links: Mapping[str, str]) -> str:
-    """Return the alias under which the proxy links to the container, by its name or a (short) id; else nothing."""
-    for target in (container.name, container.id, container.id[:12]):
-        if target in links:
-            return links[target]
-    return ""
+        """Return the container whose network is used in the end, since an owner may itself use the network of another."""
+        owners: list[Container] = []
+        while key := network_owner(network_mode):
+            # The engine writes the id, even where the user gave a name.
+            owner = self._containers.get(key) or next(
+                (container for container in self._containers.values() if container.name == key), None
+            )
+            if owner is None or owner in owners:
+                break
+            owners.append(owner)
+            network_mode = owner.network_mode
+        return owners[-1] if owners else None
 
 
 def _number(name: str) -> int:

@@ -45,6 +45,12 @@ def _gateway(proxy: ProxyContainer | None) -> str:
 
 
 def _no_address(container: Container, proxy: ProxyContainer | None) -> str:
+    if container.network_mode.startswith("container:"):
+        owner = container.network_mode.removeprefix("container:")[:12]
+        return (
+            f"uses the network of container {owner}, which does not run; start that one and then this one, or if it was "
+            f"replaced, recreate this one"
+        )
     theirs = ", ".join(sorted(attachment.network for attachment in container.networks)) or "no network"
     if proxy is None or proxy.network_mode == HOST_MODE:
         return f"has no address that the proxy's host can reach (it is on {theirs})"

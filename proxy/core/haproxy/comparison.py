@@ -13,12 +13,13 @@ from collections.abc import Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 
-from proxy.core.haproxy.rendering import CERTIFICATE_FOLDER, MAP_KINDS, map_file
+from proxy.core.haproxy.map_files import MAP_KINDS, map_file
+from proxy.core.haproxy.rendering import CERTIFICATE_FOLDER
 from proxy.core.haproxy.reported import Reported, ReportedServer
 from proxy.core.model.matching import UNORDERED_KINDS, RouteTables, Row
 from proxy.core.model.model import Backend, Frontend, Profile, RoutingModel, Server, StoredCertificate
 from proxy.core.model.model_change import ModelChange, shape_of
-from proxy.core.model.port_routes import RowChange, RowChanges
+from proxy.core.model.row_changes import RowChange, RowChanges
 from proxy.grammar.certificates import Certificate
 from proxy.grammar.syntax import BackendName, ServerName
 from proxy.secret import Secret

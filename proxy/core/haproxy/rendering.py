@@ -15,9 +15,11 @@ from pathlib import Path
 from jinja2 import Environment, Template, TemplateNotFound, TemplateSyntaxError
 from jinja2 import TemplateError as JinjaError
 
-from proxy.core.haproxy.connecting import option_lines, timeout_lines
 from proxy.core.haproxy.default_checks import loaded_check
+from proxy.core.haproxy.defaults_section import default_lines
+from proxy.core.haproxy.frontend_lines import fallback_lines, frontend_lines
 from proxy.core.haproxy.loaded import add_digest
+from proxy.core.haproxy.map_files import MAP_KINDS, map_file
 from proxy.core.haproxy.own_lines import STANDARD_OUTPUT, Substitutes, adapt
 from proxy.core.model.backends import PEERS, USERLIST
 from proxy.core.model.matching import Row
@@ -25,26 +27,14 @@ from proxy.core.model.model import Backend, Frontend, RoutingModel, Server, Serv
 from proxy.errors import TemplateError
 from proxy.grammar.syntax import quote
 from proxy.secret import Secret
-from proxy.settings import HaproxySettings, ProxyMode, RoutingSettings, Settings
+from proxy.settings import HaproxySettings, ProxyMode, Settings
 
 CONFIG_FILE = "haproxy.cfg"
 CERTIFICATE_LIST = "certificates.list"
 CERTIFICATE_FOLDER = "certs"
 CA_FILE = "certs/ca/client-ca.pem"
-MAP_FOLDER = "maps"
-MAP_KINDS = ("hosts", "choices", "paths", "prefixes", "patterns", "wildcards")
-
 LOCAL_PEER = "this"
 """The name of this HAProxy among its peers; without one it would be the name of the host, which need not be fit."""
-
-WEBSOCKET_TIMEOUT = "1h"
-"""How long a WebSocket may be silent where TIMEOUT does not tell (`tunnel`)."""
-
-LEAST_RETRIES: Mapping[ProxyMode, int] = {ProxyMode.HTTP: 10, ProxyMode.TCP: 3}
-"""In TCP mode it is HAProxy's default (manual, `retries`)."""
-RETRY_ON = "retry-on conn-failure empty-response"
-"""A container closes its port at its stop signal, some milliseconds before HAProxy can know: whoever is sent there then is
-sent on to another, as often as it takes to find one that lives. Requests that are not safe to repeat are not."""
 
 SMALL_BUFFER_BYTES = 4096
 """Where HAProxy >= 3.4 keeps a request that it may have to send again, if it fits: keeping it in a whole buffer (16 KB)
@@ -55,8 +45,6 @@ MAX_RELOADS_OF_A_WORKER = 50
 
 _CHECK_PLACE = "\0"
 """Stands for the default health check in the text of a backend that is kept; no setting can hold it (`grammar.syntax`)."""
-
-_HTTP_ONLY_OPTIONS = ("accept-invalid-http", "checkcache", "forwardfor", "h1-", "http", "originalto", "persist")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,13 +141,14 @@ class Renderer:
             tls_bind=self._tls_bind(model),
             small_buffer_bytes=_small_buffer_bytes(settings.haproxy),
             logs=_log_targets(settings.haproxy.log_target),
-            defaults={mode: _default_lines(settings.haproxy, mode) for mode in (ProxyMode.HTTP, ProxyMode.TCP)},
+            defaults={mode: default_lines(settings.haproxy, mode) for mode in (ProxyMode.HTTP, ProxyMode.TCP)},
             profiles=_profiles(model),
             userlist=USERLIST,
             peers=PEERS,
             local_peer=LOCAL_PEER,
             has_stick_tables=_has_stick_tables(model),
-            frontend_lines=partial(_frontend_lines, settings.routing),
+            frontend_lines=partial(frontend_lines, settings.routing),
+            fallback_lines=partial(fallback_lines, settings.routing),
             max_reloads=MAX_RELOADS_OF_A_WORKER,
             map_file=map_file,
             quote=quote,
@@ -184,11 +173,6 @@ class Renderer:
         if model.client_ca:
             words += ["ca-file", CA_FILE, "verify", "required"]
         return " ".join(words)
-
-
-def map_file(port: int, kind: str) -> str:
-    """Return the name of one of a frontend's map files, as the configuration and the runtime API know it."""
-    return f"{MAP_FOLDER}/{port}-{kind}.map"
 
 
 def render_maps(frontend: Frontend) -> dict[str, str]:
@@ -242,46 +226,10 @@ def _small_buffer_bytes(haproxy: HaproxySettings) -> int | None:
     return None if any(line.startswith("tune.bufsize") for line in lines) else SMALL_BUFFER_BYTES
 
 
-def _frontend_lines(routing: RoutingSettings, port: int, *, chooses_backend: bool) -> Sequence[str]:
-    """The operator's lines of a frontend: those that choose a backend, or the others.
-
-    HAProxy warns of every `http-request` line below a `use_backend` line, for they are not processed in that order.
-    """
-    lines = routing.extra_frontend_settings.get(port, ())
-    return [line for line in lines if line.startswith("use_backend ") == chooses_backend]
-
-
-def _default_lines(haproxy: HaproxySettings, mode: ProxyMode) -> Sequence[str]:
-    own = ["log global", *option_lines(map(_eager, haproxy.options))]
-    own += timeout_lines(haproxy.timeouts, least_retries=LEAST_RETRIES[mode])
-    if mode is ProxyMode.HTTP:
-        own.append(RETRY_ON)
-    # Not in TCP mode, where it would outrank `client` and `server` (manual, `timeout tunnel`).
-    if mode is ProxyMode.HTTP and not any(timeout.startswith("tunnel ") for timeout in haproxy.timeouts):
-        own.append(f"timeout tunnel {WEBSOCKET_TIMEOUT}")
-    lines = list(dict.fromkeys([*own, *haproxy.extra_default_settings]))
-    return lines if mode is ProxyMode.HTTP else [line for line in map(_for_tcp, lines) if line]
-
-
 def _log_targets(target: str) -> Sequence[str]:
     if target == STANDARD_OUTPUT:
         return ["stdout format raw local0"]
     return [f"{target} local0", f"{target} local1 notice"]
-
-
-def _eager(option: str) -> str:
-    """A refused connection tries another server at once; by default HAProxy asks the same one for seconds first."""
-    return "redispatch 1" if option == "redispatch" else option
-
-
-def _for_tcp(line: str) -> str:
-    """The line as `defaults` of TCP proxies take it: without what only HTTP knows, which HAProxy would warn of."""
-    words = line.split()
-    if words[:2] == ["option", "httplog"]:
-        return "option tcplog"
-    if words[0] == "option" and words[1].startswith(_HTTP_ONLY_OPTIONS):
-        return ""
-    return line
 
 
 def _show(secret: Secret, *, show_secrets: bool) -> str:

@@ -11,7 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from proxy.core.haproxy.rendering import CERTIFICATE_FOLDER, MAP_FOLDER
+from proxy.core.haproxy.map_files import MAP_FOLDER
+from proxy.core.haproxy.rendering import CERTIFICATE_FOLDER
 from proxy.core.haproxy.replies import parse_version, select_states
 from proxy.core.model.matching import Row
 from proxy.core.model.model import ServerState

@@ -14,7 +14,7 @@ from proxy.core.haproxy.loaded import Loaded
 from proxy.core.model.matching import Row
 from proxy.core.model.model import Backend, Server, TcpListener
 from proxy.core.model.model_change import ModelChange
-from proxy.core.model.port_routes import RowChange, RowChanges
+from proxy.core.model.row_changes import RowChange, RowChanges
 from proxy.grammar.syntax import BackendName
 
 BackendPair = tuple[Backend | None, Backend | None]

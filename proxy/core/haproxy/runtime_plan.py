@@ -13,14 +13,15 @@ from dataclasses import dataclass, field
 from proxy.core.haproxy import runtime_commands as runtime
 from proxy.core.haproxy.default_checks import added_check
 from proxy.core.haproxy.loaded import Loaded
+from proxy.core.haproxy.map_files import map_file
 from proxy.core.haproxy.plans import RuntimeUpdate, Step
-from proxy.core.haproxy.rendering import CERTIFICATE_FOLDER, CERTIFICATE_LIST, map_file
+from proxy.core.haproxy.rendering import CERTIFICATE_FOLDER, CERTIFICATE_LIST
 from proxy.core.haproxy.runtime_commands import Action, ReplaceMap
 from proxy.core.haproxy.runtime_parts import divide, tracked_backends
 from proxy.core.model.matching import IN_ORDER, UNORDERED_KINDS
 from proxy.core.model.model import Backend, Server, StoredCertificate
 from proxy.core.model.model_change import ModelChange
-from proxy.core.model.port_routes import RowChanges
+from proxy.core.model.row_changes import RowChanges
 from proxy.grammar.syntax import BackendName
 
 

@@ -8,7 +8,7 @@ generated from `LABELS`.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
@@ -136,6 +136,14 @@ LABELS: tuple[Label, ...] = (
         help="Comma list of ports that are balanced in TCP mode. With `/ssl` after a port, the proxy terminates TLS on it",
         help_zh="以 TCP 模式负载均衡的端口，逗号分隔。端口后加 `/ssl` 表示由代理终结 TLS",
         example="9000, 2222/ssl",
+    ),
+    Label(
+        name="PORTS",
+        parse=values.parse_ports,
+        help="Comma list of the ports that are routed, whether they are exposed or not. Without it: the published ports, "
+        "or else all exposed ports; for linked containers, all exposed ports",
+        help_zh="参与路由的端口，逗号分隔，无论是否暴露。不设置时：已发布的端口；没有发布的端口时为所有暴露的端口；被链接的容器为所有暴露的端口",
+        example="8080",
     ),
     Label(
         name="EXCLUDE_PORTS",
@@ -326,6 +334,21 @@ def free_settings(container: Container) -> tuple[tuple[str, str], ...]:
     return tuple(raw[label.name] for label in LABELS if label.name in raw and (label.is_free_form or label.name in _LINES))
 
 
+def asks_for_route(container: Container) -> bool:
+    """Say whether a label of the container asks for a route, right or wrong."""
+    return _wants_route(_names_of(container))
+
+
+def needs_exposed_ports(container: Container) -> bool:
+    """Say whether the exposed ports of a container that is not linked decide where requests go."""
+    names = _names_of(container)
+    return bool(names & {"VIRTUAL_HOST", "required"}) and "PORTS" not in names
+
+
+def _names_of(container: Container) -> set[str]:
+    return {label.name for label in LABELS if container.labels.get(PREFIX + label.name, "").strip()}
+
+
 def service_of(container: Container) -> str:
     """Return the name of the container's service: the one of Compose, else that of its link alias, else its own name."""
     if container.project or not container.alias:
@@ -349,8 +372,8 @@ def _raw_settings(container: Container) -> Mapping[str, tuple[str, str]]:
     return raw
 
 
-def _wants_route(raw: Mapping[str, tuple[str, str]]) -> bool:
-    return any(name in raw for name in ("VIRTUAL_HOST", "required", "TCP_PORTS"))
+def _wants_route(names: Collection[str]) -> bool:
+    return any(name in names for name in ("VIRTUAL_HOST", "required", "TCP_PORTS"))
 
 
 def _build_spec(container: Container, parsed: Mapping[str, Any], virtual_host_text: str) -> ContainerSpec:
@@ -363,18 +386,18 @@ def _build_spec(container: Container, parsed: Mapping[str, Any], virtual_host_te
         virtual_hosts=parsed.get("VIRTUAL_HOST", ()),
         virtual_host_text=virtual_host_text,
         weight=parsed.get("VIRTUAL_HOST_WEIGHT", 0),
-        ports=tuple(number for number in _routed_ports(container) if number not in left_out),
+        ports=tuple(sorted(set(parsed.get("PORTS", _exposed_ports(container))) - left_out)),
         tcp_ports=tcp_ports,
         network=" ".join(parsed.get("NETWORK", ())),
         settings=_build_settings(parsed),
     )
 
 
-def _routed_ports(container: Container) -> tuple[int, ...]:
+def _exposed_ports(container: Container) -> Iterable[int]:
     """Return the published ports if there are any, else the exposed ones; for linked containers always the exposed ones."""
     published = {port.number for port in container.ports if port.published}
     exposed = {port.number for port in container.ports}
-    return tuple(sorted(exposed if container.alias or not published else published))
+    return exposed if container.alias or not published else published
 
 
 def _build_settings(parsed: Mapping[str, Any]) -> BackendSettings:

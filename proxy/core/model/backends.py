@@ -12,10 +12,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from proxy.core.containers.addresses import choose_address
-from proxy.core.containers.containers import Container, Health, ProxyContainer, State
+from proxy.core.containers.containers import ProxyContainer, State
 from proxy.core.labels.labels import BackendSettings, ContainerSpec
 from proxy.core.labels.simple_routing import plain_settings
-from proxy.core.model.model import STARTING, UNHEALTHY, WAITING, Backend, Profile, Server, ServerState
+from proxy.core.model.model import Backend, Profile, Server
+from proxy.core.model.readiness import server_state
 from proxy.core.model.server_names import cookie_value, server_name
 from proxy.core.model.server_weights import weigh
 from proxy.core.model.services import Service, settings_by_label
@@ -214,22 +215,6 @@ def _server(member: ContainerSpec, address: str, port: int, context: BuildContex
     )
 
 
-def server_state(container: Container, *, is_waited_for: bool, is_last_resort: bool) -> tuple[ServerState, str]:
-    """Return the state of a container's servers, and the reason why they should not get traffic (else an empty text)."""
-    if container.state is State.STOPPING:
-        # Not `drain`: it would still send visitors whose cookie names the server, which may have closed its port by now.
-        return ServerState.MAINT, "is stopping"
-    if container.state is not State.RUNNING:
-        return ServerState.MAINT, f"is {container.state}"
-    if container.health is Health.UNHEALTHY:
-        return ServerState.MAINT, UNHEALTHY
-    if container.health is Health.STARTING:
-        return ServerState.MAINT, STARTING
-    if is_waited_for:
-        return (ServerState.READY if is_last_resort else ServerState.MAINT), WAITING
-    return ServerState.READY, ""
-
-
 def _kept_over_reloads(line: str) -> str:
     """Add the peers section to a `stick-table` line, so that after a reload the new worker gets the old worker's table."""
     return f"{line} peers {PEERS}" if line.startswith("stick-table ") else line
@@ -271,5 +256,6 @@ def _no_port(member: ContainerSpec) -> Problem:
     return Problem(
         service=member.label,
         container=member.container.name,
-        reason="has no TCP port to route to; set one with `expose` or `ports`, or with EXPOSE in its image",
+        reason="has no TCP port to route to; name one with the label aliyun.proxy.PORTS, with `expose` or `ports`, or with "
+        "EXPOSE in its image",
     )

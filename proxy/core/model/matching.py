@@ -10,7 +10,8 @@ a request up in these steps (the rules are in templates/haproxy.cfg.j2):
 3. `wildcards`, for all other requests: a list of regular expressions of all entries with a wildcard in the domain.
 
 Every key, except those of `hosts`, starts with the kind of request: `w` with `Upgrade: websocket`, `h` without. Rows under
-`w` exist only for hosts that have entries for WebSockets; other such requests use the rows under `h`. The result equals
+`w` exist only for hosts that have entries for WebSockets; other such requests use the rows under `h`. `choices` also has the
+names in the operator's own lines, under `n` (see `named_backends`). The result equals
 that of trying all entries in order: the list of an exact host contains each wildcard entry that comes before the last
 entry of that host, so no other entry can come before the one that is found. A property test compares both.
 """
@@ -74,12 +75,14 @@ def wildcard_rows(routes: Sequence[Route]) -> tuple[Row, ...]:
     return tuple(_pattern_row(route, route.entry.domain) for route in routes)
 
 
-def join_tables(hosts: Iterable[tuple[str, RouteTables]], wildcards: tuple[Row, ...]) -> RouteTables:
-    """Join the rows of all exact hosts, sorted by name, and those of the wildcards into the tables of a frontend."""
+def join_tables(
+    hosts: Iterable[tuple[str, RouteTables]], wildcards: tuple[Row, ...], named: tuple[Row, ...] = ()
+) -> RouteTables:
+    """Join the rows of all exact hosts, sorted by name, of the wildcards and of names into the tables of a frontend."""
     every = [tables for _, tables in sorted(hosts, key=lambda item: item[0])]
     return RouteTables(
         hosts=tuple(sorted(row for tables in every for row in tables.hosts)),
-        choices=tuple(sorted(row for tables in every for row in tables.choices)),
+        choices=tuple(sorted([*named, *(row for tables in every for row in tables.choices)])),
         paths=tuple(sorted(row for tables in every for row in tables.paths)),
         prefixes=tuple(sorted(row for tables in every for row in tables.prefixes)),
         patterns=tuple(row for tables in every for row in tables.patterns),

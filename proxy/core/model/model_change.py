@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from proxy.core.model.model import Backend, Frontend, StoredCertificate, TcpListener
-from proxy.core.model.port_routes import PortRoutes, RowChanges
+from proxy.core.model.port_routes import PortRoutes
+from proxy.core.model.row_changes import RowChanges
 from proxy.grammar.syntax import BackendName
 from proxy.secret import Secret
 from proxy.settings import ProxyMode

@@ -16,10 +16,11 @@ from proxy.core.model.certificate_set import ProxyCertificates, brings_certifica
 from proxy.core.model.limits import too_few_files
 from proxy.core.model.model import Backend, RoutingModel, Server, StoredCertificate, TcpListener
 from proxy.core.model.model_change import FrontendShape, ModelChange, make_frontend
+from proxy.core.model.named_backends import NamedBackends
 from proxy.core.model.port_problems import of_ports, without_port
 from proxy.core.model.port_routes import PortRoutes
 from proxy.core.model.port_rules import PortRules
-from proxy.core.model.port_uses import HTTP_PORT, HTTPS_PORT, PortUse
+from proxy.core.model.port_uses import HTTP_PORT, HTTPS_PORT, PortUse, fixed_ports
 from proxy.core.model.service_part import ServicePart, make_part
 from proxy.core.model.service_table import Specs, label_specs
 from proxy.core.model.services import Service
@@ -52,6 +53,7 @@ class ModelIndex:
         self._parts: dict[BackendName, ServicePart] = {}
         self._part_problems: dict[BackendName, tuple[Problem, ...]] = {}
         self._defaults: set[BackendName] = set()
+        self._named = NamedBackends(settings.routing)
         self._ports: dict[int, PortRoutes] = {}
         self._tcp_services: dict[int, set[BackendName]] = {}
         self._listeners: dict[int, TcpListener] = {}
@@ -102,17 +104,13 @@ class ModelIndex:
     def find_server(self, backend: str, name: str) -> tuple[Backend, Server] | None:
         """Return the server of this name, with its backend; None if the model has none."""
         part = self._parts.get(service_of_backend(BackendName(backend)))
-        own = [part.backend] if part and part.backend else []
-        candidates = (*own, *(listener.backend for listener in self._listeners.values()))
-        found = ((known, server) for known in candidates if known.name == backend for server in known.servers)
-        return next((pair for pair in found if pair[1].name == name), None)
+        backends = (part.backend if part else None, *(listener.backend for listener in self._listeners.values()))
+        known = next((candidate for candidate in backends if candidate and candidate.name == backend), None)
+        return next(((known, server) for server in known.servers if server.name == name), None) if known else None
 
     def _nothing(self) -> ModelChange:
-        return ModelChange(
-            shapes=(self._shapes, self._shapes),
-            certificates=(self._certificates, self._certificates),
-            default_checks=self._default_checks,
-        )
+        shapes, stored = self._shapes, self._certificates
+        return ModelChange(shapes=(shapes, shapes), certificates=(stored, stored), default_checks=self._default_checks)
 
     def specs_of(self, label: str) -> Specs:
         """Return the specs of a service that takes part; an empty tuple if it does not."""
@@ -174,6 +172,7 @@ class ModelIndex:
         is_tcp = self._settings.routing.mode is ProxyMode.TCP
         found = {*self._own_certificates.problems, *too_few_files(self._settings.haproxy)}
         found.update(*self._part_problems.values(), *self._listener_problems.values())
+        found.update(self._named.problems(self._first_default()))
         found.update(of_ports(self._ports, self._listeners, self._parts, is_tcp=is_tcp))
         return tuple(sorted(found.union(without_port(self._taken_ports, self._ports, self._settings.haproxy))))
 
@@ -192,6 +191,7 @@ class ModelIndex:
         """Build everything again. Every route and backend depends on whether TLS is terminated at all."""
         self._context = self._make_context()
         self._parts, self._part_problems, self._defaults, self._ports = {}, {}, set(), {}
+        self._named = NamedBackends(self._settings.routing)
         self._tcp_services, self._listeners, self._listener_problems, self._default_checks = {}, {}, {}, 0
         for service in self._table.services():
             self._link(service)
@@ -208,6 +208,8 @@ class ModelIndex:
         self._default_checks += part.backend.count_default_checks() if part.backend else 0
         if part.problems:
             self._part_problems[service.name] = part.problems
+        if part.backend:
+            self._named.add(service, self.proxy.project if self.proxy else "")
         if part.backend and service.may_be_default and not service.virtual_hosts:
             self._defaults.add(service.name)
         for claim in part.claims:
@@ -221,6 +223,7 @@ class ModelIndex:
         self._default_checks -= part.backend.count_default_checks() if part.backend else 0
         self._part_problems.pop(service.name, None)
         self._defaults.discard(service.name)
+        self._named.remove(service.name)
         for claim in part.claims:
             self._ports[claim.route.entry.port].change((claim,), ())
         for tcp_port in service.tcp_ports:
@@ -250,31 +253,31 @@ class ModelIndex:
             routes = self._ports[port]
             routes.set_tls(is_tls=rules.speaks_tls(port, uses[port]))
             routes.set_default(default)
+            named = self._named.find(port, self._first_default())
+            routes.set_named({name: backend.name for name, key in named.items() if (backend := self._backend(key))})
             changes = routes.settle()
             if changes.rows or changes.ordered:
                 change.rows[port] = changes
         self._shapes = tuple(self._make_shape(port) for port in sorted(ports - self._taken_ports))
 
     def _frontend_ports(self) -> set[int]:
-        ports = {HTTP_PORT, *self._http_ports()}
-        if self._certificates:
-            ports.add(HTTPS_PORT)
-        if self._settings.routing.monitor_uri and self._settings.routing.monitor_port:
-            ports.add(self._settings.routing.monitor_port)
-        return ports - self._listeners.keys() - {self._settings.haproxy.stats_port}
+        wanted = self._http_ports() | fixed_ports(self._settings, has_tls=bool(self._certificates))
+        return wanted - self._listeners.keys() - {self._settings.haproxy.stats_port}
 
     def _make_shape(self, port: int) -> FrontendShape:
         routes, mode = self._ports[port], self._settings.routing.mode
-        only = None
-        if mode is ProxyMode.TCP:
-            only = routes.owner() if routes.has_claims else self._default_backend()
+        only = routes.owner() if routes.has_claims else self._default_backend()
+        only = only if mode is ProxyMode.TCP else None
         return FrontendShape(port=port, mode=mode, is_tls=routes.is_tls, only_backend=only)
 
     def _default_backend(self) -> BackendName | None:
         if self._http_ports() and not self._settings.routing.force_default_backend:
             return None
-        backend = self._backend(min(self._defaults)) if self._defaults else None
+        backend = self._backend(first) if (first := self._first_default()) else None
         return backend.name if backend else None
+
+    def _first_default(self) -> BackendName | None:
+        return min(self._defaults, default=None)
 
     def _build_listener(self, port: int, rules: PortRules) -> TcpListener | None:
         use, reserved = self._choose_use(port, rules), rules.reserved(port, self._ports.get(port))
@@ -289,12 +292,8 @@ class ModelIndex:
         return [self._parts[name].service for name in sorted(self._tcp_services.get(port, ()))]
 
     def _rules(self, default: BackendName | None) -> PortRules:
-        def since() -> int:
-            return min(self._parts[name].service.since for name in self._defaults)
+        since = self._since_of_defaults if default else None
+        return PortRules(settings=self._settings, context=self._context, taken_ports=self._taken_ports, default_since=since)
 
-        return PortRules(
-            settings=self._settings,
-            context=self._context,
-            taken_ports=self._taken_ports,
-            default_since=since if default else None,
-        )
+    def _since_of_defaults(self) -> int:
+        return min(self._parts[name].service.since for name in self._defaults)

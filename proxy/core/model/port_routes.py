@@ -10,7 +10,7 @@ from __future__ import annotations
 import copy
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 
 from proxy.core.model.matching import (
@@ -23,16 +23,15 @@ from proxy.core.model.matching import (
     matches_domain,
     wildcard_rows,
 )
+from proxy.core.model.named_backends import ROW_KIND
 from proxy.core.model.port_uses import PortUse
+from proxy.core.model.row_changes import RowChange, RowChanges
 from proxy.errors import Problem
 from proxy.grammar.syntax import BackendName, service_of_backend
 from proxy.grammar.virtual_host import VirtualHost, precedence
 
 MATCH_ALL = "^"
 """The key of the last wildcard row, which leads to the default backend. A map row can change without a reload."""
-
-RowChange = tuple[str | None, str | None]
-"""(value before, value after) of one key; None where the key does not exist."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,27 +52,6 @@ class Claim:
     def rank(self) -> tuple[object, ...]:
         """Return the order in which claims get the entry that they want: whoever was first has it."""
         return -self.route.weight, self.is_implied, self.since, self.sort_key()
-
-
-@dataclass(slots=True, kw_only=True)
-class RowChanges:
-    """The differences in the maps of one port: single rows for unordered kinds, all rows for an ordered kind."""
-
-    rows: dict[str, dict[str, RowChange]] = field(default_factory=dict)
-    ordered: dict[str, tuple[Row, ...]] = field(default_factory=dict)
-
-    def then(self, later: RowChanges) -> RowChanges:
-        """Return these changes and later ones combined."""
-        rows: dict[str, dict[str, RowChange]] = {}
-        for kind in {**self.rows, **later.rows}:
-            first, second = self.rows.get(kind, {}), later.rows.get(kind, {})
-            composed = {
-                key: ((first.get(key) or second[key])[0], (second.get(key) or first[key])[1]) for key in {**first, **second}
-            }
-            rows[kind] = {key: change for key, change in composed.items() if change[0] != change[1]}
-        return RowChanges(
-            rows={kind: changes for kind, changes in rows.items() if changes}, ordered={**self.ordered, **later.ordered}
-        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,6 +78,8 @@ class PortRoutes:
         self._dirty: set[str] = set()
         self._is_wild_dirty = False
         self._default: BackendName | None = None
+        self._named: Mapping[str, str] = {}
+        self._last_named: Mapping[str, str] = {}
         self._last_rows: tuple[Row, ...] = ()
         self.is_tls = False
 
@@ -135,6 +115,10 @@ class PortRoutes:
             self._default = backend
             self._is_wild_dirty = True
 
+    def set_named(self, backends: Mapping[str, BackendName]) -> None:
+        """Set which backends the names in the operator's lines mean."""
+        self._named = {ROW_KIND + name: backend for name, backend in backends.items()}
+
     def change(self, removed: Iterable[Claim], added: Iterable[Claim]) -> None:
         """Remove and add claims. They have no effect before `settle`."""
         for claims, sign in ((removed, -1), (added, 1)):
@@ -151,6 +135,8 @@ class PortRoutes:
     def settle(self) -> RowChanges:
         """Bring routes, problems and tables up to date, and return which rows differ."""
         changes = RowChanges()
+        if differing := _differing(self._last_named, self._named):
+            changes.rows["choices"], self._last_named = differing, self._named
         if self._is_wild_dirty:
             self._settle_wild(changes)
         before = dict(self._patterns) if self._dirty else self._patterns
@@ -178,7 +164,7 @@ class PortRoutes:
     def tables(self) -> RouteTables:
         """Return the rows of all maps."""
         hosts = ((domain, host.tables) for domain, host in self._hosts.items())
-        return join_tables(hosts, self._last_rows)
+        return join_tables(hosts, self._last_rows, tuple(self._last_named.items()))
 
     def _bucket(self, entry: VirtualHost) -> list[Claim]:
         if entry.has_exact_domain:

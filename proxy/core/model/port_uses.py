@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from enum import StrEnum
 
+from proxy.settings import Settings
+
 HTTP_PORT = 80
 HTTPS_PORT = 443
 
@@ -30,6 +32,12 @@ class PortUse(StrEnum):
     def is_tcp(self) -> bool:
         """Whether the port is one of TCP_PORTS."""
         return self in (PortUse.TCP_TLS, PortUse.TCP)
+
+
+def fixed_ports(settings: Settings, *, has_tls: bool) -> set[int]:
+    """Return the ports for HTTP that are open whatever services want."""
+    monitor = {settings.routing.monitor_port} if settings.routing.monitor_uri and settings.routing.monitor_port else set()
+    return {HTTP_PORT} | monitor | ({HTTPS_PORT} if has_tls else set())
 
 
 Wishes = Mapping[PortUse, Callable[[], int]]

@@ -14,9 +14,10 @@ ROUTING_VARIABLES: tuple[Variable, ...] = (
     Variable(
         name="ADDITIONAL_SERVICES",
         help="Which containers may be routed. Empty: those of the proxy's own Compose project, or all if it "
-        "belongs to no project. `project:service,...`: these services as well. `*`: all",
+        "belongs to no project. `project:service,...`: these services as well; a service without a label such as "
+        "`VIRTUAL_HOST` counts as linked. `*`: all",
         help_zh="可以路由哪些容器。空：代理所在 Compose 项目的容器；代理不属于任何项目时为全部容器。"
-        "`project:service,...`：另外加上这些服务。`*`：全部容器",
+        "`project:service,...`：另外加上这些服务，其中没有 `VIRTUAL_HOST` 之类标签的服务视为被链接。`*`：全部容器",
         example="shop:web,blog:web",
     ),
     Variable(
@@ -90,8 +91,11 @@ ROUTING_VARIABLES: tuple[Variable, ...] = (
     ),
     Variable(
         name="EXTRA_FRONTEND_SETTINGS_<PORT>",
-        help="Comma list of lines that are added to the frontend of that port",
-        help_zh="添加到该端口 frontend 的配置行，逗号分隔",
+        help="Comma list of lines that are added to the frontend of that port. `use_backend` and `default_backend` accept "
+        "the name of an additional backend, and services: `project:service`, `SERVICE_service`, or `default_service` for "
+        "the one without virtual host",
+        help_zh="添加到该端口 frontend 的配置行，逗号分隔。`use_backend` 和 `default_backend` 可以使用附加 backend 的名称，"
+        "以及服务：`project:service`、`SERVICE_service`，或表示没有虚拟主机的服务的 `default_service`",
         example="errorfile 503 /usr/local/etc/haproxy/errors/503.http",
     ),
     Variable(

@@ -266,8 +266,8 @@ class ModelIndex:
 
     def _make_shape(self, port: int) -> FrontendShape:
         routes, mode = self._ports[port], self._settings.routing.mode
-        only = routes.owner() if routes.has_claims else self._default_backend()
-        only = only if mode is ProxyMode.TCP else None
+        owner = routes.owner if routes.has_claims else self._default_backend
+        only = owner() if mode is ProxyMode.TCP else None
         return FrontendShape(port=port, mode=mode, is_tls=routes.is_tls, only_backend=only)
 
     def _default_backend(self) -> BackendName | None:

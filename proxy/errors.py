@@ -87,7 +87,8 @@ class Problem:
     """A diagnosed fault of one container or service: where it is, what is wrong, what to do.
 
     `value` is what the user wrote, already shortened and with secrets left out (see `shorten`). An empty `container` means
-    the service as a whole. An empty `setting` means that no single label is at fault.
+    the service as a whole. An empty `setting` means that no single label is at fault. A note is something to look at that
+    keeps nothing from being served.
     """
 
     service: str
@@ -95,6 +96,7 @@ class Problem:
     setting: str = ""
     value: str = ""
     reason: str
+    is_note: bool = False
 
     def __str__(self) -> str:
         where = self.service if self.service == THE_PROXY else f"service {self.service}"

@@ -63,7 +63,7 @@ def routes(options: argparse.Namespace, settings: Settings, environment: Mapping
         rows = _rows(found.state.model, _read_states(settings))
         print(tabulate(rows, headers=["host", "path", "service", "servers", "weight", "state"], tablefmt="plain"))
         for problem in (*found.problems, *found.notes):
-            print(f"\nnot routed: {problem}")
+            print(f"\n{'note' if problem.is_note else 'not routed'}: {problem}")
     return OK
 
 

@@ -16,7 +16,7 @@ from proxy.commands.exit_codes import OK
 from proxy.commands.privileges import Identity, drop_root
 from proxy.core.containers.engine_address import docker_socket, engine_address
 from proxy.settings import Settings
-from proxy.settings.variables.all import unknown_variables
+from proxy.settings.variables.all import unclear_switches, unknown_variables
 from proxy.supervision.supervisor import Supervisor
 
 logger = logging.getLogger(__name__)
@@ -34,7 +34,7 @@ def run(options: argparse.Namespace, settings: Settings, environment: Mapping[st
             identity = Identity(settings.haproxy.user, settings.haproxy.group, docker_socket(environment))
             drop_root(identity, settings, argv, environment)
         os.execvp(argv[0], argv)
-    for warning in unknown_variables(environment):
+    for warning in (*unknown_variables(environment), *unclear_switches(environment)):
         logger.warning("%s", warning)
     program = HaproxyProgram(settings.runtime.haproxy_binary, environment)
     python = sys.version.partition(" ")[0]

@@ -148,11 +148,11 @@ class DesiredModel:
     def problems(self) -> tuple[Problem, ...]:
         """Return everything that costs somebody a route."""
         owners = (self._observation, self._specs, self._index, self._checks)
-        return tuple(sorted({problem for owner in owners for problem in owner.problems()}))
+        return tuple(sorted({problem for owner in owners for problem in owner.problems() if not problem.is_note}))
 
     def notes(self) -> tuple[Problem, ...]:
-        """Return who is left out on purpose, and why."""
-        return tuple(sorted(self._notes.values()))
+        """Return who is left out on purpose, and why, and what to look at in labels."""
+        return tuple(sorted({*self._notes.values(), *(problem for problem in self._specs.problems() if problem.is_note)}))
 
     def next_expiry(self) -> float | None:
         """Return when a route that has outlived its containers is to go."""

@@ -28,6 +28,10 @@ BALANCE_ALGORITHMS = frozenset(
     ]
 )
 
+YES_WORDS = ("true", "yes", "on", "1")
+NO_WORDS = ("false", "no", "off", "0")
+"""What a switch may be set to, in any case. Labels and variables use the same words."""
+
 DEFAULT_WEIGHT = 100
 """The weight of a service that sets none."""
 MAX_WEIGHT = 1_000_000
@@ -55,16 +59,26 @@ def parse_seconds(text: str) -> int:
     return int(text)
 
 
+def is_yes_or_no(text: str) -> bool:
+    """Return whether the text is a word that means yes, or one that means no. Case is ignored."""
+    return text.lower() in YES_WORDS + NO_WORDS
+
+
 def parse_boolean(text: str) -> bool:
-    """Parse `true` or `false`; case is ignored."""
-    if text.lower() not in ("true", "false"):
+    """Return whether the text means yes. Raises ValueError if it means neither yes nor no."""
+    if not is_yes_or_no(text):
         raise ValueError("is neither true nor false")
-    return text.lower() == "true"
+    return text.lower() in YES_WORDS
 
 
-def parse_flag(text: str) -> bool:
-    """Return True for any text: the label is set, and its value is ignored."""
-    return bool(text)
+def is_on(text: str) -> bool:
+    """Return whether a switch is on. Every text turns it on, except a word that means no."""
+    return text.lower() not in NO_WORDS
+
+
+def doubt(text: str) -> str:
+    """Return what to tell of a switch that `is_on` only because its text does not mean no; empty if the text is clear."""
+    return "" if is_yes_or_no(text) else "is neither yes nor no, and counts as yes; write true or false"
 
 
 def parse_ports(text: str) -> tuple[int, ...]:

@@ -13,7 +13,7 @@ from typing import TypeVar
 
 from proxy.errors import SettingsError
 from proxy.grammar.syntax import make_backend_name, make_name, safe_word
-from proxy.grammar.values import parse_balance
+from proxy.grammar.values import is_on, parse_balance, parse_boolean
 from proxy.grammar.virtual_host import parse_port
 from proxy.settings import (
     OLD_WORKER_SECONDS,
@@ -76,9 +76,9 @@ def _parse_routing(reader: SettingsReader) -> RoutingSettings:
         balance=reader.parse("BALANCE", parse_balance, ""),
         health_check=reader.parse("HEALTH_CHECK", values.parse_text, "") if reader.is_set("HEALTH_CHECK") else None,
         extra_route_settings=reader.parse("EXTRA_ROUTE_SETTINGS", values.parse_text, ""),
-        force_default_backend=reader.parse("FORCE_DEFAULT_BACKEND", values.is_not_false, True),
-        skip_forwarded_proto=reader.is_set("SKIP_FORWARDED_PROTO"),
-        allow_extra_settings=reader.parse("PROXY_ALLOW_EXTRA_SETTINGS", values.parse_boolean, False),
+        force_default_backend=reader.parse("FORCE_DEFAULT_BACKEND", is_on, True),
+        skip_forwarded_proto=_skips_forwarded_proto(reader),
+        allow_extra_settings=reader.parse("PROXY_ALLOW_EXTRA_SETTINGS", parse_boolean, False),
         basic_users=_parse_basic_users(reader),
         network=reader.text("PROXY_NETWORK"),
         linger_seconds=reader.parse("ROUTE_LINGER", values.number(minimum=0), 0),
@@ -143,7 +143,7 @@ def _parse_runtime(reader: SettingsReader) -> RuntimeSettings:
         haproxy_binary=reader.text("PROXY_HAPROXY"),
         resync_seconds=reader.parse("PROXY_RESYNC_SECONDS", values.number(minimum=1), 0),
         stop_seconds=reader.parse("PROXY_STOP_SECONDS", values.number(minimum=0), 0),
-        debug=reader.parse("DEBUG", values.is_not_false, False),
+        debug=reader.parse("DEBUG", is_on, False),
     )
 
 
@@ -190,10 +190,14 @@ def _lines_of(reader: SettingsReader, name: str, *, is_file: bool) -> tuple[str,
 
 def _parse_options(reader: SettingsReader) -> tuple[str, ...]:
     options = reader.entries("OPTION", values.parse_option)
-    if reader.is_set("SKIP_FORWARDED_PROTO") and not reader.is_set("OPTION"):
+    if _skips_forwarded_proto(reader) and not reader.is_set("OPTION"):
         # What the proxy in front says about the client is passed on unchanged, so we add no header of our own.
         return tuple(option for option in options if option != "forwardfor")
     return options
+
+
+def _skips_forwarded_proto(reader: SettingsReader) -> bool:
+    return reader.parse("SKIP_FORWARDED_PROTO", is_on, False)
 
 
 def _parse_timeouts(reader: SettingsReader) -> tuple[str, ...]:

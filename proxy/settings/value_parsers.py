@@ -33,8 +33,6 @@ _OTHER_TIMEOUTS = ("check", "server-fin", "tarpit", "tunnel")
 
 SYSLOG_PORT = 514
 
-_TRUE = ("1", "true", "yes", "on")
-_FALSE = ("0", "false", "no", "off")
 _SYSLOG = re.compile(r"(?P<host>\[[0-9A-Fa-f:.]+\]|[\w.-]+)(?::(?P<port>\d+))?", re.ASCII)
 
 
@@ -115,18 +113,6 @@ def parse_variable_name(text: str) -> str:
     if not re.fullmatch(r"\w[\w.-]*", text, re.ASCII):
         raise ValueError("is not the name of a variable; use letters, digits and _")
     return text
-
-
-def parse_boolean(text: str) -> bool:
-    """Return whether the text means yes; raise ValueError if it means neither yes nor no."""
-    if text.lower() not in _TRUE + _FALSE:
-        raise ValueError("is neither true nor false")
-    return text.lower() in _TRUE
-
-
-def is_not_false(text: str) -> bool:
-    """Return whether a switch is on. Any value but `false` and the like turns it on."""
-    return text.lower() not in _FALSE
 
 
 def is_address(text: str) -> bool:

@@ -62,6 +62,16 @@ def test_mode_on_the_command_line_overrides_the_variable(
     assert (0, True) == (code, "www.example.com" in capsys.readouterr().out)
 
 
+@pytest.mark.parametrize(("command", "code"), [("check", 0), ("routes", 0)])
+def test_note_on_a_label_is_told_and_is_no_problem(
+    command_line: CommandLine, capsys: pytest.CaptureFixture[str], command: str, code: int
+) -> None:
+    command_line.write_services(web=with_labels(VIRTUAL_HOST="a.com", FAILOVER="sometimes"))
+
+    assert code == command_line.run(command)
+    assert "note: container web: aliyun.proxy.FAILOVER='sometimes': is neither yes nor no" in capsys.readouterr().out
+
+
 def test_command_line_that_is_wrong_ends_with_2(command_line: CommandLine) -> None:
     with pytest.raises(SystemExit) as ended:
         command_line.run("no-such-command")

@@ -176,3 +176,36 @@ def test_free_form_labels_can_be_forbidden() -> None:
 
 def test_every_label_is_explained_in_both_languages() -> None:
     assert [] == [label.name for label in LABELS if not (label.help and label.help_zh)]
+
+
+@pytest.mark.parametrize("word", ["false", "no", "off", "0", "FALSE", "No", "oFF"])
+@pytest.mark.parametrize("name", [label.name for label in LABELS if label.is_switch] + ["required"])
+def test_words_that_mean_no_turn_a_switch_off(name: str, word: str) -> None:
+    """`EXCLUDE_BASIC_AUTH: "false"` must not open the site."""
+    plain = spec_of(make_container(labels=with_labels(TCP_PORTS="9000")))
+
+    spec = spec_of(make_container(labels=with_labels(TCP_PORTS="9000", **{name: word})))
+
+    assert plain.settings == spec.settings
+
+
+def test_word_that_means_no_does_not_route_a_container() -> None:
+    assert (None, ()) == parse_container(make_container(labels=with_labels(required="off")))
+
+
+@pytest.mark.parametrize("word", ["true", "yes", "on", "1", "YES", "On"])
+def test_words_that_mean_yes_turn_every_switch_on(word: str) -> None:
+    labels = with_labels(required=word, FORCE_SSL=word, EXCLUDE_BASIC_AUTH=word, FAILOVER=word)
+
+    settings = spec_of(make_container(labels=labels)).settings
+
+    assert (True, True, True) == (settings.force_ssl, settings.exclude_basic_auth, settings.is_backup)
+
+
+def test_other_words_turn_a_switch_on_with_a_note() -> None:
+    spec, notes = parse_container(make_container(labels=with_labels(VIRTUAL_HOST="a.com", FORCE_SSL="always")))
+
+    (note,) = notes
+    assert spec is not None
+    assert (True, True) == (spec.settings.force_ssl, note.is_note)
+    assert "container web-1: aliyun.proxy.FORCE_SSL='always': is neither yes nor no, and counts as yes" in str(note)

@@ -9,7 +9,7 @@ import pytest
 from proxy.errors import SettingsError
 from proxy.settings import OLD_WORKER_SECONDS, ProxyMode, RoutingMode, Scope, Settings, SourceKind
 from proxy.settings.parser import parse_settings
-from proxy.settings.variables.all import VARIABLES, unknown_variables
+from proxy.settings.variables.all import VARIABLES, unclear_switches, unknown_variables
 
 
 def parse(files: Mapping[str, str] | None = None, **variables: str) -> Settings:
@@ -183,13 +183,35 @@ def test_default_backend_may_be_switched_off(value: str) -> None:
 
 
 def test_switches() -> None:
-    settings = parse(SKIP_FORWARDED_PROTO="no", DEBUG="1", PROXY_ALLOW_EXTRA_SETTINGS="false", MODE="TCP")
+    settings = parse(SKIP_FORWARDED_PROTO="yes", DEBUG="1", PROXY_ALLOW_EXTRA_SETTINGS="false", MODE="TCP")
 
     assert settings.routing.skip_forwarded_proto
     assert settings.runtime.debug
     assert not settings.routing.allow_extra_settings
     assert ProxyMode.TCP is settings.routing.mode
     assert not parse(DEBUG="False").runtime.debug
+
+
+@pytest.mark.parametrize("word", ["no", "Off", "FALSE", "0"])
+def test_words_that_mean_no_turn_every_switch_off(word: str) -> None:
+    switches = [variable.name for variable in VARIABLES if variable.is_switch]
+    settings = parse(**dict.fromkeys([*switches, "PROXY_ALLOW_EXTRA_SETTINGS"], word))
+
+    assert ["SKIP_FORWARDED_PROTO", "FORCE_DEFAULT_BACKEND", "DEBUG"] == switches
+    assert not settings.routing.skip_forwarded_proto
+    assert not settings.routing.force_default_backend
+    assert not settings.routing.allow_extra_settings
+    assert not settings.runtime.debug
+    assert "forwardfor" in settings.haproxy.options
+
+
+def test_switch_that_says_neither_yes_nor_no_is_told() -> None:
+    environment = {"SKIP_FORWARDED_PROTO": "please", "DEBUG": "Yes", "FORCE_DEFAULT_BACKEND": " "}
+
+    assert parse(**environment).routing.skip_forwarded_proto
+    assert (
+        "SKIP_FORWARDED_PROTO='please': is neither yes nor no, and counts as yes; write true or false",
+    ) == unclear_switches(environment)
 
 
 def test_numbers() -> None:

@@ -138,6 +138,7 @@ def test_each_port_is_a_service_of_its_own() -> None:
         pytest.param({}, COOKIE_DIRECTIVE, id="default"),
         pytest.param({"aliyun.routing.session_sticky": "true"}, COOKIE_DIRECTIVE, id="on"),
         pytest.param({"aliyun.routing.session_sticky": "false"}, None, id="off"),
+        pytest.param({"aliyun.routing.session_sticky": "No"}, None, id="another-word-for-off"),
     ],
 )
 def test_stickiness_is_on_unless_a_label_says_false(labels: dict[str, str], cookie: str | None) -> None:
@@ -225,6 +226,8 @@ def test_command_probe_without_an_engine_is_a_problem() -> None:
     [
         pytest.param("true", {"www.example.com", "shop.localhost"}, id="all"),
         pytest.param("false", set(), id="none"),
+        pytest.param("Yes", {"www.example.com", "shop.localhost"}, id="another word for true"),
+        pytest.param("off", set(), id="another word for false"),
         pytest.param("www.example.com", {"www.example.com"}, id="a domain"),
         pytest.param("shop; www.example.com", {"www.example.com", "shop.localhost"}, id="domains"),
     ],

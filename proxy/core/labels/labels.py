@@ -92,7 +92,10 @@ PLAIN_SETTINGS = BackendSettings()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Label:
-    """One row of the grammar. `parse` raises ValueError with the reason; `is_secret` values are never shown."""
+    """One row of the grammar. `parse` raises ValueError with the reason; `is_secret` values are never shown.
+
+    An `is_switch` label is on with any value except a word that means no.
+    """
 
     name: str
     parse: Callable[[str], Any]
@@ -102,6 +105,7 @@ class Label:
     default: str = ""
     is_free_form: bool = False
     is_secret: bool = False
+    is_switch: bool = False
 
 
 LABELS: tuple[Label, ...] = (
@@ -178,9 +182,10 @@ LABELS: tuple[Label, ...] = (
     ),
     Label(
         name="FORCE_SSL",
-        parse=values.parse_flag,
-        help="Any value: redirect http to https (301) if the proxy has a certificate",
-        help_zh="任意值：代理有证书时，将 http 重定向到 https（301）",
+        parse=values.is_on,
+        is_switch=True,
+        help="`true`: redirect http to https (301) if the proxy has a certificate",
+        help_zh="`true`：代理有证书时，将 http 重定向到 https（301）",
     ),
     Label(
         name="HSTS_MAX_AGE",
@@ -238,15 +243,17 @@ LABELS: tuple[Label, ...] = (
     ),
     Label(
         name="EXCLUDE_BASIC_AUTH",
-        parse=values.parse_flag,
-        help="Any value: no basic authentication for this service",
-        help_zh="任意值：该服务不做基本认证",
+        parse=values.is_on,
+        is_switch=True,
+        help="`true`: no basic authentication for this service",
+        help_zh="`true`：该服务不做基本认证",
     ),
     Label(
         name="FAILOVER",
-        parse=values.parse_flag,
-        help="Any value: this service receives requests only while all other servers of the same virtual hosts are down",
-        help_zh="任意值：仅当相同虚拟主机的其他服务器都不可用时，该服务才接收请求",
+        parse=values.is_on,
+        is_switch=True,
+        help="`true`: this service receives requests only while all other servers of the same virtual hosts are down",
+        help_zh="`true`：仅当相同虚拟主机的其他服务器都不可用时，该服务才接收请求",
     ),
     Label(
         name="WEIGHT",
@@ -275,7 +282,7 @@ def parse_container(
     """Return what `container` asks for, and every fault in its labels.
 
     The result is (None, ()) for a container that does not want to be routed. A container with a fault is left out, so that
-    it never gets traffic in a way that its owner did not intend.
+    it never gets traffic in a way that its owner did not intend. With a spec there can be notes.
     """
     raw = _raw_settings(container)
     is_linked = bool(container.alias)
@@ -283,6 +290,7 @@ def parse_container(
         return None, ()
     parsed: dict[str, Any] = {}
     problems: list[Problem] = []
+    notes: list[Problem] = []
     for label in LABELS:
         if label.name not in raw:
             continue
@@ -294,11 +302,14 @@ def parse_container(
         except ValueError as error:
             shown = "" if label.is_secret else shorten(text)
             problems.append(_problem(container, setting=setting, value=shown, reason=str(error)))
+        if label.is_switch and (doubt := values.doubt(text)):
+            note = _problem(container, setting=setting, value=shorten(text), reason=doubt)
+            notes.append(dataclasses.replace(note, is_note=True))
     if problems:
         return None, tuple(problems)
     if not (is_linked or parsed.get("required") or "VIRTUAL_HOST" in parsed or "TCP_PORTS" in parsed):
         return None, ()
-    return _build_spec(container, parsed, raw.get("VIRTUAL_HOST", ("", ""))[1]), ()
+    return _build_spec(container, parsed, raw.get("VIRTUAL_HOST", ("", ""))[1]), tuple(notes)
 
 
 def free_settings(container: Container) -> tuple[tuple[str, str], ...]:

@@ -71,9 +71,9 @@ def parse_addresses(text: str) -> tuple[Address, ...]:
 
 
 def parse_redirect(text: str) -> Redirect:
-    """Parse `true`, `false`, or a `;` list of domains or prefixes."""
-    if text.lower() in ("true", "false"):
-        return Redirect(everything=text.lower() == "true")
+    """Parse a word that means yes or no, or a `;` list of domains or prefixes."""
+    if values.is_yes_or_no(text):
+        return Redirect(everything=values.parse_boolean(text))
     return Redirect(names=tuple(_parse_name(entry) for entry in _split(text)))
 
 

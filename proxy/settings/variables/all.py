@@ -9,7 +9,9 @@ from __future__ import annotations
 import difflib
 from collections.abc import Mapping
 
+from proxy.errors import shorten
 from proxy.grammar.syntax import split_list
+from proxy.grammar.values import doubt
 from proxy.settings.variables.haproxy import HAPROXY_VARIABLES, RUNTIME_VARIABLES
 from proxy.settings.variables.routing import ROUTING_VARIABLES, TLS_VARIABLES
 from proxy.settings.variables.simple import SIMPLE_VARIABLES
@@ -47,3 +49,9 @@ def unknown_variables(environment: Mapping[str, str]) -> tuple[str, ...]:
         elif name.startswith(_OWN_PREFIX):
             sentences.append(f"{name} is not a variable of the proxy and has no effect")
     return tuple(sentences)
+
+
+def unclear_switches(environment: Mapping[str, str]) -> tuple[str, ...]:
+    """Return a sentence for each switch that is set to neither yes nor no, in the order of the table."""
+    texts = {variable.name: environment.get(variable.name, "").strip() for variable in VARIABLES if variable.is_switch}
+    return tuple(f"{name}={shorten(text)!r}: {doubt(text)}" for name, text in texts.items() if text and doubt(text))

@@ -76,10 +76,10 @@ ROUTING_VARIABLES: tuple[Variable, ...] = (
     ),
     Variable(
         name="SKIP_FORWARDED_PROTO",
-        help="Any value: do not set `X-Forwarded-Proto` and `X-Forwarded-Host`. Use this behind another proxy "
-        "that sets them",
-        help_zh="任意值：不设置 `X-Forwarded-Proto` 和 `X-Forwarded-Host`。适用于前面已有其他代理设置这些请求头的情况",
-        example="yes",
+        help="`true`: do not set `X-Forwarded-Proto` and `X-Forwarded-Host`. Use this behind another proxy that sets them",
+        help_zh="`true`：不设置 `X-Forwarded-Proto` 和 `X-Forwarded-Host`。适用于前面已有其他代理设置这些请求头的情况",
+        example="true",
+        is_switch=True,
     ),
     Variable(
         name="FORCE_DEFAULT_BACKEND",
@@ -87,6 +87,7 @@ ROUTING_VARIABLES: tuple[Variable, ...] = (
         help="`True`: a service without virtual host receives all requests that match no entry. `False`: only "
         "if no service has a virtual host",
         help_zh="`True`：没有虚拟主机的服务接收所有不匹配任何条目的请求。`False`：仅当所有服务都没有虚拟主机时才如此",
+        is_switch=True,
     ),
     Variable(
         name="EXTRA_FRONTEND_SETTINGS_<PORT>",

@@ -69,7 +69,9 @@ def test_note_on_a_label_is_told_and_is_no_problem(
     command_line.write_services(web=with_labels(VIRTUAL_HOST="a.com", FAILOVER="sometimes"))
 
     assert code == command_line.run(command)
-    assert "note: container web: aliyun.proxy.FAILOVER='sometimes': is neither yes nor no" in capsys.readouterr().out
+    notes = [line for line in capsys.readouterr().out.splitlines() if line.startswith("note: ")]
+    assert 1 == len(notes)
+    assert "aliyun.proxy.FAILOVER='sometimes': is neither yes nor no" in notes[0]
 
 
 def test_command_line_that_is_wrong_ends_with_2(command_line: CommandLine) -> None:

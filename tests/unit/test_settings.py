@@ -195,7 +195,7 @@ def test_switches() -> None:
 @pytest.mark.parametrize("word", ["no", "Off", "FALSE", "0"])
 def test_words_that_mean_no_turn_every_switch_off(word: str) -> None:
     switches = [variable.name for variable in VARIABLES if variable.is_switch]
-    settings = parse(**dict.fromkeys([*switches, "PROXY_ALLOW_EXTRA_SETTINGS"], word))
+    settings = parse({}, **dict.fromkeys([*switches, "PROXY_ALLOW_EXTRA_SETTINGS"], word))
 
     assert ["SKIP_FORWARDED_PROTO", "FORCE_DEFAULT_BACKEND", "DEBUG"] == switches
     assert not settings.routing.skip_forwarded_proto
@@ -208,7 +208,7 @@ def test_words_that_mean_no_turn_every_switch_off(word: str) -> None:
 def test_switch_that_says_neither_yes_nor_no_is_told() -> None:
     environment = {"SKIP_FORWARDED_PROTO": "please", "DEBUG": "Yes", "FORCE_DEFAULT_BACKEND": " "}
 
-    assert parse(**environment).routing.skip_forwarded_proto
+    assert parse({}, **environment).routing.skip_forwarded_proto
     assert (
         "SKIP_FORWARDED_PROTO='please': is neither yes nor no, and counts as yes; write true or false",
     ) == unclear_switches(environment)

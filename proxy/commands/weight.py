@@ -79,7 +79,7 @@ def _read_services(settings: Settings, environment: Mapping[str, str]) -> _Servi
         if settings.routing.routing_mode is RoutingMode.SIMPLE:
             specs, _ = simple_routing.parse_container(container, settings.routing.simple)
         else:
-            specs = parse_container(container, allow_free_form=settings.routing.allow_extra_settings)[:1]
+            specs = parse_container(container, extra_settings=settings.routing.extra_settings)[:1]
         service = service_label(container)
         for spec in filter(None, specs):
             weights[service] = spec.settings.weight if weight_label(settings) in container.labels else None

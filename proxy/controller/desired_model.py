@@ -184,7 +184,7 @@ class DesiredModel:
         try:
             if self._settings.routing.routing_mode is RoutingMode.SIMPLE:
                 return simple_routing.parse_container(container, self._settings.routing.simple)
-            spec, problems = parse_container(container, allow_free_form=self._settings.routing.allow_extra_settings)
+            spec, problems = parse_container(container, extra_settings=self._settings.routing.extra_settings)
         except Exception as error:
             logger.exception("container %s is left out because of an error in this program", container.name)
             reason = f"left out because of an error in this program ({type(error).__name__}); the log has the details"

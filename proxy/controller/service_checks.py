@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from proxy.controller.config_check import Culprits
 from proxy.core.containers.containers import State
-from proxy.core.haproxy.blame import Accusation, find_setting
+from proxy.core.haproxy.blame import Accusation, find_setting, hide_values
 from proxy.core.labels.labels import BackendSettings, ContainerSpec
 from proxy.core.model.service_table import Specs
 from proxy.errors import Problem, shorten
@@ -130,5 +130,5 @@ def _refusal(label: str, refused: _Refused) -> Problem:
         container=container or refused.specs[0].container.name,
         setting=setting,
         value=shorten(value),
-        reason=f"left out, HAProxy rejects it: {refused.accusation.message}",
+        reason=f"left out, HAProxy rejects it: {hide_values(refused.specs, refused.accusation.message)}",
     )

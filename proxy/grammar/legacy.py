@@ -109,7 +109,7 @@ def translate_http_check(text: str) -> tuple[str, ...]:
         parts = _HEADER.fullmatch(header)
         if parts is None:
             raise ValueError(
-                f"{header!r} is not a header such as 'NAME: value'; to send a body, write a line 'http-check send'"
+                "has a line that is not a header such as 'NAME: value'; to send a body, write a line 'http-check send'"
             )
         line += ["hdr", parts["name"], _format_word(parts["value"])]
     return "option httpchk", " ".join(line)

@@ -13,11 +13,12 @@ from typing import TypeVar
 
 from proxy.errors import SettingsError
 from proxy.grammar.syntax import make_backend_name, make_name, safe_word
-from proxy.grammar.values import is_on, parse_balance, parse_boolean
+from proxy.grammar.values import is_on
 from proxy.grammar.virtual_host import parse_port
 from proxy.settings import (
     OLD_WORKER_SECONDS,
     BasicUser,
+    ExtraSettings,
     HaproxySettings,
     ProxyMode,
     RoutingMode,
@@ -73,12 +74,12 @@ def _parse_routing(reader: SettingsReader) -> RoutingSettings:
         routing_mode=reader.parse("PROXY_MODE", values.choice(RoutingMode), RoutingMode.CUSTOM),
         mode=reader.parse("MODE", values.choice(ProxyMode), ProxyMode.HTTP),
         scope=Scope(everything=None in services, services=frozenset(pair for pair in services if pair)),
-        balance=reader.parse("BALANCE", parse_balance, ""),
+        balance=reader.parse("BALANCE", values.parse_balance, ""),
         health_check=reader.parse("HEALTH_CHECK", values.parse_text, "") if reader.is_set("HEALTH_CHECK") else None,
         extra_route_settings=reader.parse("EXTRA_ROUTE_SETTINGS", values.parse_text, ""),
         force_default_backend=reader.parse("FORCE_DEFAULT_BACKEND", is_on, True),
         skip_forwarded_proto=_skips_forwarded_proto(reader),
-        allow_extra_settings=reader.parse("PROXY_ALLOW_EXTRA_SETTINGS", parse_boolean, False),
+        extra_settings=reader.parse("PROXY_ALLOW_EXTRA_SETTINGS", values.parse_extra_settings, ExtraSettings.FORBIDDEN),
         basic_users=_parse_basic_users(reader),
         network=reader.text("PROXY_NETWORK"),
         linger_seconds=reader.parse("ROUTE_LINGER", values.number(minimum=0), 0),

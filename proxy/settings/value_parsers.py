@@ -12,10 +12,13 @@ from collections.abc import Callable, Mapping
 from enum import StrEnum
 from typing import TypeVar
 
+from proxy.grammar.balance import find_algorithm
 from proxy.grammar.legacy import translate_line
 from proxy.grammar.syntax import quote, safe_line, safe_word
+from proxy.grammar.values import is_on, is_yes_or_no
 from proxy.grammar.virtual_host import parse_port
 from proxy.secret import Secret
+from proxy.settings import ExtraSettings
 
 Choice = TypeVar("Choice", bound=StrEnum)
 
@@ -44,6 +47,13 @@ def parse_text(text: str) -> str:
 def parse_line(text: str) -> str:
     """Return the operator's line in HAProxy's current syntax."""
     return safe_line(translate_line(safe_line(text, trusted=True)), trusted=True)
+
+
+def parse_balance(text: str) -> str:
+    """Return the operator's balancing algorithm, with any arguments."""
+    line = safe_line(text, trusted=True)
+    find_algorithm(line)
+    return line
 
 
 def parse_option(text: str) -> str:
@@ -113,6 +123,15 @@ def parse_variable_name(text: str) -> str:
     if not re.fullmatch(r"\w[\w.-]*", text, re.ASCII):
         raise ValueError("is not the name of a variable; use letters, digits and _")
     return text
+
+
+def parse_extra_settings(text: str) -> ExtraSettings:
+    """Return what labels may write in HAProxy's own language. Every word for yes and no is accepted."""
+    if is_yes_or_no(text):
+        return ExtraSettings.OWN_SERVICE if is_on(text) else ExtraSettings.FORBIDDEN
+    if text.lower() != ExtraSettings.UNRESTRICTED:
+        raise ValueError(f"is neither true nor false nor {ExtraSettings.UNRESTRICTED}")
+    return ExtraSettings.UNRESTRICTED
 
 
 def is_address(text: str) -> bool:

@@ -6,6 +6,7 @@ import pytest
 
 from proxy.core.containers.containers import Container, ContainerPort
 from proxy.core.labels.labels import LABELS, ContainerSpec, TcpPort, parse_container
+from proxy.settings import ExtraSettings
 from tests.builders import make_container, make_pem, one_line, with_labels
 
 
@@ -137,7 +138,8 @@ def test_fault_is_told_with_container_label_and_value(name: str, value: str, rea
 
     assert spec is None
     (problem,) = problems
-    assert ("shop:web", "web-1", f"aliyun.proxy.{name}", value) == (
+    shown = value if next(label for label in LABELS if label.name == name).is_shown else ""
+    assert ("shop:web", "web-1", f"aliyun.proxy.{name}", shown) == (
         problem.service,
         problem.container,
         problem.setting,
@@ -168,7 +170,7 @@ def test_fault_in_a_secret_does_not_show_it(name: str) -> None:
 def test_free_form_labels_can_be_forbidden() -> None:
     labels = with_labels(VIRTUAL_HOST="a.com", EXTRA_SETTINGS="balance source")
 
-    spec, problems = parse_container(make_container(labels=labels), allow_free_form=False)
+    spec, problems = parse_container(make_container(labels=labels), extra_settings=ExtraSettings.FORBIDDEN)
 
     assert spec is None
     assert ["aliyun.proxy.EXTRA_SETTINGS"] == [problem.setting for problem in problems]

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from proxy.errors import SettingsError
-from proxy.settings import OLD_WORKER_SECONDS, ProxyMode, RoutingMode, Scope, Settings, SourceKind
+from proxy.settings import OLD_WORKER_SECONDS, ExtraSettings, ProxyMode, RoutingMode, Scope, Settings, SourceKind
 from proxy.settings.parser import parse_settings
 from proxy.settings.variables.all import VARIABLES, unclear_switches, unknown_variables
 
@@ -36,7 +36,7 @@ def test_defaults_are_those_of_the_table() -> None:
     assert "roundrobin" == settings.routing.balance
     assert settings.routing.health_check is None
     assert settings.routing.force_default_backend
-    assert settings.routing.allow_extra_settings
+    assert ExtraSettings.OWN_SERVICE is settings.routing.extra_settings
     assert ("redispatch", "httplog", "dontlognull", "forwardfor") == settings.haproxy.options
     assert ("connect 5000", "client 50000", "server 50000") == settings.haproxy.timeouts[:3]
     assert 4096 == settings.haproxy.maxconn
@@ -187,7 +187,7 @@ def test_switches() -> None:
 
     assert settings.routing.skip_forwarded_proto
     assert settings.runtime.debug
-    assert not settings.routing.allow_extra_settings
+    assert ExtraSettings.FORBIDDEN is settings.routing.extra_settings
     assert ProxyMode.TCP is settings.routing.mode
     assert not parse(DEBUG="False").runtime.debug
 
@@ -200,9 +200,18 @@ def test_words_that_mean_no_turn_every_switch_off(word: str) -> None:
     assert ["SKIP_FORWARDED_PROTO", "FORCE_DEFAULT_BACKEND", "DEBUG"] == switches
     assert not settings.routing.skip_forwarded_proto
     assert not settings.routing.force_default_backend
-    assert not settings.routing.allow_extra_settings
+    assert ExtraSettings.FORBIDDEN is settings.routing.extra_settings
     assert not settings.runtime.debug
     assert "forwardfor" in settings.haproxy.options
+
+
+@pytest.mark.parametrize("word", ["unrestricted", "Unrestricted"])
+def test_labels_may_be_allowed_anything(word: str) -> None:
+    assert ExtraSettings.UNRESTRICTED is parse(PROXY_ALLOW_EXTRA_SETTINGS=word).routing.extra_settings
+
+
+def test_operator_may_balance_with_a_map() -> None:
+    assert "hash path,map(/etc/proxy/a.map)" == parse(BALANCE="hash path,map(/etc/proxy/a.map)").routing.balance
 
 
 def test_switch_that_says_neither_yes_nor_no_is_told() -> None:

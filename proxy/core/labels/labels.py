@@ -8,7 +8,7 @@ generated from `LABELS`.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,11 +16,18 @@ from proxy.core.containers.containers import Container
 from proxy.core.containers.links import service_of_alias
 from proxy.errors import Problem, shorten
 from proxy.grammar import values as values
+from proxy.grammar.balance import parse_balance
 from proxy.grammar.certificates import Certificate, parse_certificate
+from proxy.grammar.cookies import StickyCookie, parse_cookie
+from proxy.grammar.hints import add_hint
+from proxy.grammar.label_lines import check_directives, check_server_options
 from proxy.grammar.syntax import make_label
 from proxy.grammar.virtual_host import VirtualHost, parse_virtual_hosts
+from proxy.settings import ExtraSettings
 
 PREFIX = "aliyun.proxy."
+MAX_LONG_VALUE = 65536
+"""The number of characters of a label that holds a certificate or many virtual hosts. Others have `Label.max_length`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,7 +101,9 @@ PLAIN_SETTINGS = BackendSettings()
 class Label:
     """One row of the grammar. `parse` raises ValueError with the reason; `is_secret` values are never shown.
 
-    An `is_switch` label is on with any value except a word that means no.
+    An `is_switch` label is on with any value except a word that means no. A label in HAProxy's own language has `restrict`:
+    it raises ValueError for what `parse` has returned, unless a label may have it (see `grammar/label_lines.py`).
+    `separator` is the sign between the entries of a list.
     """
 
     name: str
@@ -103,15 +112,24 @@ class Label:
     help_zh: str
     example: str = ""
     default: str = ""
-    is_free_form: bool = False
+    restrict: Callable[[Any], None] | None = None
+    separator: str = ""
+    max_length: int = 8192
     is_secret: bool = False
     is_switch: bool = False
+
+    @property
+    def is_shown(self) -> bool:
+        """Whether messages show the value. Lines in HAProxy's language may hold passwords."""
+        return not (self.is_secret or self.restrict)
 
 
 LABELS: tuple[Label, ...] = (
     Label(
         name="VIRTUAL_HOST",
         parse=parse_virtual_hosts,
+        separator=",",
+        max_length=MAX_LONG_VALUE,
         help="Comma list of `[scheme://]domain[:port][/path]`. The scheme is `http`, `https`, `ws` or `wss`. "
         "`*` matches any text",
         help_zh="以逗号分隔的 `[scheme://]domain[:port][/path]`。协议可为 `http`、`https`、`ws`、`wss`。`*` 匹配任意文字",
@@ -134,6 +152,7 @@ LABELS: tuple[Label, ...] = (
     Label(
         name="TCP_PORTS",
         parse=values.parse_tcp_ports,
+        separator=",",
         help="Comma list of ports that are balanced in TCP mode. With `/ssl` after a port, the proxy terminates TLS on it",
         help_zh="以 TCP 模式负载均衡的端口，逗号分隔。端口后加 `/ssl` 表示由代理终结 TLS",
         example="9000, 2222/ssl",
@@ -141,20 +160,21 @@ LABELS: tuple[Label, ...] = (
     Label(
         name="EXCLUDE_PORTS",
         parse=values.parse_ports,
+        separator=",",
         help="Comma list of exposed ports that are not routed",
         help_zh="不参与路由的端口，逗号分隔",
         example="3306, 3307",
     ),
     Label(
         name="BALANCE",
-        parse=values.parse_balance,
+        parse=parse_balance,
         help="Balancing algorithm of this service",
         help_zh="该服务的负载均衡算法",
         example="source",
     ),
     Label(
         name="COOKIE",
-        parse=values.parse_cookie,
+        parse=parse_cookie,
         help="Cookie for sticky sessions. Its value is the container's id",
         help_zh="会话保持所用的 cookie，其值为容器 ID",
         example="SRV insert indirect nocache",
@@ -171,6 +191,7 @@ LABELS: tuple[Label, ...] = (
         parse=parse_certificate,
         help=r"Certificate of this service as one-line PEM: private key, then certificate chain, newlines written as `\n`",
         help_zh=r"该服务的证书，单行 PEM：先私钥，后证书链，换行写作 `\n`",
+        max_length=MAX_LONG_VALUE,
         is_secret=True,
     ),
     Label(
@@ -178,6 +199,7 @@ LABELS: tuple[Label, ...] = (
         parse=parse_certificate,
         help="The same. It is also used when the host name (SNI) matches no certificate",
         help_zh="同上。域名（SNI）没有匹配的证书时也使用它",
+        max_length=MAX_LONG_VALUE,
         is_secret=True,
     ),
     Label(
@@ -196,7 +218,8 @@ LABELS: tuple[Label, ...] = (
     ),
     Label(
         name="GZIP_COMPRESSION_TYPE",
-        parse=values.parse_words,
+        parse=values.parse_mime_types,
+        separator=",",
         help="MIME types that are compressed",
         help_zh="需要压缩的 MIME 类型",
         example="text/html text/plain text/css",
@@ -207,7 +230,7 @@ LABELS: tuple[Label, ...] = (
         help="health check of the server lines",
         help_zh="后端服务器的健康检查",
         example="check inter 2000 rise 2 fall 3",
-        is_free_form=True,
+        restrict=check_server_options,
     ),
     Label(
         name="HTTP_CHECK",
@@ -215,6 +238,7 @@ LABELS: tuple[Label, ...] = (
         help="HTTP health check, written as for `option httpchk`. The form of old HAProxy versions is accepted",
         help_zh="HTTP 健康检查，写法同 `option httpchk`，也接受旧版 HAProxy 的写法",
         example="OPTIONS * HTTP/1.1\\r\\nHost:\\ www",
+        is_secret=True,
     ),
     Label(
         name="OPTION",
@@ -223,7 +247,8 @@ LABELS: tuple[Label, ...] = (
         "of the same name. `no NAME` switches one off",
         help_zh="该服务的 `option` 行，逗号分隔，在代理的 `OPTION` 之外生效，并覆盖同名选项。`no NAME` 关闭其中一项",
         example="httpclose, redispatch",
-        is_free_form=True,
+        restrict=check_directives,
+        separator=",",
     ),
     Label(
         name="EXTRA_ROUTE_SETTINGS",
@@ -231,7 +256,7 @@ LABELS: tuple[Label, ...] = (
         help="Text that is added at the end of this service's `server` lines",
         help_zh="添加到该服务 `server` 行末尾的文字",
         example="send-proxy",
-        is_free_form=True,
+        restrict=check_server_options,
     ),
     Label(
         name="EXTRA_SETTINGS",
@@ -239,7 +264,8 @@ LABELS: tuple[Label, ...] = (
         help="Comma list of lines that are added to the backend, or to the TCP listener",
         help_zh="添加到后端（或 TCP 监听）的配置行，逗号分隔",
         example="balance source",
-        is_free_form=True,
+        restrict=check_directives,
+        separator=",",
     ),
     Label(
         name="EXCLUDE_BASIC_AUTH",
@@ -277,7 +303,7 @@ _LINES = frozenset({"BALANCE", "COOKIE", "APPSESSION", "HTTP_CHECK", "GZIP_COMPR
 
 
 def parse_container(
-    container: Container, *, allow_free_form: bool = True
+    container: Container, *, extra_settings: ExtraSettings = ExtraSettings.OWN_SERVICE
 ) -> tuple[ContainerSpec | None, tuple[Problem, ...]]:
     """Return what `container` asks for, and every fault in its labels.
 
@@ -296,26 +322,73 @@ def parse_container(
             continue
         setting, text = raw[label.name]
         try:
-            if label.is_free_form and not allow_free_form:
-                raise ValueError("free-form settings are forbidden here (PROXY_ALLOW_EXTRA_SETTINGS=false)")
-            parsed[label.name] = label.parse(text)
+            parsed[label.name] = _parse_value(label, text, extra_settings)
         except ValueError as error:
-            shown = "" if label.is_secret else shorten(text)
+            shown = shorten(text) if label.is_shown else ""
             problems.append(_problem(container, setting=setting, value=shown, reason=str(error)))
         if label.is_switch and (doubt := values.doubt(text)):
             note = _problem(container, setting=setting, value=shorten(text), reason=doubt)
             notes.append(dataclasses.replace(note, is_note=True))
+    problems += _joint_faults(container, raw, parsed)
     if problems:
         return None, tuple(problems)
     if not (is_linked or parsed.get("required") or "VIRTUAL_HOST" in parsed or "TCP_PORTS" in parsed):
         return None, ()
-    return _build_spec(container, parsed, raw.get("VIRTUAL_HOST", ("", ""))[1]), tuple(notes)
+    spec = _build_spec(container, parsed, raw.get("VIRTUAL_HOST", ("", ""))[1])
+    if len(spec.ports) > values.MAX_PORTS:
+        reason = f"has {len(spec.ports)} ports to route to, more than {values.MAX_PORTS}; expose or publish fewer ports"
+        return None, (_problem(container, setting="", value="", reason=reason),)
+    return spec, tuple(notes)
 
 
-def free_settings(container: Container) -> tuple[tuple[str, str], ...]:
-    """Return the settings whose text goes into the configuration as it is, as (name as the user wrote it, value)."""
+def _parse_value(label: Label, text: str, extra_settings: ExtraSettings) -> Any:
+    """Return what a label says. Raises ValueError with the reason, and with a hint at typical mistakes."""
+    if len(text) > label.max_length:
+        raise ValueError(f"has {len(text)} characters, more than {label.max_length}")
+    if label.restrict and extra_settings is ExtraSettings.FORBIDDEN:
+        raise ValueError("lines in HAProxy's own language are forbidden here (PROXY_ALLOW_EXTRA_SETTINGS=false)")
+    try:
+        value = label.parse(text)
+        if label.restrict and extra_settings is ExtraSettings.OWN_SERVICE:
+            _restrict(label.restrict, value)
+    except ValueError as error:
+        raise ValueError(add_hint(str(error), text, label.separator)) from None
+    return value
+
+
+def _restrict(restrict: Callable[[Any], None], value: Any) -> None:
+    try:
+        restrict(value)
+    except ValueError as error:
+        raise ValueError(f"{error} (unless PROXY_ALLOW_EXTRA_SETTINGS is set to {ExtraSettings.UNRESTRICTED})") from None
+
+
+def _joint_faults(container: Container, raw: Mapping[str, tuple[str, str]], parsed: Mapping[str, Any]) -> Iterator[Problem]:
+    """Yield the faults that only two labels together show."""
+    cookie: StickyCookie | None = parsed.get("COOKIE")
+    if cookie and (foreign := cookie.foreign_domain(parsed.get("VIRTUAL_HOST", ()))):
+        setting, text = raw["COOKIE"]
+        reason = f"has the domain {foreign!r}, but no VIRTUAL_HOST of the container is in it"
+        yield _problem(container, setting=setting, value=shorten(text), reason=reason)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FreeSetting:
+    """A setting whose text goes into the configuration as it is. `name` is what the user wrote."""
+
+    name: str
+    value: str
+    is_shown: bool
+
+
+def free_settings(container: Container) -> tuple[FreeSetting, ...]:
+    """Return the settings of the container that only HAProxy itself can fully check."""
     raw = _raw_settings(container)
-    return tuple(raw[label.name] for label in LABELS if label.name in raw and (label.is_free_form or label.name in _LINES))
+    return tuple(
+        FreeSetting(name=raw[label.name][0], value=raw[label.name][1], is_shown=label.is_shown)
+        for label in LABELS
+        if label.name in raw and (label.restrict or label.name in _LINES)
+    )
 
 
 def service_of(container: Container) -> str:
@@ -375,7 +448,7 @@ def _build_settings(parsed: Mapping[str, Any]) -> BackendSettings:
 
     settings = BackendSettings(
         balance=parsed.get("BALANCE"),
-        cookie=parsed.get("COOKIE"),
+        cookie=parsed["COOKIE"].directive if "COOKIE" in parsed else None,
         session_lines=parsed.get("APPSESSION", ()),
         certificates=one("SSL_CERT"),
         default_certificates=one("DEFAULT_SSL_CERT"),

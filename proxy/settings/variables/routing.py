@@ -142,9 +142,11 @@ ROUTING_VARIABLES: tuple[Variable, ...] = (
     Variable(
         name="PROXY_ALLOW_EXTRA_SETTINGS",
         default="true",
-        help="`false`: refuse containers with the labels `EXTRA_SETTINGS`, `EXTRA_ROUTE_SETTINGS`, `OPTION` or "
-        "`HEALTH_CHECK`",
-        help_zh="`false`：拒绝带有 `EXTRA_SETTINGS`、`EXTRA_ROUTE_SETTINGS`、`OPTION` 或 `HEALTH_CHECK` 标签的容器",
+        help="What the labels `EXTRA_SETTINGS`, `EXTRA_ROUTE_SETTINGS`, `OPTION` and `HEALTH_CHECK` may contain. `false`: "
+        "containers with these labels are refused. `true`: lines that affect only the service itself. `unrestricted`: "
+        "any line, also one that reads files, uses other sections or makes many servers",
+        help_zh="`EXTRA_SETTINGS`、`EXTRA_ROUTE_SETTINGS`、`OPTION`、`HEALTH_CHECK` 标签可以包含什么。`false`："
+        "拒绝带有这些标签的容器。`true`：只允许仅影响该服务自身的配置行。`unrestricted`：允许任何配置行，包括读取文件、引用其他配置段、生成大量服务器的行",
     ),
 )
 

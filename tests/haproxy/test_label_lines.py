@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 import subprocess
 from pathlib import Path
 
 import pytest
 
+from proxy.core.haproxy.runtime_commands import add_server
+from proxy.core.model.model import ServerState
 from proxy.grammar.keywords import FORBIDDEN_OPTIONS, OPTION_VALUES
+from proxy.grammar.syntax import ServerName
 from tests.haproxy.client import HOST
 from tests.haproxy.product import Product
 from tests.label_lines import ALGORITHMS, COOKIES, DIRECTIVES, SERVER_OPTIONS
@@ -89,3 +93,18 @@ def test_file_in_a_balancing_algorithm_is_never_read(product: Product, tmp_path:
     (problem,) = serving.problems
     assert "uses map_int(), which reads a file" in problem
     assert "hunter2" not in problem
+
+
+@pytest.mark.parametrize("text", ["'x;disable frontend port_80'", r"x\\;a\ b\'c", "'a  b <<'"])
+def test_text_of_a_label_is_one_word_of_a_runtime_command(product: Product, text: str) -> None:
+    """`;` in EXTRA_ROUTE_SETTINGS began another command on HAProxy's socket, which may do anything."""
+    options = f"agent-check agent-port 1 agent-send {text}"
+    serving = product.serve(product.backend().container(VIRTUAL_HOST=HOST, EXTRA_ROUTE_SETTINGS=options))
+    (backend,) = serving.model.backends
+    (server,) = backend.servers
+    added = dataclasses.replace(server, name=ServerName("another"), state=ServerState.MAINT)
+
+    command, *_ = add_server(backend.name, added, "check")
+
+    assert command.is_accepted(serving.haproxy.runtime(command.text))
+    assert "web-1" == serving.ask().server

@@ -26,17 +26,19 @@ from proxy.grammar.keywords import (
     OPTION_VALUES,
     PLAIN_DIRECTIVES,
 )
+from proxy.grammar.legacy import MAX_KEY_LENGTH
 from proxy.grammar.syntax import split_words
 
 MAX_TEMPLATE_SERVERS = 100
 """The number of servers that the `server-template` lines of one label may make."""
-MAX_TABLE_SIZE, MAX_KEY_LENGTH = 1 << 20, 512
-"""The number of entries of a `stick-table`, and the length of a key."""
+MAX_TABLE_SIZE = 1 << 20
+"""The number of entries of a `stick-table`."""
 MAX_CAPTURE_LENGTH = 1024
 
 
 _ANSWER_ARGUMENTS = {"hdr": 2, "default-errorfiles": 0}
 """How many values the arguments of an answer have, if not one."""
+_EXCEPTION = "(unless PROXY_ALLOW_EXTRA_SETTINGS=unrestricted)"
 _REASONS = {
     **dict.fromkeys(("errorfile", "load-server-state-from-file", "server-state-file-name"), "names a file"),
     **dict.fromkeys(
@@ -64,16 +66,19 @@ def check_directives(lines: Sequence[str]) -> None:
             if words[0] == "server-template" and len(words) > 2:
                 servers += _count_servers(words[2])
         except ValueError as error:
-            raise ValueError(f"entry {number} {error}") from None
+            raise ValueError(f"entry {number} {error} {_EXCEPTION}") from None
     if servers > MAX_TEMPLATE_SERVERS:
-        raise ValueError(f"makes {servers} servers with server-template, more than {MAX_TEMPLATE_SERVERS}")
+        raise ValueError(f"makes {servers} servers with server-template, more than {MAX_TEMPLATE_SERVERS} {_EXCEPTION}")
 
 
 def check_server_options(line: str) -> None:
     """Raise ValueError unless a label may add this text to its service's `server` lines."""
     words = split_words(line)
-    _check_words(words)
-    _check_server_words(words)
+    try:
+        _check_words(words)
+        _check_server_words(words)
+    except ValueError as error:
+        raise ValueError(f"{error} {_EXCEPTION}") from None
 
 
 def _check_words(words: Sequence[str]) -> None:
@@ -114,7 +119,9 @@ def _check_negation(arguments: Sequence[str]) -> None:
 
 
 def _check_option(arguments: Sequence[str]) -> None:
-    if arguments[:1] == ("external-check",):
+    if not re.fullmatch(r"[a-z0-9_-]+", " ".join(arguments[:1]), re.ASCII):
+        raise ValueError("has a word that is not an option such as 'redispatch'")
+    if arguments[0] == "external-check":
         raise ValueError("'option external-check' runs a program, which a label may not do")
 
 

@@ -12,6 +12,7 @@ import urllib.parse
 from dataclasses import dataclass
 from enum import StrEnum
 
+from proxy.errors import shorten
 from proxy.grammar.syntax import bounded_list
 
 
@@ -116,16 +117,16 @@ def parse_virtual_host(text: str) -> VirtualHost:
     if len(text) > MAX_ENTRY_LENGTH:
         raise ValueError(f"entry {text[:40]!r}... is longer than {MAX_ENTRY_LENGTH} characters")
     if fault := find_scheme_fault(text):
-        raise ValueError(f"entry {text!r} {fault}")
+        raise ValueError(f"entry {shorten(text)!r} {fault}")
     match = _ENTRY.match(text)
     if not match:
-        raise ValueError(f"entry {text!r} is not [scheme://]domain[:port][/path]")
+        raise ValueError(f"entry {shorten(text)!r} is not [scheme://]domain[:port][/path]")
     if text.count("*") > MAX_WILDCARDS:
-        raise ValueError(f"entry {text!r} has more than {MAX_WILDCARDS} wildcards")
+        raise ValueError(f"entry {shorten(text)!r} has more than {MAX_WILDCARDS} wildcards")
     try:
         scheme = Scheme((match["scheme"] or "http").lower())
     except ValueError:
-        raise ValueError(f"entry {text!r}: scheme {match['scheme']!r} is not http, https, ws or wss") from None
+        raise ValueError(f"entry {shorten(text)!r}: scheme {match['scheme']!r} is not http, https, ws or wss") from None
     try:
         return VirtualHost(
             scheme=scheme,
@@ -134,7 +135,7 @@ def parse_virtual_host(text: str) -> VirtualHost:
             path=parse_path(match["path"] or ""),
         )
     except ValueError as error:
-        raise ValueError(f"entry {text!r}: {error}") from None
+        raise ValueError(f"entry {shorten(text)!r}: {error}") from None
 
 
 def find_scheme_fault(text: str) -> str:
@@ -160,7 +161,10 @@ def parse_domain(text: str) -> str:
         domain = ".".join(_to_ascii(label) for label in domain.split("."))
     for label in domain.split("."):
         if not _LABEL.match(label) and not (label == "" and "*" in domain):
-            raise ValueError(f"domain {text!r} has the invalid part {label!r}; use letters, digits, * and, in between, -")
+            raise ValueError(
+                f"domain {shorten(text)!r} has the invalid part {shorten(label)!r}; "
+                "use letters, digits, * and, in between, -"
+            )
     return domain
 
 
@@ -177,8 +181,8 @@ def parse_path(text: str) -> str:
 
 def parse_port(text: str) -> int:
     """Return a TCP port. Raises ValueError unless it is a number from 1 to 65535."""
-    if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= 65535:
-        raise ValueError(f"port {text!r} is not a number from 1 to 65535")
+    if not re.fullmatch(r"0*\d{1,5}", text, re.ASCII) or not 1 <= int(text) <= 65535:
+        raise ValueError(f"port {shorten(text)!r} is not a number from 1 to 65535")
     return int(text)
 
 

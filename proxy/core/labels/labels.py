@@ -8,26 +8,24 @@ generated from `LABELS`.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from proxy.core.containers.containers import Container
 from proxy.core.containers.links import service_of_alias
+from proxy.core.labels.label import MAX_LONG_VALUE, Label
 from proxy.errors import Problem, shorten
 from proxy.grammar import values as values
 from proxy.grammar.balance import parse_balance
 from proxy.grammar.certificates import Certificate, parse_certificate
 from proxy.grammar.cookies import StickyCookie, parse_cookie
-from proxy.grammar.hints import add_hint
 from proxy.grammar.label_lines import check_directives, check_server_options
 from proxy.grammar.syntax import make_label
 from proxy.grammar.virtual_host import VirtualHost, parse_virtual_hosts
 from proxy.settings import ExtraSettings
 
 PREFIX = "aliyun.proxy."
-MAX_LONG_VALUE = 65536
-"""The number of characters of a label that holds a certificate or many virtual hosts. Others have `Label.max_length`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,33 +93,6 @@ class ContainerSpec:
 
 PLAIN_SETTINGS = BackendSettings()
 """The settings of a service that sets nothing but its routes."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Label:
-    """One row of the grammar. `parse` raises ValueError with the reason; `is_secret` values are never shown.
-
-    An `is_switch` label is on with any value except a word that means no. A label in HAProxy's own language has `restrict`:
-    it raises ValueError for what `parse` has returned, unless a label may have it (see `grammar/label_lines.py`).
-    `separator` is the sign between the entries of a list.
-    """
-
-    name: str
-    parse: Callable[[str], Any]
-    help: str
-    help_zh: str
-    example: str = ""
-    default: str = ""
-    restrict: Callable[[Any], None] | None = None
-    separator: str = ""
-    max_length: int = 8192
-    is_secret: bool = False
-    is_switch: bool = False
-
-    @property
-    def is_shown(self) -> bool:
-        """Whether messages show the value. Lines in HAProxy's language may hold passwords."""
-        return not (self.is_secret or self.restrict)
 
 
 LABELS: tuple[Label, ...] = (
@@ -342,25 +313,10 @@ def parse_container(
 
 
 def _parse_value(label: Label, text: str, extra_settings: ExtraSettings) -> Any:
-    """Return what a label says. Raises ValueError with the reason, and with a hint at typical mistakes."""
-    if len(text) > label.max_length:
-        raise ValueError(f"has {len(text)} characters, more than {label.max_length}")
+    """Return what a label says. Raises ValueError with the reason."""
     if label.restrict and extra_settings is ExtraSettings.FORBIDDEN:
         raise ValueError("lines in HAProxy's own language are forbidden here (PROXY_ALLOW_EXTRA_SETTINGS=false)")
-    try:
-        value = label.parse(text)
-        if label.restrict and extra_settings is ExtraSettings.OWN_SERVICE:
-            _restrict(label.restrict, value)
-    except ValueError as error:
-        raise ValueError(add_hint(str(error), text, label.separator)) from None
-    return value
-
-
-def _restrict(restrict: Callable[[Any], None], value: Any) -> None:
-    try:
-        restrict(value)
-    except ValueError as error:
-        raise ValueError(f"{error} (unless PROXY_ALLOW_EXTRA_SETTINGS is set to {ExtraSettings.UNRESTRICTED})") from None
+    return label.read(text, is_restricted=extra_settings is not ExtraSettings.UNRESTRICTED)
 
 
 def _joint_faults(container: Container, raw: Mapping[str, tuple[str, str]], parsed: Mapping[str, Any]) -> Iterator[Problem]:

@@ -17,6 +17,7 @@ from proxy.controller.ports import Background
 from proxy.controller.retry import Retry
 from proxy.controller.service_checks import ServiceChecks
 from proxy.core.model.own_files import OwnFiles
+from proxy.core.model.readiness import as_if_ready
 from proxy.core.model.service_table import Specs
 from proxy.errors import ProxyError
 
@@ -54,9 +55,11 @@ class ServiceCheckJobs:
             self._checks.note_failure("")
             self._retry.succeed()
         elif self._retry.is_due(now) and not self._background.is_busy(SERVICE_CHECK):
+            # The check is about the time when the newest containers are ready, and decide on the settings of their services.
+            groups = {label: tuple(map(as_if_ready, specs)) for label, specs in waiting.items()}
             self._background.submit(
                 SERVICE_CHECK,
-                partial(self._check.find_culprits, waiting, self._desired.builder()),
+                partial(self._check.find_culprits, groups, self._desired.builder()),
                 done=partial(self._take_result, waiting),
                 failed=self._take_failure,
             )

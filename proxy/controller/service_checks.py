@@ -1,4 +1,5 @@
-"""Which services HAProxy accepts. A service that HAProxy refuses is left out until it changes, so that it hurts no other.
+"""Which services HAProxy accepts. A service that HAProxy refuses is left out until it changes, so that it hurts no other. If
+only a new version of it is refused, the containers of the old version stay.
 
 In: specs of services. Out: those that may take part now. Settings that HAProxy has not accepted before are checked in the
 background, all that wait in one check, and only if that is refused one by one. Until then the service goes on as it was.
@@ -46,8 +47,10 @@ class ServiceChecks:
         self._waiting.pop(label, None)
         accepted = tuple(spec for spec in specs if is_checked_as_a_whole or spec.settings in self._accepted)
         known = self._refused.get(label)
-        if known and identity(known.specs) in (identity(specs), identity(accepted)):
+        if known and identity(known.specs) == identity(accepted):
             return ()
+        if known and identity(known.specs) == identity(specs):
+            return accepted
         if accepted != specs:
             self._waiting[label] = specs
         if known and specs and not accepted and identity(known.specs) == identity(present):

@@ -9,6 +9,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import docker
@@ -19,6 +20,7 @@ from proxy.adapters.engine.docker_source import DockerSource
 from proxy.core.containers.containers import Container, ContainerPort, Health, State
 from proxy.core.containers.docker_json import has_foreign_network, parse_inspected, parse_listed
 from proxy.core.trigger import Trigger
+from tests.e2e.compose import running_stack
 from tests.eventually import eventually
 
 pytestmark = pytest.mark.docker
@@ -67,8 +69,8 @@ def engine() -> DockerEngine:
 class Watched:
     """A source with a running watch thread, and the triggers it has put."""
 
-    def __init__(self, engine: DockerEngine) -> None:
-        self.source = DockerSource(engine, None)
+    def __init__(self, engine: DockerEngine, own_container_id: str | None = None) -> None:
+        self.source = DockerSource(engine, own_container_id)
         self.triggers: list[Trigger] = []
         self.thread = threading.Thread(target=self.source.watch, args=(self.triggers.append,), daemon=True)
         self.thread.start()
@@ -80,15 +82,22 @@ class Watched:
         return find(self.source, container_id)
 
 
-@pytest.fixture
-def watched(engine: DockerEngine) -> Iterator[Watched]:
-    running = Watched(engine)
+@contextlib.contextmanager
+def watching(engine: DockerEngine, own_container_id: str | None = None) -> Iterator[Watched]:
+    """Yield a source that is connected and has listed everything."""
+    running = Watched(engine, own_container_id)
     eventually(lambda: running.triggers)
     running.source.read()
     yield running
     running.source.stop()
     running.thread.join(5)
     assert not running.thread.is_alive()
+
+
+@pytest.fixture
+def watched(engine: DockerEngine) -> Iterator[Watched]:
+    with watching(engine) as running:
+        yield running
 
 
 def find(source: DockerSource, container_id: str) -> Container | None:
@@ -172,6 +181,31 @@ def test_linked_container_has_alias_and_environment(run_container: RunContainer,
     assert linked is not None
     assert (linked.alias, linked.environment["VIRTUAL_HOST"]) == ("web-1", "www.example.com")
     assert find(source, own) is None
+
+
+def test_linked_service_is_followed_when_it_is_scaled_and_renamed(
+    engine: DockerEngine, client: docker.DockerClient, prefix: str
+) -> None:
+    """Compose writes the links when it makes the proxy's container, and never again."""
+    file = Path(__file__).with_name("links.yml")
+    with (
+        running_stack(file, f"{prefix}links") as stack,
+        watching(engine, stack.container("lb").inspect("{{.Id}}")) as running,
+    ):
+
+        def linked() -> set[str]:
+            found = running.source.read().containers
+            return {container.name for container in found if container.environment.get("VIRTUAL_HOST") == "web.example"}
+
+        first = stack.container("web").name
+        assert linked() == {first}
+
+        stack.scale("web", 2)
+
+        eventually(lambda: linked() == {first, first.replace("-1", "-2")})
+        client.containers.get(first).rename(f"{prefix}renamed")
+
+        eventually(lambda: linked() == {f"{prefix}renamed", first.replace("-1", "-2")})
 
 
 def test_borrowed_network_is_the_owners(run_container: RunContainer, network: str, engine: DockerEngine) -> None:

@@ -72,6 +72,21 @@ def test_new_service_serves_at_once_and_takes_a_reload_only_where_haproxy_is_old
     assert [] == site.haproxy.reload_reasons() or not site.haproxy.takes_backends_at_runtime
 
 
+def test_new_version_takes_the_routes_when_it_is_ready(site: Site) -> None:
+    old = replace(site.backend("web-1").container(VIRTUAL_HOST="old.example"), created=1)
+    new = replace(site.backend("web-2").container(VIRTUAL_HOST="new.example"), created=2)
+    site.apply(old)
+    site.haproxy.prober.answers_at_once = False
+
+    site.apply(old, new)
+    assert ["web-1", "503"] == [site.server("old.example"), site.server("new.example")]
+    site.haproxy.prober.answer()
+    site.apply(old, new)
+
+    assert "503" == site.server("old.example")
+    assert {"web-1", "web-2"} == {site.server("new.example") for _ in range(4)}
+
+
 def test_scaling_takes_no_reload(site: Site) -> None:
     first = site.backend("web-1").container(VIRTUAL_HOST="web.example")
     site.apply(first)

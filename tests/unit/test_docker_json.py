@@ -16,6 +16,7 @@ from proxy.core.containers.docker_json import (
     parse_listed,
     parse_proxy,
 )
+from proxy.core.containers.link_table import Link
 
 ID = "e633d906076b200dcf607fb1a89b27a28583fd970aadd0961e87f3b5dc83527f"
 NETWORKS = {
@@ -166,14 +167,33 @@ def test_proxy_container_has_project_and_networks() -> None:
 def test_links_of_the_default_bridge_give_name_and_alias() -> None:
     links = parse_links(make_document(HostConfig={"Links": ["/webapp:/proxy/web-1", "/db:/proxy/db"]}))
 
-    assert links == {"db": "db", "webapp": "web-1"}
+    assert links == (Link(target="db", names=("db",)), Link(target="webapp", names=("web-1",)))
 
 
 def test_of_several_aliases_of_compose_the_shortest_counts() -> None:
     aliases = ["shop-web-1:shop-web-1", "shop-web-1:web-1", "shop-web-1:web", "shop-web-1:app"]
     document = make_document(NetworkSettings={"Networks": {"shop_default": {"Links": aliases}, "edge": None}})
 
-    assert parse_links(document) == {"shop-web-1": "app"}
+    (link,) = parse_links(document)
+
+    assert link.alias == "app"
+
+
+@pytest.mark.parametrize(("word", "is_part"), [("True", False), ("true", False), ("False", True), ("", True)])
+def test_one_off_container_is_not_part_of_its_service(word: str, *, is_part: bool) -> None:
+    labels = {**LABELS, "com.docker.compose.oneoff": word}
+    entry = make_entry(Names=["/shop-web-run-f00"], Labels=labels)
+    document = make_document(Name="/shop-web-run-f00", Config={"Labels": labels})
+
+    found = {(made.project, made.service, bool(made.labels)) for made in (parse_listed(entry), parse_inspected(document))}
+
+    assert found == {("shop", "web", True) if is_part else ("shop", "shop-web-run-f00", False)}
+
+
+def test_proxy_that_is_a_one_off_container_keeps_its_project() -> None:
+    labels = {**LABELS, "com.docker.compose.oneoff": "True"}
+
+    assert parse_proxy(make_document(Config={"Labels": labels})).project == "shop"
 
 
 def test_event_of_a_container_names_it() -> None:
@@ -187,7 +207,12 @@ def test_event_of_a_container_names_it() -> None:
     event = parse_event(document)
 
     assert event == EngineEvent(
-        action="health_status", detail="unhealthy", container_id=ID, name="shop-web-1", time=1700000000
+        action="health_status",
+        detail="unhealthy",
+        container_id=ID,
+        name="shop-web-1",
+        time=1700000000,
+        service="shop-web-1",
     )
     assert str(event) == "container shop-web-1: health_status unhealthy"
 

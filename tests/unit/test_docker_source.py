@@ -302,6 +302,72 @@ def test_change_of_the_own_container_looks_at_everything() -> None:
         assert [container.alias for container in running.source.read().containers] == ["web"]
 
 
+def make_linking(*links: str) -> dict[str, Any]:
+    """Return the proxy's own container, with links as an engine writes them for a network of Compose."""
+    own = make_member("own", "lb")
+    own["NetworkSettings"] = {"Networks": {"shop": {"IPAddress": "10.1.0.9", "Links": list(links)}}}
+    return own
+
+
+def make_member(container_id: str, service: str, **keys: Any) -> dict[str, Any]:
+    """Return a container of the Compose project `shop` without a label of ours."""
+    labels = {"com.docker.compose.project": "shop", "com.docker.compose.service": service}
+    return make_document(container_id, Config={"Labels": labels, "Env": [f"NAME={container_id}"]}, **keys)
+
+
+def make_member_event(container_id: str, service: str, action: str = "start", name: str = "") -> Document:
+    labels = {"com.docker.compose.project": "shop", "com.docker.compose.service": service}
+    attributes = {"name": name or container_id, **labels}
+    return {"Type": "container", "Action": action, "Actor": {"ID": container_id, "Attributes": attributes}, "time": 1}
+
+
+def aliases_of(snapshot: Snapshot) -> dict[str, str]:
+    return {container.name: container.alias for container in snapshot.containers}
+
+
+def test_scaled_up_container_of_a_linked_service_is_linked_at_once() -> None:
+    engine = FakeEngine(make_linking("shop-web-1:web", "shop-web-1:shop-web-1"), make_member("shop-web-1", "web"))
+    with watched(engine, "own") as running:
+        running.source.read()
+        engine.documents["new"] = make_member("new", "web", Name="/shop-web-2")
+
+        running.send(make_member_event("new", "web", name="shop-web-2"))
+
+        assert aliases_of(running.source.read()) == {"shop-web-1": "web", "shop-web-2": "web"}
+
+
+def test_renamed_container_stays_linked() -> None:
+    """The event names the container as it is called now, and the link does not."""
+    engine = FakeEngine(make_linking("lone:web"), make_document("lone"))
+    with watched(engine, "own") as running:
+        running.source.read()
+        engine.documents["lone"] = make_document("lone", Name="/old")
+        event = {"Type": "container", "Action": "rename", "Actor": {"ID": "lone", "Attributes": {"name": "old"}}, "time": 1}
+
+        running.send(event)
+
+        assert aliases_of(running.source.read()) == {"old": "web"}
+
+
+def test_event_of_an_unlinked_service_is_no_trigger() -> None:
+    engine = FakeEngine(make_linking("shop-web-1:web"), make_member("shop-web-1", "web"))
+    with watched(engine, "own") as running:
+        running.source.read()
+        engine.streams[-1].items.put(make_member_event("db", "db"))
+
+        running.send(make_member_event("new", "web"))
+
+        assert [trigger.container_id for trigger in running.triggers] == ["", "new"]
+
+
+def test_events_during_the_first_look_are_passed_on() -> None:
+    """It is not known yet whether the proxy links to that container, or another one uses its network."""
+    with watched(FakeEngine(make_document("a"))) as running:
+        running.send(make_member_event("b", "web"))
+
+        assert running.triggers[-1].container_id == "b"
+
+
 def test_container_on_the_host_network_has_its_exposed_ports() -> None:
     engine = FakeEngine(make_document("a", HostConfig={"NetworkMode": "host"}))
 

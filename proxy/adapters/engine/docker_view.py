@@ -23,6 +23,7 @@ from proxy.core.containers.docker_json import (
     parse_proxy,
     parse_stop,
 )
+from proxy.core.containers.link_table import LinkTable, follow_links
 
 USUAL_STOP_SIGNALS = frozenset({signal.SIGINT, signal.SIGQUIT, signal.SIGKILL, signal.SIGTERM})
 USUAL_PATIENCE_SECONDS = 10
@@ -56,7 +57,8 @@ class DockerView:
         self._engine = engine
         self._own_container_id = own_container_id
         self._proxy: ProxyContainer | None = None
-        self._links: Mapping[str, str] = {}
+        self._links = LinkTable()
+        self._is_settled = False  # whether it is known whose events matter
         self._containers: dict[str, Container] = {}
         self._borrowers: dict[str, set[str]] = {}
         # By id alone: environment and exposed ports of a container never change.
@@ -68,9 +70,10 @@ class DockerView:
         """Say whether a container matters though it has no label of ours. May be called from any thread."""
         own_id = self._proxy.id if self._proxy else None
         return (
-            event.container_id == own_id
+            not self._is_settled
+            or event.container_id == own_id
             or event.container_id in self._borrowers
-            or any(target in self._links for target in (event.name, event.container_id, event.container_id[:12]))
+            or bool(self._links.find_alias(event.container_id, event.name, (event.project, event.service)))
         )
 
     def is_proxy_in(self, container_ids: Iterable[str]) -> bool:
@@ -83,9 +86,11 @@ class DockerView:
 
     def read_all(self) -> None:
         """List every container, and inspect those of which the list does not say enough."""
+        self._is_settled = False
         own = self._engine.inspect_container(self._own_container_id) if self._own_container_id else None
-        links = parse_links(own) if own else {}
+        proxy = parse_proxy(own) if own else None
         listed = [parse_listed(entry) for entry in self._engine.list_containers()]
+        links = follow_links(parse_links(own), proxy.project, listed, self._links) if own and proxy else LinkTable()
         self._dead.clear()
         self._containers = {container.id: self._mark_stopping(self._complete(container, links)) for container in listed}
         self._stopping = {key: until for key, until in self._stopping.items() if key in self._containers}
@@ -94,7 +99,8 @@ class DockerView:
             self._note_owner(container)
         self._inspected = {key: value for key, value in self._inspected.items() if key in self._containers}
         self._links = links
-        self._proxy = parse_proxy(own) if own else None
+        self._proxy = proxy
+        self._is_settled = True
 
     def note_event(self, event: EngineEvent, at_seconds: float) -> float | None:
         """Take in what an event says by itself, without a look at that container, with which the engine may be busy.
@@ -181,9 +187,9 @@ class DockerView:
             return replace(proxy, networks=owner.networks, network_mode=owner.network_mode)
         return proxy
 
-    def _complete(self, container: Container, links: Mapping[str, str]) -> Container:
+    def _complete(self, container: Container, links: LinkTable) -> Container:
         """Add what only an inspection tells: the environment of a linked container, the ports of a foreign network."""
-        alias = _alias_of(container, links)
+        alias = links.alias_of(container)
         if not alias and not has_foreign_network(container):
             return replace(container, environment={}) if container.environment else container
         if container.id not in self._inspected:
@@ -211,14 +217,6 @@ class DockerView:
         return self._containers.get(owner) or next(
             (container for container in self._containers.values() if container.name == owner), None
         )
-
-
-def _alias_of(container: Container, links: Mapping[str, str]) -> str:
-    """Return the alias under which the proxy links to the container, by its name or a (short) id; else nothing."""
-    for target in (container.name, container.id, container.id[:12]):
-        if target in links:
-            return links[target]
-    return ""
 
 
 def _number(name: str) -> int:

@@ -53,8 +53,8 @@ class Container:
 
     `project` and `service` are those of Compose or of the stack. A container outside Compose has an empty project, and its
     own name as its service. `environment` is known only for linked containers. `alias` is the name under which the proxy's
-    container links to it, or empty. `address` is set when the source knows the only correct address (links without a
-    socket, files). Otherwise the address is chosen among `networks`. `created` is in seconds since the epoch.
+    container links to it or to its service, or empty. `address` is set when the source knows the only correct address (links
+    without a socket, files). Otherwise the address is chosen among `networks`. `created` is in seconds since the epoch.
     """
 
     id: str

@@ -3,9 +3,10 @@
 In: documents of `GET /containers/json`, `GET /containers/{id}/json` and `GET /events`. Out: `Container`, `ProxyContainer`,
 `EngineEvent`. Engines differ in what they leave out or send as null, so every key may be missing.
 
-Only labels that start with `aliyun.` are kept. A container parsed from the list equals the same container parsed from its
-inspection. Only two things are not in the list: the environment, and the ports of a container that uses the network of
-another (`has_foreign_network`).
+Only labels that start with `aliyun.` are kept. A one-off container (`docker compose run`) carries the labels of its service,
+but is not part of it: here it has no labels, and its own name as its service. A container parsed from the list equals the
+same container parsed from its inspection. Only two things are not in the list: the environment, and the ports of a container
+that uses the network of another (`has_foreign_network`).
 """
 
 from __future__ import annotations
@@ -17,10 +18,12 @@ from datetime import datetime
 from typing import Any
 
 from proxy.core.containers.containers import Attachment, Container, ContainerPort, Health, ProxyContainer, State
+from proxy.core.containers.link_table import Link, ServiceKey
 
 LABEL_PREFIX = "aliyun."
 COMPOSE_PROJECT = "com.docker.compose.project"
 COMPOSE_SERVICE = "com.docker.compose.service"
+COMPOSE_ONE_OFF = "com.docker.compose.oneoff"
 STACK_NAMESPACE = "com.docker.stack.namespace"
 SWARM_SERVICE = "com.docker.swarm.service.name"
 
@@ -34,7 +37,7 @@ class EngineEvent:
 
     `time` is in seconds since the epoch, by the engine's clock. `signal` is the signal that a `kill` has sent, as a number
     or a name. `has_labels_of_ours` is false when the event shows that the container has none of the labels that routes are
-    made of.
+    made of. `project` and `service` are those of the container, as far as the event shows them.
     """
 
     action: str
@@ -44,6 +47,8 @@ class EngineEvent:
     time: int = 0
     signal: str = ""
     has_labels_of_ours: bool = True
+    project: str = ""
+    service: str = ""
 
     def __str__(self) -> str:
         return f"container {self.name}: {self.action}" + (f" {self.detail}" if self.detail else "")
@@ -103,21 +108,22 @@ def parse_proxy(document: Mapping[str, Any]) -> ProxyContainer:
     )
 
 
-def parse_links(document: Mapping[str, Any]) -> Mapping[str, str]:
-    """Return the alias of each container that the inspected one links to. The key is that container's name or id.
+def parse_links(document: Mapping[str, Any]) -> tuple[Link, ...]:
+    """Return the links of the inspected container, sorted by target.
 
     Links of the default bridge read "/webapp:/proxy/webapp"; those of other networks "shop-web-1:web". Compose writes
-    several of the second kind for one container (its name, "web-1", "web"). Then the shortest alias is used; if several are
-    equally short, the first by name.
+    several of the second kind for one container (its name, "web-1", "web").
     """
     links = list((document.get("HostConfig") or {}).get("Links") or ())
     for endpoint in _networks_of(document).values():
         links += (endpoint or {}).get("Links") or ()
-    aliases: dict[str, list[str]] = {}
+    names: dict[str, set[str]] = {}
     for link in links:
         target, _, alias = link.partition(":")
-        aliases.setdefault(target.removeprefix("/"), []).append(alias.rpartition("/")[2] or target.removeprefix("/"))
-    return {target: min(names, key=lambda name: (len(name), name)) for target, names in sorted(aliases.items())}
+        target = target.removeprefix("/")
+        names.setdefault(target, set()).add(alias.rpartition("/")[2] or target)
+    by_length = {target: sorted(found, key=lambda name: (len(name), name)) for target, found in sorted(names.items())}
+    return tuple(Link(target=target, names=tuple(found)) for target, found in by_length.items())
 
 
 def parse_event(document: Mapping[str, Any]) -> EngineEvent | None:
@@ -128,6 +134,7 @@ def parse_event(document: Mapping[str, Any]) -> EngineEvent | None:
     seen = int(document.get("time") or 0)
     if document.get("Type") == "container" and actor.get("ID"):
         name = attributes.get("name") or actor["ID"][:12]
+        project, service = _parse_service(attributes)
         return EngineEvent(
             action=action,
             detail=detail.strip(),
@@ -136,6 +143,8 @@ def parse_event(document: Mapping[str, Any]) -> EngineEvent | None:
             time=seen,
             signal=attributes.get("signal") or "",
             has_labels_of_ours=any(key.startswith(LABEL_PREFIX) for key in attributes),
+            project=project,
+            service=service or name,
         )
     if document.get("Type") == "network" and attributes.get("container"):
         container_id = attributes["container"]
@@ -164,18 +173,28 @@ def network_owner(network_mode: str) -> str | None:
 def _add_common(document: Mapping[str, Any], container: Container) -> Container:
     """Return `container` with the keys that both documents write in the same way, and with what its labels say."""
     labels = container.labels
-    project, service = labels.get(COMPOSE_PROJECT, ""), labels.get(COMPOSE_SERVICE, "")
-    if not service:
-        project = labels.get(STACK_NAMESPACE, "")
-        service = labels.get(SWARM_SERVICE, "").removeprefix(f"{project}_" if project else "")
+    project, service = _parse_service(labels)
     return replace(
         container,
-        labels={key: value for key, value in labels.items() if key.startswith(LABEL_PREFIX)},
+        labels={} if _is_one_off(labels) else {key: value for key, value in labels.items() if key.startswith(LABEL_PREFIX)},
         project=project,
         service=service or container.name,
         networks=_parse_networks(document),
         network_mode=(document.get("HostConfig") or {}).get("NetworkMode") or "",
     )
+
+
+def _parse_service(labels: Mapping[str, str]) -> ServiceKey:
+    """Return project and service of a container of Compose or of a stack; an empty text for what it does not have."""
+    project, service = labels.get(COMPOSE_PROJECT, ""), labels.get(COMPOSE_SERVICE, "")
+    if service:
+        return project, "" if _is_one_off(labels) else service
+    project = labels.get(STACK_NAMESPACE, "")
+    return project, labels.get(SWARM_SERVICE, "").removeprefix(f"{project}_" if project else "")
+
+
+def _is_one_off(labels: Mapping[str, str]) -> bool:
+    return labels.get(COMPOSE_ONE_OFF, "").lower() == "true"
 
 
 def _parse_state(word: str | None) -> State:

@@ -12,10 +12,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from proxy.core.containers.addresses import choose_address
-from proxy.core.containers.containers import Container, Health, ProxyContainer, State
+from proxy.core.containers.containers import ProxyContainer, State
 from proxy.core.labels.labels import BackendSettings, ContainerSpec
 from proxy.core.labels.simple_routing import plain_settings
-from proxy.core.model.model import WAITING, Backend, Profile, Server, ServerState
+from proxy.core.model.model import Backend, Profile, Server
+from proxy.core.model.readiness import server_state
 from proxy.core.model.server_names import cookie_value, server_name
 from proxy.core.model.server_weights import weigh
 from proxy.core.model.services import Service, settings_by_label
@@ -209,22 +210,6 @@ def _server(member: ContainerSpec, address: str, port: int, context: BuildContex
         container_id=container.id,
         source=container.source,
     )
-
-
-def server_state(container: Container, *, is_waited_for: bool = False) -> tuple[ServerState, str]:
-    """Return the state of a container's servers, and the reason if they may not get traffic (else an empty text)."""
-    if container.state is State.STOPPING:
-        # Not `drain`: it would still send visitors whose cookie names the server, which may have closed its port by now.
-        return ServerState.MAINT, "is stopping"
-    if container.state is not State.RUNNING:
-        return ServerState.MAINT, f"is {container.state}"
-    if container.health is Health.UNHEALTHY:
-        return ServerState.MAINT, "its health check says unhealthy"
-    if container.health is Health.STARTING:
-        return ServerState.MAINT, "its health check has not passed yet"
-    if is_waited_for:
-        return ServerState.MAINT, WAITING
-    return ServerState.READY, ""
 
 
 def _kept_over_reloads(line: str) -> str:

@@ -10,9 +10,9 @@ import dataclasses
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from proxy.core.containers.containers import State
+from proxy.core.containers.containers import Container, Health, State
 from proxy.core.labels.labels import ContainerSpec
-from proxy.core.model.model import WAITING, Server
+from proxy.core.model.model import WAITING, Server, ServerState
 from proxy.core.model.spec_index import Key
 
 
@@ -84,3 +84,33 @@ def targets_of(servers: Iterable[Server]) -> frozenset[Target]:
 def ports_of(spec: ContainerSpec) -> set[int]:
     """Return every port of a container that becomes a server."""
     return {*spec.ports, *(port.number for port in spec.tcp_ports)}
+
+
+def server_state(container: Container, *, is_waited_for: bool = False) -> tuple[ServerState, str]:
+    """Return the state of a container's servers, and the reason if they may not get traffic (else an empty text)."""
+    if container.state is State.STOPPING:
+        # Not `drain`: it would still send visitors whose cookie names the server, which may have closed its port by now.
+        return ServerState.MAINT, "is stopping"
+    if container.state is not State.RUNNING:
+        return ServerState.MAINT, f"is {container.state}"
+    if container.health is Health.UNHEALTHY:
+        return ServerState.MAINT, "its health check says unhealthy"
+    if container.health is Health.STARTING:
+        return ServerState.MAINT, "its health check has not passed yet"
+    if is_waited_for:
+        return ServerState.MAINT, WAITING
+    return ServerState.READY, ""
+
+
+def is_ready(spec: ContainerSpec) -> bool:
+    """Say whether at least one server of the container may get traffic."""
+    states = (server_state(spec.container, is_waited_for=port in spec.waiting_ports)[0] for port in ports_of(spec))
+    return ServerState.READY in states
+
+
+def as_if_ready(spec: ContainerSpec) -> ContainerSpec:
+    """Return the spec as it will be when its container, unless it has stopped, gets traffic."""
+    if spec.container.state is State.STOPPED:
+        return spec
+    container = dataclasses.replace(spec.container, state=State.RUNNING, health=Health.NONE)
+    return dataclasses.replace(spec, container=container, waiting_ports=frozenset())

@@ -1,8 +1,9 @@
 """From containers to services: scope, grouping, and the settings of a service whose containers disagree.
 
 In: the specs of containers. Out: `Service` values, sorted by name. The containers of one Compose service are one service.
-Its settings come from its newest container, so that old and new containers can run side by side while a new version is
-rolled out. Services with equal VIRTUAL_HOST are merged into one.
+Its settings come from its newest container that is ready, so that old and new containers can run side by side while a new
+version is rolled out, and a new version that does not start changes nothing. Services with equal VIRTUAL_HOST are merged
+into one.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import Any
 
 from proxy.core.containers.containers import Container, ProxyContainer
 from proxy.core.labels.labels import BackendSettings, ContainerSpec, TcpPort
+from proxy.core.model.readiness import is_ready
 from proxy.grammar.syntax import BackendName, make_backend_name
 from proxy.grammar.virtual_host import VirtualHost
 from proxy.settings import Scope
@@ -64,20 +66,24 @@ def group_services(specs: Iterable[ContainerSpec]) -> tuple[Service, ...]:
 
 def join_keys(specs: Sequence[ContainerSpec]) -> frozenset[Hashable]:
     """Return the key by which a service (given by its containers) is merged with others: its virtual hosts."""
-    return frozenset({_newest(specs).virtual_hosts})
+    return frozenset({_deciding(specs).virtual_hosts})
 
 
 def build_service(label: str, specs: Sequence[ContainerSpec]) -> Service:
-    """Build a service from its containers. The settings are those of the newest; all of them become servers."""
-    newest = _newest(specs)
+    """Build a service from its containers. One of them decides on the settings; all of them become servers.
+
+    TCP ports of containers that are newer than that one are open too. Else nobody could find out whether they are ready.
+    """
+    deciding = _deciding(specs)
+    newer = [spec for spec in specs if _age_key(spec) >= _age_key(deciding)]
     members = sorted(specs, key=lambda spec: (spec.container.name, spec.container.id))
     return Service(
         name=make_backend_name(label),
         labels=(label,),
-        virtual_hosts=newest.virtual_hosts,
-        weight=newest.weight,
-        settings=newest.settings,
-        tcp_ports=newest.tcp_ports,
+        virtual_hosts=deciding.virtual_hosts,
+        weight=deciding.weight,
+        settings=deciding.settings,
+        tcp_ports=_join_ports(spec.tcp_ports for spec in newer),
         members=tuple(members),
     )
 
@@ -92,21 +98,26 @@ def merge_services(services: Sequence[Service]) -> Service:
         virtual_hosts=services[0].virtual_hosts,
         weight=max(service.weight for service in services),
         settings=_merge_settings([service.settings for service in services]),
-        tcp_ports=tuple(sorted({port for service in services for port in service.tcp_ports}, key=_port_key)),
+        tcp_ports=_join_ports(service.tcp_ports for service in services),
         members=tuple(member for service in services for member in service.members),
     )
 
 
 def settings_by_label(specs: Sequence[ContainerSpec]) -> tuple[BackendSettings, ...]:
-    """Return the settings of each service among `specs`, in their order. They are those of its newest container."""
+    """Return the settings of each service among `specs`, in their order. They are those of the container that decides."""
     groups: dict[str, list[ContainerSpec]] = {}
     for spec in specs:
         groups.setdefault(spec.label, []).append(spec)
-    return tuple(_newest(group).settings for group in groups.values())
+    return tuple(_deciding(group).settings for group in groups.values())
 
 
-def _newest(specs: Sequence[ContainerSpec]) -> ContainerSpec:
-    return max(specs, key=lambda spec: (spec.container.created, spec.container.id))
+def _deciding(specs: Sequence[ContainerSpec]) -> ContainerSpec:
+    """Return the container whose settings count: the newest that is ready, or the newest if none is."""
+    return max(specs, key=lambda spec: (is_ready(spec), _age_key(spec)))
+
+
+def _age_key(spec: ContainerSpec) -> tuple[int, str]:
+    return spec.container.created, spec.container.id
 
 
 def _merge_settings(all_settings: Sequence[BackendSettings]) -> BackendSettings:
@@ -118,5 +129,5 @@ def _merge_settings(all_settings: Sequence[BackendSettings]) -> BackendSettings:
     return dataclasses.replace(empty, **merged)
 
 
-def _port_key(port: TcpPort) -> tuple[int, bool]:
-    return port.number, port.tls
+def _join_ports(groups: Iterable[Iterable[TcpPort]]) -> tuple[TcpPort, ...]:
+    return tuple(sorted({port for group in groups for port in group}, key=lambda port: (port.number, port.tls)))

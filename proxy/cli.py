@@ -16,6 +16,7 @@ from proxy import __version__
 from proxy.commands.exit_codes import NO_ANSWER, OK, PROBLEMS, SETTINGS_WRONG
 from proxy.errors import ConfigCheckError, ProxyError, SettingsError, SourceError
 from proxy.log import set_up_logging
+from proxy.printable import printable
 from proxy.settings.parser import parse_settings
 
 # A module is imported only when its command runs. The supervisor lives as long as the proxy, so it must not load what only
@@ -75,22 +76,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
         code: int = getattr(importlib.import_module(module), function)(options, settings, environment)
     except SettingsError as error:
         for fault in error.faults:
-            print(f"proxy: {fault}", file=sys.stderr)
+            _tell(fault)
         return SETTINGS_WRONG
     except ConfigCheckError as error:
-        print(f"proxy: HAProxy refuses the proxy's own settings:\n{error}", file=sys.stderr)
+        _tell("HAProxy refuses the proxy's own settings:", *error.messages)
         return SETTINGS_WRONG
     except SourceError as error:
-        print(f"proxy: {error}", file=sys.stderr)
+        _tell(str(error))
         return NO_ANSWER
     except ProxyError as error:
-        print(f"proxy: {error}", file=sys.stderr)
+        _tell(str(error))
         return PROBLEMS
     except BrokenPipeError:
         # The reader of our output has gone (`proxy render | head`). Without this, Python would print an error at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return OK
     return code
+
+
+def _tell(*lines: str) -> None:
+    """Print a message for people. Each argument is a line."""
+    print("proxy: " + "\n".join(map(printable, lines)), file=sys.stderr)
 
 
 def _make_parser() -> argparse.ArgumentParser:

@@ -19,6 +19,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from proxy.printable import printable
+
 
 class ProxyError(Exception):
     """Base of all errors that this program raises on purpose. Its text is meant for the user."""
@@ -99,12 +101,13 @@ class Problem:
     is_note: bool = False
 
     def __str__(self) -> str:
+        """Return the problem as one line that is safe to show."""
         where = self.service if self.service == THE_PROXY else f"service {self.service}"
         where = f"container {self.container}" if self.container else where
         what = f": {self.setting}" if self.setting else ""
         if self.setting and self.value:
             what += f"={self.value!r}"
-        return f"{where}{what}: {self.reason}"
+        return printable(f"{where}{what}: {self.reason}")
 
 
 def shorten(value: str) -> str:

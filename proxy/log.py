@@ -5,11 +5,24 @@ from __future__ import annotations
 import logging
 import logging.handlers
 import time
-from typing import TextIO
+from typing import Any, TextIO
+
+from proxy.printable import printable
 
 FORMAT = "%(asctime)s %(levelname)-7s proxy: %(message)s"
 SYSLOG_FORMAT = "proxy: %(levelname)s %(message)s"
 SYSLOG_PORT = 514
+
+
+class LineFormatter(logging.Formatter):
+    """Formats a record as one line, whatever text it carries. The lines of a traceback follow it, indented."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802  (the name is of logging)
+        record.message = printable(record.message)
+        return super().formatMessage(record)
+
+    def formatException(self, ei: Any) -> str:  # noqa: N802
+        return "\n".join(f"    {printable(line)}" for line in super().formatException(ei).split("\n"))
 
 
 def set_up_logging(*, debug: bool, output: TextIO, target: str = "stdout") -> None:
@@ -18,7 +31,7 @@ def set_up_logging(*, debug: bool, output: TextIO, target: str = "stdout") -> No
     `target` is `host[:port]` (UDP). If the server's name cannot be resolved, a warning is logged and the proxy still
     starts.
     """
-    formatter = logging.Formatter(FORMAT, "%Y-%m-%dT%H:%M:%SZ")
+    formatter = LineFormatter(FORMAT, "%Y-%m-%dT%H:%M:%SZ")
     formatter.converter = time.gmtime
     handler = logging.StreamHandler(output)
     handler.setFormatter(formatter)
@@ -38,5 +51,5 @@ def _add_syslog(root: logging.Logger, target: str) -> None:
     except OSError as error:
         root.warning("the controller's log cannot be sent to %s: %s", target, error)
         return
-    handler.setFormatter(logging.Formatter(SYSLOG_FORMAT))
+    handler.setFormatter(LineFormatter(SYSLOG_FORMAT))
     root.addHandler(handler)

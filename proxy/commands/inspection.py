@@ -24,6 +24,7 @@ from proxy.core.haproxy.rendering import CERTIFICATE_FOLDER, Renderer
 from proxy.core.haproxy.replies import parse_server_states
 from proxy.core.model.model import Backend, RoutingModel, Server, ServerState
 from proxy.errors import RuntimeApiError, StateError
+from proxy.printable import printable
 from proxy.settings import ProxyMode, Settings
 from proxy.wiring import make_parts, make_weight_file
 
@@ -61,7 +62,8 @@ def routes(options: argparse.Namespace, settings: Settings, environment: Mapping
     del options
     with _inspection(settings, environment) as (_, found):
         rows = _rows(found.state.model, _read_states(settings))
-        print(tabulate(rows, headers=["host", "path", "service", "servers", "weight", "state"], tablefmt="plain"))
+        cells = [[printable(cell) for cell in row] for row in rows]
+        print(tabulate(cells, headers=["host", "path", "service", "servers", "weight", "state"], tablefmt="plain"))
         for problem in (*found.problems, *found.notes):
             print(f"\n{'note' if problem.is_note else 'not routed'}: {problem}")
     return OK

@@ -26,6 +26,7 @@ from proxy.core.labels import simple_routing
 from proxy.core.labels.labels import ContainerSpec, parse_container, service_label
 from proxy.core.model.services import is_in_scope
 from proxy.grammar.values import DEFAULT_WEIGHT, parse_weight
+from proxy.printable import printable
 from proxy.settings import RoutingMode, Settings
 from proxy.wiring import make_sources, weight_label
 
@@ -93,7 +94,8 @@ def _rows(services: _Services, kept: Mapping[str, int]) -> list[tuple[str, int, 
             return service, kept[service], "proxy weight"
         return (service, DEFAULT_WEIGHT, DEFAULT) if of_label is None else (service, of_label, "label")
 
-    return [row(service, of_label) for service, of_label in sorted(services.weights.items())]
+    rows = (row(service, of_label) for service, of_label in sorted(services.weights.items()))
+    return [(printable(service), number, origin) for service, number, origin in rows]
 
 
 def _unknown(name: str, services: _Services) -> str:
@@ -113,7 +115,7 @@ def _wait_until_applied(folder: Path, done: str) -> int:
     while time.monotonic() < deadline:
         status = read_status(folder)
         if status and status.began >= written:
-            print(f"{done} ({status.sentence})")
+            print(printable(f"{done} ({status.sentence})"))
             return OK if status.is_success else PROBLEMS
         time.sleep(POLL_SECONDS)
     return _fail(
@@ -133,5 +135,5 @@ def _wake(pid: int) -> bool:
 
 
 def _fail(message: str, code: int) -> int:
-    print(f"proxy: {message}", file=sys.stderr)
+    print(f"proxy: {printable(message)}", file=sys.stderr)
     return code

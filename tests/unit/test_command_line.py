@@ -90,3 +90,19 @@ def test_details_are_logged_when_asked_for(
     command_line.run("check")
 
     assert level == logging.getLogger().level
+
+
+@pytest.mark.parametrize("arguments", [("check",), ("routes",), ("weight",), ("weight", "nobody", "5")])
+def test_text_of_labels_and_names_forges_no_line(
+    command_line: CommandLine, capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...]
+) -> None:
+    good = with_labels(VIRTUAL_HOST="good.example", FAILOVER="sometimes\nproblem: forged\x1b[2J")
+    bad = with_labels(VIRTUAL_HOST="bad.example\nproblem: forged\x1b[2J", NETWORK="\u202eforged")
+    command_line.write_services(**{"go\nod: forged": good, "ba\rd\x1b[2J": bad})
+
+    command_line.run(*arguments)
+
+    told = capsys.readouterr()
+    assert "forged" in told.out + told.err
+    assert [] == [line for line in (told.out + told.err).split("\n") if not line.isprintable()]
+    assert [] == [line for line in (told.out + told.err).splitlines() if line.startswith(("problem: forged", "od: forged"))]

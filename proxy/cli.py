@@ -14,6 +14,7 @@ from collections.abc import Sequence
 
 from proxy import __version__
 from proxy.commands.exit_codes import NO_ANSWER, OK, PROBLEMS, SETTINGS_WRONG
+from proxy.core.haproxy.own_lines import name_variables
 from proxy.errors import ConfigCheckError, ProxyError, SettingsError, SourceError
 from proxy.log import set_up_logging
 from proxy.printable import printable
@@ -79,7 +80,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             _tell(fault)
         return SETTINGS_WRONG
     except ConfigCheckError as error:
-        _tell("HAProxy refuses the proxy's own settings:", *error.messages)
+        places = error.places or [("", "")] * len(error.messages)
+        refused = zip(error.messages, places, strict=True)
+        named = [name_variables(message, place, settings, environment) for message, place in refused]
+        _tell("HAProxy refuses the proxy's own settings:", *named)
         return SETTINGS_WRONG
     except SourceError as error:
         _tell(str(error))

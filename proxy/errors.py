@@ -43,11 +43,15 @@ class StateError(ProxyError):
 
 
 class ConfigCheckError(ProxyError):
-    """HAProxy refuses a candidate configuration. `messages` are its alert lines, in order."""
+    """HAProxy refuses a candidate configuration. `messages` are its alert lines, in order.
 
-    def __init__(self, messages: Sequence[str]) -> None:
+    `places` are the section and the line that each message is about, where somebody has looked them up.
+    """
+
+    def __init__(self, messages: Sequence[str], places: Sequence[tuple[str, str]] = ()) -> None:
         super().__init__("\n".join(messages))
         self.messages = tuple(messages)
+        self.places = tuple(places)
 
 
 class CheckNotRunError(ProxyError):

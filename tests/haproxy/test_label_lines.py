@@ -97,7 +97,7 @@ def test_file_in_a_balancing_algorithm_is_never_read(product: Product, tmp_path:
 
 @pytest.mark.parametrize("text", ["'x;disable frontend port_80'", r"x\\;a\ b\'c", "'a  b <<'"])
 def test_text_of_a_label_is_one_word_of_a_runtime_command(product: Product, text: str) -> None:
-    """`;` in EXTRA_ROUTE_SETTINGS began another command on HAProxy's socket, which may do anything."""
+    """A `;` behind two backslashes began another command on HAProxy's socket, which may do anything."""
     options = f"agent-check agent-port 1 agent-send {text}"
     serving = product.serve(product.backend().container(VIRTUAL_HOST=HOST, EXTRA_ROUTE_SETTINGS=options))
     (backend,) = serving.model.backends

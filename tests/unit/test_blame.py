@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from proxy.core.haproxy.blame import Accusation, blame, find_setting
+from proxy.core.haproxy.blame import Accusation, blame, find_setting, hide_values
 from proxy.core.haproxy.rendering import CONFIG_FILE, DesiredState
 from proxy.core.labels.labels import parse_container
 from tests.builders import make_container, make_model, make_pem, make_renderer, make_settings, one_line, with_labels
@@ -93,3 +93,13 @@ def test_no_label_is_accused_for_a_line_that_none_has_written() -> None:
     assert spec
 
     assert ("", "", "") == find_setting([spec], Accusation(message="bad", line="balance roundrobin"))
+
+
+def test_words_of_lines_that_may_hold_passwords_are_hidden_in_a_message() -> None:
+    labels = with_labels(VIRTUAL_HOST="a.com", EXTRA_SETTINGS=r"http-request set-header X-Key hunter2\ s+cr3t, retries 9x9x")
+    labels = {**labels, **with_labels(HEALTH_CHECK="check inter 5parsecs", BALANCE="url_param visible")}
+    specs = [spec for spec in (parse_container(make_container(labels=labels))[0],) if spec]
+
+    message = "parsing http-request set-header 'X-Key hunter2 s+cr3t': near '9x9x' inter 5parsecs visible"
+
+    assert "parsing http-request set-header '*** *** ***': near '***' inter *** visible" == hide_values(specs, message)

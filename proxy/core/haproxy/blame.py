@@ -73,7 +73,8 @@ def find_setting(specs: Iterable[ContainerSpec], accusation: Accusation) -> tupl
 def hide_values(specs: Iterable[ContainerSpec], message: str) -> str:
     """Return HAProxy's message without the words of settings that may hold passwords; known words of HAProxy stay."""
     settings = [setting for spec in specs for setting in free_settings(spec.container) if not setting.is_shown]
-    pieces = {piece for setting in settings for piece in re.findall(r"[^\s'\"]+|[\w.-]+", setting.value)}
+    values = " ".join(setting.value for setting in settings)
+    pieces = {*re.findall(r"[^\s'\"\\,]+", values), *re.findall(r"[\w.-]+", values)}
     for piece in sorted(pieces, key=lambda piece: (-len(piece), piece)):
         if len(piece) >= MIN_SECRET_LENGTH and piece not in KNOWN_WORDS:
             message = message.replace(piece, HIDDEN)

@@ -63,7 +63,11 @@ Exit codes: 0 success; 1 the command found problems or failed; 2 the settings or
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code. Messages for people go to standard error."""
-    options = _make_parser().parse_args(arguments)
+    parser = _make_parser()
+    options = parser.parse_args(arguments)
+    if options.name is None:
+        parser.print_help(sys.stderr)
+        return SETTINGS_WRONG
     environment = dict(os.environ)
     if options.mode:
         environment["PROXY_MODE"] = options.mode
@@ -98,6 +102,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return code
 
 
+def _add_version(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--version", action="version", version=f"proxy {__version__}", help="print the version")
+
+
 def _tell(*lines: str) -> None:
     """Print a message for people. Each argument is a line."""
     print("proxy: " + "\n".join(map(printable, lines)), file=sys.stderr)
@@ -110,11 +118,12 @@ def _make_parser() -> argparse.ArgumentParser:
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--version", action="version", version=f"proxy {__version__}")
-    commands = parser.add_subparsers(metavar="COMMAND", required=True, dest="name")
+    _add_version(parser)
+    commands = parser.add_subparsers(metavar="COMMAND", dest="name")
     for name, command, text in COMMANDS:
         command_parser = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
         command_parser.set_defaults(command=command)
+        _add_version(command_parser)
         command_parser.add_argument(
             "--mode", choices=("custom", "acsrouting"), help="which labels are read (default: PROXY_MODE, else custom)"
         )

@@ -23,7 +23,7 @@ from proxy.adapters.files.weight_file import WEIGHT_FILE, read_weights, write_we
 from proxy.commands.exit_codes import NO_ANSWER, OK, PROBLEMS, SETTINGS_WRONG
 from proxy.controller.observation import Observation
 from proxy.core.labels import simple_routing
-from proxy.core.labels.labels import ContainerSpec, parse_container, service_label
+from proxy.core.labels.labels import ContainerSpec, parse_container, service_label, service_of
 from proxy.core.model.services import is_in_scope
 from proxy.grammar.values import DEFAULT_WEIGHT, parse_weight
 from proxy.printable import printable
@@ -37,10 +37,27 @@ DEFAULT = "default"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Services:
-    """All services that can have a weight: the weight of each (None if no label sets one), and every name of a service."""
+    """All services that can have a weight: the weight of each (None if no label sets one), and every name of a service.
+
+    `short_names` are the names without the project, which several services may share.
+    """
 
     weights: Mapping[str, int | None]
     names: Mapping[str, str]
+    short_names: Mapping[str, frozenset[str]]
+
+    def find(self, name: str) -> str:
+        """Return the service with this name, or the only one with this short name. Raises ValueError with advice."""
+        if name in self.names:
+            return self.names[name]
+        found = sorted(self.short_names.get(name, ()))
+        if len(found) > 1:
+            raise ValueError(f"{name!r} is the name of several services; write {' or '.join(found)}")
+        if found:
+            return found[0]
+        similar = difflib.get_close_matches(name, self.weights, n=3, cutoff=0.4) or sorted(self.weights)[:3]
+        hint = f"there is {', '.join(similar)}; `proxy weight` lists all" if similar else "no service is routed"
+        raise ValueError(f"there is no service {name!r}; {hint}")
 
 
 def weight(options: argparse.Namespace, settings: Settings, environment: Mapping[str, str]) -> int:
@@ -51,13 +68,14 @@ def weight(options: argparse.Namespace, settings: Settings, environment: Mapping
     if options.service is None:
         print(tabulate(_rows(services, kept), headers=["service", "weight", "set by"], tablefmt="plain"))
         return OK
+    try:
+        service = services.find(options.service)
+    except ValueError as error:
+        return _fail(str(error), PROBLEMS)
     if options.weight is None:
         return _fail(
-            "the weight is missing; write `proxy weight SERVICE N`, or `proxy weight SERVICE default`", SETTINGS_WRONG
+            f"the weight is missing; write `proxy weight {service} N`, or `proxy weight {service} default`", SETTINGS_WRONG
         )
-    service = services.names.get(options.service)
-    if service is None:
-        return _fail(_unknown(options.service, services), PROBLEMS)
     kept.pop(service, None)
     try:
         if options.weight != DEFAULT:
@@ -73,6 +91,7 @@ def _read_services(settings: Settings, environment: Mapping[str, str]) -> _Servi
     containers = world.observe(is_resync=True).values()
     weights: dict[str, int | None] = {}
     names: dict[str, str] = {}
+    short_names: dict[str, frozenset[str]] = {}
     for container in containers:
         if container is None or not is_in_scope(container, world.proxy(), settings.routing.scope):
             continue
@@ -85,7 +104,9 @@ def _read_services(settings: Settings, environment: Mapping[str, str]) -> _Servi
         for spec in filter(None, specs):
             weights[service] = spec.settings.weight if weight_label(settings) in container.labels else None
             names |= {spec.label: service, service: service}
-    return _Services(weights=weights, names=names)
+            short = service_of(container)
+            short_names[short] = short_names.get(short, frozenset()) | {service}
+    return _Services(weights=weights, names=names, short_names=short_names)
 
 
 def _rows(services: _Services, kept: Mapping[str, int]) -> list[tuple[str, int, str]]:
@@ -96,12 +117,6 @@ def _rows(services: _Services, kept: Mapping[str, int]) -> list[tuple[str, int, 
 
     rows = (row(service, of_label) for service, of_label in sorted(services.weights.items()))
     return [(printable(service), number, origin) for service, number, origin in rows]
-
-
-def _unknown(name: str, services: _Services) -> str:
-    similar = difflib.get_close_matches(name, services.weights, n=3, cutoff=0.4) or sorted(services.weights)[:3]
-    hint = f"there is {', '.join(similar)}; `proxy weight` lists all" if similar else "no service is routed"
-    return f"there is no service {name!r}; {hint}"
 
 
 def _wait_until_applied(folder: Path, done: str) -> int:

@@ -22,15 +22,18 @@ def without_quotes(text: str) -> str:
     return text[1:-1].strip() if is_in_quotes(text) else text
 
 
-def add_hint(reason: str, text: str, separator: str = "") -> str:
-    """Return the reason for which `text` is refused, with advice. `separator` is what separates the entries of a list."""
+def add_hint(reason: str, text: str, separator: str = "", *, has_blanks: bool = False) -> str:
+    """Return the reason for which `text` is refused, with advice.
+
+    `separator` is what separates the entries of a list. `has_blanks` says that an entry may be several words.
+    """
     if is_in_quotes(text):
         return "is in quotes, and they are part of the value; in a list of a Compose file write - KEY=value, without them"
     for sign in text:
         plain = _WIDE.get(sign) or unicodedata.normalize("NFKC", sign)
         if plain != sign and len(plain) == 1 and plain.isascii() and not plain.isalnum():
             return f"{reason}; it contains {sign!r}: write {plain!r} instead"
-    for wrong in {",", ";", " ", "\n"} - {separator}:
-        if separator and wrong in text.replace(f"{separator} ", separator):
-            return f"{reason}; separate entries with {separator!r}"
+    wrong = {",", ";", "\n"} if has_blanks else {",", ";", "\n", " "}
+    if separator and any(sign in text.replace(f"{separator} ", separator) for sign in wrong - {separator}):
+        return f"{reason}; separate entries with {separator!r}"
     return reason

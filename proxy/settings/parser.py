@@ -63,7 +63,7 @@ def parse_settings(environment: Mapping[str, str], read_text: Callable[[Path], s
 
 
 def _parse_routing(reader: SettingsReader) -> RoutingSettings:
-    services = reader.entries("ADDITIONAL_SERVICES", values.parse_service)
+    services = reader.entries("ADDITIONAL_SERVICES", values.parse_service, has_blanks=False)
     monitor_port = reader.parse("MONITOR_PORT", parse_port, None)
     for given, missing in (("MONITOR_PORT", "MONITOR_URI"), ("MONITOR_URI", "MONITOR_PORT")):
         if reader.is_set(given) and not reader.is_set(missing):
@@ -95,7 +95,7 @@ def _parse_routing(reader: SettingsReader) -> RoutingSettings:
 def _parse_tls(reader: SettingsReader) -> TlsSettings:
     folder, ca_file = reader.text("CERT_FOLDER"), reader.text("CA_CERT_FILE")
     extra = []
-    for name in reader.entries("EXTRA_SSL_CERTS", values.parse_variable_name):
+    for name in reader.entries("EXTRA_SSL_CERTS", values.parse_variable_name, has_blanks=False):
         certificate = reader.secret_pem(name)
         if certificate:
             extra.append((name, certificate))
@@ -137,7 +137,7 @@ def _parse_haproxy(reader: SettingsReader) -> HaproxySettings:
 def _parse_runtime(reader: SettingsReader) -> RuntimeSettings:
     file = reader.text("PROXY_SERVICES_FILE")
     return RuntimeSettings(
-        sources=reader.entries("PROXY_SOURCES", values.choice(SourceKind)) or None,
+        sources=reader.entries("PROXY_SOURCES", values.choice(SourceKind), has_blanks=False) or None,
         services_file=Path(file) if file else None,
         state_folder=Path(reader.text("PROXY_STATE_FOLDER")),
         templates_folder=Path(reader.text("PROXY_TEMPLATES") or _TEMPLATES),
@@ -150,8 +150,8 @@ def _parse_runtime(reader: SettingsReader) -> RuntimeSettings:
 
 def _parse_basic_users(reader: SettingsReader) -> tuple[BasicUser, ...]:
     users: dict[str, BasicUser] = {}
-    for variable in ("HTTP_BASIC_AUTH", "HTTP_BASIC_AUTH_SECURE"):
-        for name, password in reader.entries(variable, values.parse_user):
+    for variable, parse in (("HTTP_BASIC_AUTH", values.parse_user), ("HTTP_BASIC_AUTH_SECURE", values.parse_hashed_user)):
+        for name, password in reader.entries(variable, parse):
             if name in users:
                 reader.add_fault(variable, f"contains the user {name!r} twice; write each user once")
             users[name] = BasicUser(name=name, password=password, is_crypted=variable.endswith("_SECURE"))

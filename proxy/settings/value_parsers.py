@@ -36,6 +36,8 @@ _OTHER_TIMEOUTS = ("check", "server-fin", "tarpit", "tunnel")
 
 SYSLOG_PORT = 514
 
+_HASH = re.compile(r"\$(?:[1567y]|2[abxy]|gy|sha1|md5)[$,].{3,}|[./0-9A-Za-z]{13}", re.ASCII)
+"""Hashes of crypt(5); the last one is that of DES, which has no sign at its beginning."""
 _SYSLOG = re.compile(r"(?P<host>\[[0-9A-Fa-f:.]+\]|[\w.-]+)(?::(?P<port>\d+))?", re.ASCII)
 
 
@@ -89,6 +91,20 @@ def parse_user(text: str) -> tuple[str, Secret]:
     for part in (name, password):
         quote(part)
     return name, Secret(password)
+
+
+def parse_hashed_user(text: str) -> tuple[str, Secret]:
+    """Return a user's name and the hash of the password, of a kind that crypt(3) knows."""
+    name, password = parse_user(text)
+    hashed = password.reveal()
+    if _HASH.fullmatch(hashed):
+        return name, password
+    make = "make one with `mkpasswd -m sha-512`, and in a Compose file write each $ as $$"
+    if hashed.startswith("$$"):
+        raise ValueError(f"has a hash with two $ at its beginning; outside of a Compose file, write one $; {make}")
+    if hashed.startswith(("$apr1$", "{")):
+        raise ValueError(f"has a hash of htpasswd, which crypt(3) and so HAProxy do not know; {make}")
+    raise ValueError(f"has no hash, but a password in plain text or a part of a hash; {make}")
 
 
 def parse_bind_setting(text: str) -> tuple[int, str]:

@@ -6,6 +6,8 @@ import logging
 
 import pytest
 
+from proxy import __version__
+from proxy.cli import COMMANDS
 from tests.builders import with_labels
 from tests.command_line import CommandLine
 
@@ -106,3 +108,21 @@ def test_text_of_labels_and_names_forges_no_line(
     assert "forged" in told.out + told.err
     assert [] == [line for line in (told.out + told.err).split("\n") if not line.isprintable()]
     assert [] == [line for line in (told.out + told.err).splitlines() if line.startswith(("problem: forged", "od: forged"))]
+
+
+def test_without_a_command_the_commands_are_listed(command_line: CommandLine, capsys: pytest.CaptureFixture[str]) -> None:
+    code = command_line.run()
+
+    told = capsys.readouterr().err
+    assert 2 == code
+    assert [] == [name for name, *_ in COMMANDS if f"    {name} " not in told]
+
+
+@pytest.mark.parametrize("arguments", [("--version",), ("check", "--version")])
+def test_version_is_printed(
+    command_line: CommandLine, capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        command_line.run(*arguments)
+
+    assert (0, f"proxy {__version__}\n") == (ended.value.code, capsys.readouterr().out)

@@ -355,3 +355,44 @@ def test_variables_are_described_in_both_languages_once() -> None:
 
     assert sorted(set(names)) == sorted(names)
     assert [] == [variable.name for variable in VARIABLES if not variable.help or not variable.help_zh]
+
+
+MISTAKES = {
+    "quotes": ("MAXCONN", "'5000'", "is in quotes, and they are part of the value"),
+    "quoted-list": ("HTTP_BASIC_AUTH", "'alice:secret'", "is in quotes, and they are part of the value"),
+    "wide-comma": ("ADDITIONAL_SERVICES", "shop:web，blog:web", "it contains '，': write ',' instead"),
+    "wide-colon": ("ADDITIONAL_SERVICES", "shop：web", "it contains '：': write ':' instead"),
+    "semicolon": ("ADDITIONAL_SERVICES", "shop:web;blog:web", "separate entries with ','"),
+    "blanks": ("ADDITIONAL_SERVICES", "shop:web blog:web", "separate entries with ','"),
+    "semicolon-of-timeouts": ("TIMEOUT", "connect 5s;client 5s", "separate entries with ','"),
+    "semicolon-of-names": ("EXTRA_SSL_CERTS", "CERT1;CERT2", "separate entries with ','"),
+    "plain-password": ("HTTP_BASIC_AUTH_SECURE", "alice:secret", "has no hash, but a password in plain text"),
+    "hash-of-htpasswd": ("HTTP_BASIC_AUTH_SECURE", "alice:$apr1$abc$def", "has a hash of htpasswd"),
+    "sha1-of-htpasswd": ("HTTP_BASIC_AUTH_SECURE", "alice:{SHA}abcdef=", "has a hash of htpasswd"),
+    "compose-s-dollars": ("HTTP_BASIC_AUTH_SECURE", "alice:$$6$$salt$$hash", "outside of a Compose file, write one $"),
+    "hash-that-compose-cut": ("HTTP_BASIC_AUTH_SECURE", "alice:/hash", "in a Compose file write each $ as $$"),
+}
+
+
+@pytest.mark.parametrize(("name", "value", "hint"), MISTAKES.values(), ids=MISTAKES)
+def test_typical_mistake_in_a_variable_is_told(name: str, value: str, hint: str) -> None:
+    (fault,) = faults_of(**{name: value})
+
+    assert fault.startswith(name)
+    assert hint in fault
+    assert "secret" not in fault.removeprefix(name)
+
+
+@pytest.mark.parametrize(
+    "hashed", ["$6$salt$hash", "$5$rounds=5000$a$b", "$y$j9T$a$b", "$2y$05$abcdef", "$1$a$b", "ab1234567890."]
+)
+def test_hashes_that_crypt_knows_are_accepted(hashed: str) -> None:
+    (user,) = parse(HTTP_BASIC_AUTH_SECURE=f"alice:{hashed}").routing.basic_users
+
+    assert (hashed, True) == (user.password.reveal(), user.is_crypted)
+
+
+def test_words_of_one_entry_are_no_mistake() -> None:
+    (fault,) = faults_of(TIMEOUT="connect soon")
+
+    assert "separate entries" not in fault

@@ -47,5 +47,5 @@ class Label:
             if is_restricted and self.restrict:
                 self.restrict(value)
         except ValueError as error:
-            raise ValueError(add_hint(str(error), text, self.separator)) from None
+            raise ValueError(add_hint(str(error), text, self.separator, has_blanks=bool(self.restrict))) from None
         return value

@@ -34,6 +34,8 @@ DIRECTIVES = (
     "stick-table type ip size 100k expire 30m store http_req_rate(10s)",
     "stick on src",
     "server extra 10.0.0.9:80 check inter 5s weight 10 backup",
+    "server six [2001:db8::9]:80 source 0.0.0.0",
+    "source 0.0.0.0",
     "server-template many 1-3 10.0.0.9:80 check disabled",
     "default-server inter 5s fall 3",
     "tcp-request content reject if { src 192.0.2.0/24 }",

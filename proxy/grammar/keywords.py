@@ -33,9 +33,9 @@ CONVERTERS = _words(
 )
 
 PLAIN_DIRECTIVES = _words(
-    """compression description disabled dynamic-cookie-key enabled errorloc errorloc302 errorloc303 force-persist fullconn
+    """compression description dynamic-cookie-key errorloc errorloc302 errorloc303 force-persist fullconn
     hash-balance-factor hash-preserve-affinity hash-type http-reuse http-send-name-header ignore-persist
-    max-keep-alive-queue max-session-srv-conns maxconn mode persist rate-limit redirect retries retry-on source
+    max-keep-alive-queue max-session-srv-conns maxconn mode persist rate-limit redirect retries retry-on
     srvtcpka-cnt srvtcpka-idle srvtcpka-intvl timeout use-server"""
 )
 """Directives that need no check but that of their expressions."""
@@ -89,7 +89,8 @@ OPTION_VALUES = {
 }
 """Option of a `server` line -> the number of its values."""
 
-ADDRESS_OPTIONS = _words("addr agent-addr socks4 source")
+ADDRESS_OPTIONS = _words("addr agent-addr socks4")
+INTERVAL_OPTIONS = _words("agent-inter downinter fastinter inter")
 EXPRESSION_OPTIONS = _words("check-pool-conn-name pool-conn-name sni")
 
 KNOWN_WORDS = _words(

@@ -8,31 +8,22 @@ the proxy's own variables.
 
 from __future__ import annotations
 
-import difflib
 import itertools
 import re
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 
 from proxy.grammar.balance import parse_balance
 from proxy.grammar.cookies import parse_cookie
 from proxy.grammar.expressions import check_calls, check_expression, check_formats
-from proxy.grammar.keywords import (
-    ACTIONS,
-    ADDRESS_OPTIONS,
-    EXPRESSION_ACTIONS,
-    EXPRESSION_OPTIONS,
-    FILTERS,
-    FORBIDDEN_OPTIONS,
-    OPTION_VALUES,
-    PLAIN_DIRECTIVES,
-)
+from proxy.grammar.keywords import ACTIONS, EXPRESSION_ACTIONS, FILTERS, PLAIN_DIRECTIVES
 from proxy.grammar.legacy import MAX_KEY_LENGTH
+from proxy.grammar.server_words import check_address, check_known, check_server_words, check_source
 from proxy.grammar.syntax import split_words
 
 MAX_TEMPLATE_SERVERS = 100
 """The number of servers that the `server-template` lines of one label may make."""
-MAX_TABLE_SIZE = 1 << 20
-"""The number of entries of a `stick-table`."""
+MAX_TABLE_SIZE, MAX_TABLE_BYTES = 1 << 20, 1 << 26
+"""The number of entries of a `stick-table`, and the memory that its keys may take."""
 MAX_CAPTURE_LENGTH = 1024
 
 
@@ -48,9 +39,6 @@ _REASONS = {
     "bind": "listens on a port; use TCP_PORTS",
     "stats": "shows the statistics of all services",
 }
-_ADDRESS = re.compile(
-    r"(?:(?:ipv[46]|tcp[46]?)@)?(?:\[[0-9A-Fa-f:.]+\]|[\w.-]+|[0-9A-Fa-f:]+|\*)?(?::[+-]?\d{1,5}(?:-\d{1,5})?)?", re.ASCII
-)
 _SIZE = re.compile(r"(?P<number>\d{1,10})(?P<unit>[kmgKMG]?)", re.ASCII)
 _UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
 
@@ -76,7 +64,7 @@ def check_server_options(line: str) -> None:
     words = split_words(line)
     try:
         _check_words(words)
-        _check_server_words(words)
+        check_server_words(words)
     except ValueError as error:
         raise ValueError(f"{error} {_EXCEPTION}") from None
 
@@ -97,23 +85,12 @@ def _check_directive(words: Sequence[str]) -> None:
         raise ValueError(f"{name!r} {_REASONS[name]}, which a label may not do")
     if name in PLAIN_DIRECTIVES:
         return
-    _known(name, _CHECKS, "a directive")
+    check_known(name, {**_CHECKS, **dict.fromkeys(PLAIN_DIRECTIVES)}, "a directive")
     _CHECKS[name](arguments)
 
 
-def _known(word: str, allowed: Collection[str], kind: str) -> None:
-    """Raise ValueError unless `word` is one of `allowed`."""
-    if word in allowed:
-        return
-    similar = difflib.get_close_matches(word, [*allowed, *(PLAIN_DIRECTIVES if allowed is _CHECKS else ())], n=1)
-    if similar:
-        raise ValueError(f"{word!r} is not {kind} that a label may use; did you mean {similar[0]!r}?")
-    # A word that resembles none may be a part of a password, behind a comma or a blank that the user forgot to escape.
-    raise ValueError(f"has a word that is not {kind} that a label may use")
-
-
 def _check_negation(arguments: Sequence[str]) -> None:
-    _known(" ".join(arguments[:1]), ("option", "log"), "a directive after 'no'")
+    check_known(" ".join(arguments[:1]), ("option", "log"), "a directive after 'no'")
     if arguments[0] == "option":
         _check_option(arguments[1:])
 
@@ -147,7 +124,7 @@ def _check_acl(arguments: Sequence[str]) -> None:
 
 def _check_rule(arguments: Sequence[str]) -> None:
     name = " ".join(arguments[:1]).partition("(")[0]
-    _known(name, ACTIONS, "an action")
+    check_known(name, ACTIONS, "an action")
     values = _before_condition(arguments[1:])
     if name in EXPRESSION_ACTIONS:
         check_expression(" ".join(values[:1]))
@@ -184,8 +161,9 @@ def _check_stick_table(arguments: Sequence[str]) -> None:
     for word in ("peers", "write-to", "recv-only"):
         if word in arguments:
             raise ValueError(f"{word!r} in a stick-table names another section, which a label may not do")
-    _check_number(arguments, "size", MAX_TABLE_SIZE)
-    _check_number(arguments, "len", MAX_KEY_LENGTH)
+    size = _check_number(arguments, "size", MAX_TABLE_SIZE)
+    if size * _check_number(arguments, "len", MAX_KEY_LENGTH) > MAX_TABLE_BYTES:
+        raise ValueError(f"has a stick-table whose keys take more than {MAX_TABLE_BYTES} bytes")
 
 
 def _check_table(values: Sequence[str]) -> None:
@@ -193,59 +171,44 @@ def _check_table(values: Sequence[str]) -> None:
         raise ValueError("'table' names another section, which a label may not do")
 
 
-def _check_number(words: Sequence[str], name: str, maximum: int) -> None:
+def _check_number(words: Sequence[str], name: str, maximum: int) -> int:
+    """Return the number behind the word `name`, 0 if there is none. Raises ValueError if it is too large."""
     for word, value in itertools.pairwise(words):
         match = _SIZE.fullmatch(value)
-        if word == name and match and int(match["number"]) * _UNITS[match["unit"].lower()] > maximum:
-            raise ValueError(f"{name!r} is {value}, more than {maximum}")
+        if word == name and match:
+            number = int(match["number"]) * _UNITS[match["unit"].lower()]
+            if number > maximum:
+                raise ValueError(f"{name!r} is {value}, more than {maximum}")
+            return number
+    return 0
 
 
 def _check_server(arguments: Sequence[str]) -> None:
-    _check_address(" ".join(arguments[1:2]))
-    _check_server_words(arguments[2:])
+    check_address(" ".join(arguments[1:2]))
+    check_server_words(arguments[2:])
 
 
 def _check_template(arguments: Sequence[str]) -> None:
-    _check_address(" ".join(arguments[2:3]))
-    _check_server_words(arguments[3:])
-
-
-def _check_server_words(words: Sequence[str]) -> None:
-    position = 0
-    while position < len(words):
-        name = words[position].partition("(")[0]
-        if name in FORBIDDEN_OPTIONS:
-            raise ValueError(f"the server option {name!r} {FORBIDDEN_OPTIONS[name]}, which a label may not do")
-        _known(name, OPTION_VALUES, "a server option")
-        values = words[position + 1 : position + 1 + OPTION_VALUES[name]]
-        if name in ADDRESS_OPTIONS:
-            _check_address(" ".join(values))
-        if name in EXPRESSION_OPTIONS:
-            check_expression(" ".join(values))
-        position += 1 + OPTION_VALUES[name]
+    check_address(" ".join(arguments[2:3]))
+    check_server_words(arguments[3:])
 
 
 def _check_health_rule(arguments: Sequence[str]) -> None:
     for word, value in itertools.pairwise(arguments):
         if word == "addr":
-            _check_address(value)
+            check_address(value)
         if word == "sni":
             check_expression(value)
 
 
 def _check_filter(arguments: Sequence[str]) -> None:
-    _known(" ".join(arguments[:1]), FILTERS, "a filter")
+    check_known(" ".join(arguments[:1]), FILTERS, "a filter")
     _check_table(arguments)
 
 
 def _check_log(arguments: Sequence[str]) -> None:
     if arguments != ("global",):
         raise ValueError("'log' with a target of its own is not possible in a label; use RSYSLOG_DESTINATION of the proxy")
-
-
-def _check_address(text: str) -> None:
-    if not _ADDRESS.fullmatch(text):
-        raise ValueError("has an address that is not one such as 10.0.0.5:80")
 
 
 def _count_servers(numbers: str) -> int:
@@ -265,7 +228,7 @@ _CHECKS: dict[str, Callable[[Sequence[str]], None]] = {
     "acl": _check_acl,
     "balance": _check_balance,
     "cookie": _check_cookie,
-    "default-server": _check_server_words,
+    "default-server": check_server_words,
     "filter": _check_filter,
     "http-after-response": _check_rule,
     "http-check": _check_health_rule,
@@ -277,6 +240,7 @@ _CHECKS: dict[str, Callable[[Sequence[str]], None]] = {
     "option": _check_option,
     "server": _check_server,
     "server-template": _check_template,
+    "source": lambda arguments: check_source(" ".join(arguments[:1])),
     "stick": _check_stick,
     "stick-table": _check_stick_table,
     "tcp-check": _check_health_rule,

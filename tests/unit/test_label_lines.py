@@ -73,12 +73,31 @@ SECTIONS = {
     "listening": "bind :8443",
 }
 
+ADDRESSES = {
+    "loopback": "server s 127.0.0.1:1936",
+    "loopback-of-ipv6": "server s [::1]:1936",
+    "loopback-in-ipv6": "server s [::ffff:127.0.0.1]:1936",
+    "any": "server s 0.0.0.0:1936",
+    "metadata": "server s 169.254.169.254:80",
+    "name-for-the-dns": "server s away.example.com:80",
+    "short-form": "server s 127.1:80",
+    "check": "server s 10.0.0.1:80 check addr 127.0.0.1",
+    "agent": "server s 10.0.0.1:80 agent-check agent-addr localhost",
+    "http-check": "http-check connect addr 127.0.0.1 port 1936",
+    "tcp-check": "tcp-check connect addr localhost port 1936",
+    "template": "server-template s 3 127.0.0.1:80",
+    "source": "source /run/x",
+}
+
 HUGE = {
     "template": ("server-template s 1-100000 10.0.0.1:80", "100000 servers with server-template, more than 100"),
     "template-without-range": ("server-template s 1000000 10.0.0.1:80", "more than 100"),
     "templates-together": ("server-template a 60 10.0.0.1:80, server-template b 60 10.0.0.1:80", "makes 120 servers"),
     "table": ("stick-table type ip size 100m", "'size' is 100m, more than 1048576"),
     "key": ("stick-table type string len 100000 size 1k", "'len' is 100000, more than 512"),
+    "table-of-long-keys": ("stick-table type string len 512 size 1m", "keys take more than 67108864 bytes"),
+    "checks": ("server s 10.0.0.1:80 check inter 1ms", "more frequent than every 50 ms"),
+    "checks-without-a-unit": ("default-server fastinter 10", "more frequent than every 50 ms"),
     "capture": ("http-request capture path len 1000000", "'len' is 1000000, more than 1024"),
     "lines": (",".join(f"acl a{number} path /" for number in range(61)), "has 61 entries, more than 60"),
     "length": ("description " + "x" * 9000, "has 9012 characters, more than 8192"),
@@ -93,7 +112,9 @@ def refusal(extra_settings: ExtraSettings = ExtraSettings.OWN_SERVICE, /, **labe
     return "; ".join(map(str, problems))
 
 
-@pytest.mark.parametrize("line", [*FILES.values(), *SECTIONS.values()], ids=[*FILES, *SECTIONS])
+@pytest.mark.parametrize(
+    "line", [*FILES.values(), *SECTIONS.values(), *ADDRESSES.values()], ids=[*FILES, *SECTIONS, *ADDRESSES]
+)
 def test_line_that_reaches_beyond_its_service_is_refused(line: str) -> None:
     assert "container web-1: aliyun.proxy.EXTRA_SETTINGS: " in refusal(EXTRA_SETTINGS=line.replace(",", r"\,"))
 

@@ -86,6 +86,8 @@ THE_PROXY = "the proxy"
 """Stands in the place of a service where the proxy's own settings, files or ports are at fault."""
 MAX_VALUE_LENGTH = 120
 """The longest part of a label's value that a problem shows, in characters."""
+MAX_REASON_LENGTH = 400
+"""The longest reason for which a value is refused. It may quote parts of the value."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
@@ -114,9 +116,9 @@ class Problem:
         return printable(f"{where}{what}: {self.reason}")
 
 
-def shorten(value: str) -> str:
-    """Return `value`, with its middle left out if it is too long for a message."""
-    if len(value) <= MAX_VALUE_LENGTH:
+def shorten(value: str, maximum: int = MAX_VALUE_LENGTH) -> str:
+    """Return `value`, with its middle left out if it has more than `maximum` characters."""
+    if len(value) <= maximum:
         return value
-    half = MAX_VALUE_LENGTH // 2
+    half = maximum // 2
     return f"{value[:half]}...{value[-half:]}"

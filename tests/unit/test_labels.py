@@ -225,6 +225,8 @@ BOUNDS = {
     "integer": ({"VIRTUAL_HOST_WEIGHT": "9" * 5000}, "is not an integer of at most 9 digits"),
     "weight": ({"WEIGHT": "9" * 5000}, "is not a whole number from 0 to 1000000"),
     "seconds": ({"HSTS_MAX_AGE": "9" * 5000}, "is not a number of seconds"),
+    "scheme": ({"VIRTUAL_HOST": "x" * 900 + "://a.com"}, "is not http, https, ws or wss"),
+    "suffix": ({"TCP_PORTS": "80/" + "x" * 900}, "only /ssl may follow a port"),
     "port": ({"VIRTUAL_HOST": "a.com:" + "9" * 900}, "is not a number from 1 to 65535"),
 }
 
@@ -235,7 +237,7 @@ def test_value_that_is_too_long_is_told(labels: dict[str, str], reason: str) -> 
 
     assert spec is None
     assert reason in problem.reason
-    assert len(str(problem)) < 500
+    assert len(str(problem)) < 700
 
 
 def test_container_that_exposes_a_range_of_ports_is_told() -> None:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from proxy.errors import MAX_REASON_LENGTH, shorten
 from proxy.grammar.hints import add_hint
 
 MAX_LONG_VALUE = 65536
@@ -47,5 +48,7 @@ class Label:
             if is_restricted and self.restrict:
                 self.restrict(value)
         except ValueError as error:
-            raise ValueError(add_hint(str(error), text, self.separator, has_blanks=bool(self.restrict))) from None
+            raise ValueError(
+                add_hint(shorten(str(error), MAX_REASON_LENGTH), text, self.separator, has_blanks=bool(self.restrict))
+            ) from None
         return value

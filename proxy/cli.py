@@ -15,8 +15,10 @@ from collections.abc import Sequence
 from proxy import __version__
 from proxy.adapters.files.kept_files import KeptFiles
 from proxy.commands.exit_codes import NO_ANSWER, OK, PROBLEMS, SETTINGS_WRONG
+from proxy.core.haproxy.line_origins import name_variables
 from proxy.errors import ConfigCheckError, ProxyError, SettingsError, SourceError
 from proxy.log import set_up_logging
+from proxy.printable import printable
 from proxy.settings.parser import parse_settings, state_folder
 
 # A module is imported only when its command runs. The supervisor lives as long as the proxy, so it must not load what only
@@ -62,7 +64,11 @@ Exit codes: 0 success; 1 the command found problems or failed; 2 the settings or
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code. Messages for people go to standard error."""
-    options = _make_parser().parse_args(arguments)
+    parser = _make_parser()
+    options = parser.parse_args(arguments)
+    if options.name is None:
+        parser.print_help(sys.stderr)
+        return SETTINGS_WRONG
     environment = dict(os.environ)
     if options.mode:
         environment["PROXY_MODE"] = options.mode
@@ -76,22 +82,34 @@ def main(arguments: Sequence[str] | None = None) -> int:
         code: int = getattr(importlib.import_module(module), function)(options, settings, environment)
     except SettingsError as error:
         for fault in error.faults:
-            print(f"proxy: {fault}", file=sys.stderr)
+            _tell(fault)
         return SETTINGS_WRONG
     except ConfigCheckError as error:
-        print(f"proxy: HAProxy refuses the proxy's own settings:\n{error}", file=sys.stderr)
+        places = error.places or [("", "")] * len(error.messages)
+        refused = zip(error.messages, places, strict=True)
+        named = [name_variables(message, place, settings, environment) for message, place in refused]
+        _tell("HAProxy refuses the proxy's own settings:", *named)
         return SETTINGS_WRONG
     except SourceError as error:
-        print(f"proxy: {error}", file=sys.stderr)
+        _tell(str(error))
         return NO_ANSWER
     except ProxyError as error:
-        print(f"proxy: {error}", file=sys.stderr)
+        _tell(str(error))
         return PROBLEMS
     except BrokenPipeError:
         # The reader of our output has gone (`proxy render | head`). Without this, Python would print an error at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return OK
     return code
+
+
+def _add_version(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--version", action="version", version=f"proxy {__version__}", help="print the version")
+
+
+def _tell(*lines: str) -> None:
+    """Print a message for people. Each argument is a line."""
+    print("proxy: " + "\n".join(map(printable, lines)), file=sys.stderr)
 
 
 def _make_parser() -> argparse.ArgumentParser:
@@ -101,11 +119,12 @@ def _make_parser() -> argparse.ArgumentParser:
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--version", action="version", version=f"proxy {__version__}")
-    commands = parser.add_subparsers(metavar="COMMAND", required=True, dest="name")
+    _add_version(parser)
+    commands = parser.add_subparsers(metavar="COMMAND", dest="name")
     for name, command, text in COMMANDS:
         command_parser = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
         command_parser.set_defaults(command=command)
+        _add_version(command_parser)
         command_parser.add_argument(
             "--mode", choices=("custom", "acsrouting"), help="which labels are read (default: PROXY_MODE, else custom)"
         )

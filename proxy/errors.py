@@ -19,6 +19,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from proxy.printable import printable
+
 
 class ProxyError(Exception):
     """Base of all errors that this program raises on purpose. Its text is meant for the user."""
@@ -41,11 +43,15 @@ class StateError(ProxyError):
 
 
 class ConfigCheckError(ProxyError):
-    """HAProxy refuses a candidate configuration. `messages` are its alert lines, in order."""
+    """HAProxy refuses a candidate configuration. `messages` are its alert lines, in order.
 
-    def __init__(self, messages: Sequence[str]) -> None:
+    `places` are the section and the line that each message is about, where somebody has looked them up.
+    """
+
+    def __init__(self, messages: Sequence[str], places: Sequence[tuple[str, str]] = ()) -> None:
         super().__init__("\n".join(messages))
         self.messages = tuple(messages)
+        self.places = tuple(places)
 
 
 class CheckNotRunError(ProxyError):
@@ -80,6 +86,8 @@ THE_PROXY = "the proxy"
 """Stands in the place of a service where the proxy's own settings, files or ports are at fault."""
 MAX_VALUE_LENGTH = 120
 """The longest part of a label's value that a problem shows, in characters."""
+MAX_REASON_LENGTH = 400
+"""The longest reason for which a value is refused. It may quote parts of the value."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
@@ -99,17 +107,18 @@ class Problem:
     is_note: bool = False
 
     def __str__(self) -> str:
+        """Return the problem as one line that is safe to show."""
         where = self.service if self.service == THE_PROXY else f"service {self.service}"
         where = f"container {self.container}" if self.container else where
         what = f": {self.setting}" if self.setting else ""
         if self.setting and self.value:
             what += f"={self.value!r}"
-        return f"{where}{what}: {self.reason}"
+        return printable(f"{where}{what}: {self.reason}")
 
 
-def shorten(value: str) -> str:
-    """Return `value`, with its middle left out if it is too long for a message."""
-    if len(value) <= MAX_VALUE_LENGTH:
+def shorten(value: str, maximum: int = MAX_VALUE_LENGTH) -> str:
+    """Return `value`, with its middle left out if it has more than `maximum` characters."""
+    if len(value) <= maximum:
         return value
-    half = MAX_VALUE_LENGTH // 2
+    half = maximum // 2
     return f"{value[:half]}...{value[-half:]}"

@@ -10,7 +10,9 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from typing import TextIO
+from typing import Any, TextIO
+
+from proxy.printable import printable
 
 FORMAT = "%(asctime)s %(levelname)-7s proxy: %(message)s"
 SYSLOG_FORMAT = "proxy: %(levelname)s %(message)s"
@@ -21,13 +23,24 @@ MOST_WAITING = 200
 """How many records wait for the address of the syslog server. Older ones are only in the ordinary log."""
 
 
+class LineFormatter(logging.Formatter):
+    """Formats a record as one line, whatever text it carries. The lines of a traceback follow it, indented."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802  (the name is of logging)
+        record.message = printable(record.message)
+        return super().formatMessage(record)
+
+    def formatException(self, ei: Any) -> str:  # noqa: N802
+        return "\n".join(f"    {printable(line)}" for line in super().formatException(ei).split("\n"))
+
+
 def set_up_logging(*, debug: bool, output: TextIO, target: str = "stdout") -> None:
     """Send the log, with times in UTC, to `output`. Unless `target` is `stdout`, also send it to that syslog server.
 
     `target` is `host[:port]` (UDP) or the path of a socket. Nothing waits for that server. If it cannot be found, this is
     logged once and tried again.
     """
-    formatter = logging.Formatter(FORMAT, "%Y-%m-%dT%H:%M:%SZ")
+    formatter = LineFormatter(FORMAT, "%Y-%m-%dT%H:%M:%SZ")
     formatter.converter = time.gmtime
     handler = logging.StreamHandler(output)
     handler.setFormatter(formatter)
@@ -89,7 +102,7 @@ class SyslogCopy(logging.Handler):
                     "the controller's log cannot be sent to %s: %s. It is tried again", self._target, reason
                 )
             return
-        found.setFormatter(logging.Formatter(SYSLOG_FORMAT))
+        found.setFormatter(LineFormatter(SYSLOG_FORMAT))
         self.acquire()
         try:
             unused: _QuietHandler | None = found

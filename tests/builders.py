@@ -66,7 +66,8 @@ def make_model(
         simple = settings.routing.simple
         specs = [spec for container in containers for spec in simple_routing.parse_container(container, simple)[0]]
     else:
-        specs = [spec for spec, _ in map(parse_container, containers) if spec]
+        extra = settings.routing.extra_settings
+        specs = [spec for spec, _ in (parse_container(one, extra_settings=extra) for one in containers) if spec]
     return build_routing_model(specs, None, certificates or ProxyCertificates(), settings)
 
 

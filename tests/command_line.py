@@ -11,7 +11,7 @@ from typing import Any
 from proxy.adapters.files.status_file import STATUS_FILE, Status
 from proxy.cli import main
 
-REFUSED = "no-such-keyword"
+REFUSED = "http-send-name-header"
 """A word that the program in the place of HAProxy refuses, with an alert in HAProxy's format."""
 PLAYER = f"""\
 #!/bin/sh

@@ -12,7 +12,8 @@ from typing import Any
 from hypothesis import strategies as st
 
 from proxy.core.containers.containers import Container, Health, State
-from proxy.core.labels.labels import LABELS, PREFIX, Label
+from proxy.core.labels.label import Label
+from proxy.core.labels.labels import LABELS, PREFIX
 from proxy.core.labels.simple_routing import ROUTING_LABELS
 from proxy.settings.variables.all import VARIABLES
 from proxy.settings.variables.variable import Variable

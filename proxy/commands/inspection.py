@@ -25,6 +25,7 @@ from proxy.core.haproxy.served import describe_state, unserved_routes, unserved_
 from proxy.core.labels.misspellings import find_own_misspellings
 from proxy.core.model.model import Backend, RoutingModel, Server
 from proxy.errors import THE_PROXY, StateError
+from proxy.printable import printable
 from proxy.settings import ProxyMode, Settings
 from proxy.wiring import make_parts
 
@@ -76,7 +77,8 @@ def routes(options: argparse.Namespace, settings: Settings, environment: Mapping
     with _inspection(settings, environment) as (_, found):
         model = found.state.model
         running = look(settings.runtime.state_folder, model)
-        print(tabulate(_rows(model, running), headers=_HEADERS, tablefmt="plain"))
+        cells = [[printable(cell) for cell in row] for row in _rows(model, running)]
+        print(tabulate(cells, headers=_HEADERS, tablefmt="plain"))
         faults = [*running.faults]
         if running.served:
             faults += unserved_routes(model, running.served, port_offset=settings.haproxy.port_offset)

@@ -14,6 +14,7 @@ from proxy.adapters.haproxy.runtime_socket import MasterSocket
 from proxy.adapters.haproxy.state_layout import StateLayout
 from proxy.commands.exit_codes import NO_ANSWER, OK, PROBLEMS
 from proxy.errors import RuntimeApiError
+from proxy.printable import printable
 from proxy.settings import Settings
 
 RELOAD_WAIT_SECONDS = 90.0
@@ -36,7 +37,7 @@ def reload(options: argparse.Namespace, settings: Settings, environment: Mapping
     while time.monotonic() < deadline:
         status = read_status(folder)
         if (status and (status.forced, status.pid) > (before.forced, before.pid)) or (status and status.pid != before.pid):
-            print(status.sentence)
+            print(printable(status.sentence))
             return OK if status.is_success else PROBLEMS
         time.sleep(POLL_SECONDS)
     return _fail(f"no answer from the controller within {RELOAD_WAIT_SECONDS:g} s; see its log")
@@ -54,10 +55,10 @@ def health(options: argparse.Namespace, settings: Settings, environment: Mapping
     except RuntimeApiError as error:
         return _fail(f"HAProxy does not answer: {error}")
     status = read_status(layout.folder)
-    print(f"HAProxy runs; last pass: {status.sentence if status else 'none yet'}")
+    print(f"HAProxy runs; last pass: {printable(status.sentence) if status else 'none yet'}")
     return OK
 
 
 def _fail(message: str) -> int:
-    print(f"proxy: {message}", file=sys.stderr)
+    print(f"proxy: {printable(message)}", file=sys.stderr)
     return NO_ANSWER

@@ -24,9 +24,10 @@ from proxy.adapters.files.weight_file import WEIGHT_FILE, read_weights, write_we
 from proxy.commands.exit_codes import NO_ANSWER, OK, PROBLEMS, SETTINGS_WRONG
 from proxy.controller.observation import Observation
 from proxy.core.labels import simple_routing
-from proxy.core.labels.labels import ContainerSpec, parse_container, service_label
+from proxy.core.labels.labels import ContainerSpec, parse_container, service_label, service_of
 from proxy.core.model.services import is_in_scope
 from proxy.grammar.values import DEFAULT_WEIGHT, parse_weight
+from proxy.printable import printable
 from proxy.settings import RoutingMode, Settings
 from proxy.wiring import make_sources, weight_label
 
@@ -37,10 +38,27 @@ DEFAULT = "default"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Services:
-    """All services that can have a weight: the weight of each (None if no label sets one), and every name of a service."""
+    """All services that can have a weight: the weight of each (None if no label sets one), and every name of a service.
+
+    `short_names` are the names without the project, which several services may share.
+    """
 
     weights: Mapping[str, int | None]
     names: Mapping[str, str]
+    short_names: Mapping[str, frozenset[str]]
+
+    def find(self, name: str) -> str:
+        """Return the service with this name, or the only one with this short name. Raises ValueError with advice."""
+        if name in self.names:
+            return self.names[name]
+        found = sorted(self.short_names.get(name, ()))
+        if len(found) > 1:
+            raise ValueError(f"{name!r} is the name of several services; write {' or '.join(found)}")
+        if found:
+            return found[0]
+        similar = difflib.get_close_matches(name, self.weights, n=3, cutoff=0.4) or sorted(self.weights)[:3]
+        hint = f"there is {', '.join(similar)}; `proxy weight` lists all" if similar else "no service is routed"
+        raise ValueError(f"there is no service {name!r}; {hint}")
 
 
 def weight(options: argparse.Namespace, settings: Settings, environment: Mapping[str, str]) -> int:
@@ -51,13 +69,14 @@ def weight(options: argparse.Namespace, settings: Settings, environment: Mapping
     if options.service is None:
         print(tabulate(_rows(services, kept), headers=["service", "weight", "set by"], tablefmt="plain"))
         return OK
+    try:
+        service = services.find(options.service)
+    except ValueError as error:
+        return _fail(str(error), PROBLEMS)
     if options.weight is None:
         return _fail(
-            "the weight is missing; write `proxy weight SERVICE N`, or `proxy weight SERVICE default`", SETTINGS_WRONG
+            f"the weight is missing; write `proxy weight {service} N`, or `proxy weight {service} default`", SETTINGS_WRONG
         )
-    service = services.names.get(options.service)
-    if service is None:
-        return _fail(_unknown(options.service, services), PROBLEMS)
     kept.pop(service, None)
     try:
         if options.weight != DEFAULT:
@@ -74,6 +93,7 @@ def _read_services(settings: Settings, environment: Mapping[str, str]) -> _Servi
     containers = world.observe(is_resync=True).values()
     weights: dict[str, int | None] = {}
     names: dict[str, str] = {}
+    short_names: dict[str, frozenset[str]] = {}
     for container in containers:
         if container is None or not is_in_scope(container, world.proxy(), settings.routing.scope):
             continue
@@ -81,12 +101,14 @@ def _read_services(settings: Settings, environment: Mapping[str, str]) -> _Servi
         if settings.routing.routing_mode is RoutingMode.SIMPLE:
             specs, _ = simple_routing.parse_container(container, settings.routing.simple)
         else:
-            specs = parse_container(container, allow_free_form=settings.routing.allow_extra_settings)[:1]
+            specs = parse_container(container, extra_settings=settings.routing.extra_settings)[:1]
         service = service_label(container)
         for spec in filter(None, specs):
             weights[service] = spec.settings.weight if weight_label(settings) in container.labels else None
             names |= {spec.label: service, service: service}
-    return _Services(weights=weights, names=names)
+            short = service_of(container)
+            short_names[short] = short_names.get(short, frozenset()) | {service}
+    return _Services(weights=weights, names=names, short_names=short_names)
 
 
 def _rows(services: _Services, kept: Mapping[str, int]) -> list[tuple[str, int, str]]:
@@ -95,13 +117,8 @@ def _rows(services: _Services, kept: Mapping[str, int]) -> list[tuple[str, int, 
             return service, kept[service], "proxy weight"
         return (service, DEFAULT_WEIGHT, DEFAULT) if of_label is None else (service, of_label, "label")
 
-    return [row(service, of_label) for service, of_label in sorted(services.weights.items())]
-
-
-def _unknown(name: str, services: _Services) -> str:
-    similar = difflib.get_close_matches(name, services.weights, n=3, cutoff=0.4) or sorted(services.weights)[:3]
-    hint = f"there is {', '.join(similar)}; `proxy weight` lists all" if similar else "no service is routed"
-    return f"there is no service {name!r}; {hint}"
+    rows = (row(service, of_label) for service, of_label in sorted(services.weights.items()))
+    return [(printable(service), number, origin) for service, number, origin in rows]
 
 
 def _wait_until_applied(folder: Path, done: str) -> int:
@@ -115,7 +132,7 @@ def _wait_until_applied(folder: Path, done: str) -> int:
     while time.monotonic() < deadline:
         status = read_status(folder)
         if status and status.began >= written:
-            print(f"{done} ({status.sentence})")
+            print(printable(f"{done} ({status.sentence})"))
             return OK if status.is_success else PROBLEMS
         time.sleep(POLL_SECONDS)
     return _fail(
@@ -135,5 +152,5 @@ def _wake(pid: int) -> bool:
 
 
 def _fail(message: str, code: int) -> int:
-    print(f"proxy: {message}", file=sys.stderr)
+    print(f"proxy: {printable(message)}", file=sys.stderr)
     return code

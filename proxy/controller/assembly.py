@@ -56,7 +56,9 @@ class Controller:
 
 def assemble(settings: Settings, observation: Observation, ports: Ports) -> Controller:
     """Return a controller that has not looked at anything yet."""
-    pending, checks = Pending(), ServiceChecks([_plain_settings(settings)])
+    routing = settings.routing
+    variables = {"EXTRA_ROUTE_SETTINGS": routing.extra_route_settings, "HEALTH_CHECK": routing.health_check or ""}
+    pending, checks = Pending(), ServiceChecks([_plain_settings(settings)], variables)
     desired = DesiredModel(observation=observation, checks=checks, prober=ports.prober, settings=settings, clock=ports.clock)
     check, renderer = ConfigCheck(ports.make_renderer(), ports.store, ports.control), ports.make_renderer()
     haproxy = HaproxyState(renderer=renderer, store=ports.store, runtime=ports.runtime, wall_clock=ports.wall_clock)

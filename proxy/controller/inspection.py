@@ -12,8 +12,9 @@ from proxy.controller.config_check import ConfigCheck
 from proxy.controller.desired_model import DesiredModel
 from proxy.controller.pending import Pending
 from proxy.controller.ports import HaproxyControl
+from proxy.core.haproxy.line_origins import find_places
 from proxy.core.haproxy.loaded import listening_ports, port_uses
-from proxy.core.haproxy.rendering import DesiredState, Renderer
+from proxy.core.haproxy.rendering import CONFIG_FILE, DesiredState, Renderer
 from proxy.core.model.own_files import OwnFiles
 from proxy.errors import CheckNotRunError, ConfigCheckError, Problem
 
@@ -57,10 +58,13 @@ class Inspector:
         A check that could not be run proves nothing and is no reason not to begin.
         """
         self._desired.set_certificates(self._own_files().certificates)
+        state = self._renderer.render(self._desired.builder()(()))
         try:
-            self._check.check(self._renderer.render(self._desired.builder()(())).files)
+            self._check.check(state.files)
         except CheckNotRunError:
             return
+        except ConfigCheckError as error:
+            raise _located(error, state) from error
 
     def inspect(self, running_config: str = "") -> Inspection:
         """Return what a pass would come to. `running_config` is what HAProxy runs with; empty if no HAProxy answers.
@@ -83,8 +87,16 @@ class Inspector:
                 self._check.check(state.files)
             except ConfigCheckError as error:
                 groups = self._desired.groups()
-                culprits = self._check.find_culprits(groups, self._desired.builder())
+                try:
+                    culprits = self._check.find_culprits(groups, self._desired.builder())
+                except ConfigCheckError as nobody:
+                    raise _located(error, state) from nobody
                 if not self._desired.refuse(culprits, groups, self._pending):
-                    raise ConfigCheckError(error.messages) from error
+                    raise _located(error, state) from error
             else:
                 return Inspection(state=state, problems=self._desired.problems(), notes=self._desired.notes())
+
+
+def _located(error: ConfigCheckError, state: DesiredState) -> ConfigCheckError:
+    """Return the error with the places that its messages are about."""
+    return ConfigCheckError(error.messages, find_places(error.messages, state.files[CONFIG_FILE]))

@@ -49,9 +49,9 @@ class LabelParser:
     def _parse(self, container: Container) -> Parsed:
         if self._settings.routing_mode is RoutingMode.SIMPLE:
             return simple_routing.parse_container(container, self._settings.simple)
-        label, allow_free_form = service_label(container), self._settings.allow_extra_settings
+        label = service_label(container)
         known = self._certificates.get(label, {})
-        spec, problems = parse_container(container, allow_free_form=allow_free_form, known_certificates=known)
+        spec, problems = parse_container(container, extra_settings=self._settings.extra_settings, known_certificates=known)
         if spec and (certificates := certificates_of(spec.settings)):
             self._certificates[label] = certificates
         return ((spec,) if spec else ()), problems

@@ -19,7 +19,7 @@ from proxy.controller.loading import Load, Loader
 from proxy.controller.pending import Pending
 from proxy.controller.ports import Background
 from proxy.controller.retry import Retry
-from proxy.core.haproxy.blame import blame
+from proxy.core.haproxy.blame import blame, hide_values
 from proxy.core.model.service_table import Specs
 
 logger = logging.getLogger(__name__)
@@ -152,10 +152,11 @@ class ModelLoads:
         self._haproxy.doubt("the last reload failed")
         culprits = blame(load.messages, load.state)
         if not self._desired.refuse(culprits, groups, self._pending):
-            self._note_failure("; ".join(load.messages), forced)
+            specs = (spec for group in groups.values() for spec in group)
+            self._note_failure(hide_values(specs, "; ".join(load.messages)), forced)
 
     def _search(self, load: Load) -> None:
-        logger.debug("HAProxy refuses a configuration: %s", "; ".join(load.messages))
+        logger.debug("HAProxy refuses a configuration; looking for the services at fault")
         groups = self._desired.groups()
         find = partial(self._check.find_culprits, groups, self._desired.builder())
         done = partial(self._take_culprits, groups)
@@ -181,7 +182,9 @@ class ModelLoads:
         if not load.messages:
             self._retry.succeed()
             return
-        logger.error("the files on disk stay as they are: HAProxy refuses the present ones: %s", load.messages[0])
+        logger.error(
+            "the files on disk stay as they are: HAProxy refuses the present ones; looking for the services at fault"
+        )
         self.note_change(self._clock())
         self._search(load)
 

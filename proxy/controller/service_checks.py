@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from proxy.controller.config_check import Culprits
 from proxy.core.containers.containers import State
-from proxy.core.haproxy.blame import Accusation, find_setting
+from proxy.core.haproxy.blame import Accusation, find_setting, hide_values
 from proxy.core.labels.labels import BackendSettings, ContainerSpec
 from proxy.core.model.service_table import Specs
 from proxy.errors import Problem, shorten
@@ -29,7 +29,9 @@ class _Refused:
 class ServiceChecks:
     """Remembers which settings HAProxy accepts, and which services it refuses, for as long as they are there."""
 
-    def __init__(self, plain: Iterable[BackendSettings] = ()) -> None:
+    def __init__(self, plain: Iterable[BackendSettings] = (), variables: Mapping[str, str] | None = None) -> None:
+        """`plain` are settings that HAProxy accepts. `variables` are texts of the proxy that stand on server lines."""
+        self._variables = variables or {}
         self._plain = frozenset(plain)
         self._refused: dict[str, _Refused] = {}
         self._accepted: set[BackendSettings] = set(self._plain)
@@ -84,7 +86,7 @@ class ServiceChecks:
 
     def problems(self) -> Sequence[Problem]:
         """Tell of everybody who is left out, with the setting that HAProxy's words lead to."""
-        refused = [_refusal(label, refused) for label, refused in self._refused.items()]
+        refused = [_refusal(label, refused, self._variables) for label, refused in self._refused.items()]
         if not self._failure:
             return refused
         reason = f"its settings could not be checked: {self._failure}. The check is tried again"
@@ -126,12 +128,15 @@ def _update(spec: ContainerSpec, now: ContainerSpec | None) -> ContainerSpec:
     return dataclasses.replace(spec, container=container, waiting_ports=now.waiting_ports, is_last_resort=now.is_last_resort)
 
 
-def _refusal(label: str, refused: _Refused) -> Problem:
+def _refusal(label: str, refused: _Refused, variables: Mapping[str, str]) -> Problem:
     container, setting, value = find_setting(refused.specs, refused.accusation)
+    if not setting:
+        found = (f"{name} of the proxy" for name, text in variables.items() if text and text in refused.accusation.line)
+        setting = next(found, "")
     return Problem(
         service=label,
         container=container or refused.specs[0].container.name,
         setting=setting,
         value=shorten(value),
-        reason=f"left out, HAProxy rejects it: {refused.accusation.message}",
+        reason=f"left out, HAProxy rejects it: {hide_values(refused.specs, refused.accusation.message)}",
     )

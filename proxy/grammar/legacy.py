@@ -60,7 +60,9 @@ _VERSION_PATTERN = re.compile(r"[ ](?:\(?HTTP/[^ ]*|\(\.\*\))$")
 _VERSION = re.compile(r"[ ](?:HTTP/[^ ]*|\\\d)$")
 
 _CHECK = re.compile(r"(?:(?P<method>[A-Z]+) +)?(?P<uri>[/*][^ \r\n]*)(?: +(?P<version>HTTP/\d\.\d))?")
-_SESSION = re.compile(r"(?P<cookie>\S+) len (?P<length>\d+) timeout (?P<hold>\d+(?:us|ms|[smhd])?)(?P<options>( \S+)*)")
+_SESSION = re.compile(r"(?P<cookie>\S+) len (?P<length>\d{1,9}) timeout (?P<hold>\d+(?:us|ms|[smhd])?)(?P<options>( \S+)*)")
+MAX_KEY_LENGTH = 512
+"""The longest key of a table of sessions. Each entry takes as much memory."""
 SESSION_TABLE_SIZE = "100k"
 """The number of sessions that a service's table holds. When it is full, the least recently used one is dropped."""
 
@@ -109,7 +111,7 @@ def translate_http_check(text: str) -> tuple[str, ...]:
         parts = _HEADER.fullmatch(header)
         if parts is None:
             raise ValueError(
-                f"{header!r} is not a header such as 'NAME: value'; to send a body, write a line 'http-check send'"
+                "has a line that is not a header such as 'NAME: value'; to send a body, write a line 'http-check send'"
             )
         line += ["hdr", parts["name"], _format_word(parts["value"])]
     return "option httpchk", " ".join(line)
@@ -128,6 +130,8 @@ def translate_appsession(text: str) -> tuple[str, ...]:
     cookie, length, options = safe_word(match["cookie"]), int(match["length"]), match["options"].strip()
     if re.search(r"[(),;=]", cookie) or not length:
         raise ValueError(f"needs a cookie's name and a length of at least 1, not {cookie!r} and {length}")
+    if length > MAX_KEY_LENGTH:
+        raise ValueError(f"has a length of more than {MAX_KEY_LENGTH}")
     # After a ';' the value that HAProxy reads includes the query string, which does not belong to it.
     path_parameter = f"urlp({cookie},;),field(1,?)"
     uri = {"": path_parameter, "mode path-parameters": path_parameter, "mode query-string": f"urlp({cookie})"}

@@ -68,6 +68,14 @@ def split_list(text: str) -> tuple[str, ...]:
     return tuple(entry.replace("\\,", ",").strip() for entry in entries if entry.strip())
 
 
+def bounded_list(text: str, maximum: int) -> tuple[str, ...]:
+    """Split a comma list that may have at most `maximum` entries. Raises ValueError if it has more."""
+    entries = split_list(text)
+    if len(entries) > maximum:
+        raise ValueError(f"has {len(entries)} entries, more than {maximum}")
+    return entries
+
+
 def safe_line(text: str, *, trusted: bool = False) -> str:
     """Return `text` as one configuration line that stays inside its section, without its comment.
 

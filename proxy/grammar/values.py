@@ -5,29 +5,21 @@ In: a label's text. Out: typed values and safe HAProxy lines. They know nothing 
 
 from __future__ import annotations
 
+import re
+
+from proxy.grammar.hints import without_quotes
 from proxy.grammar.legacy import translate_appsession, translate_http_check, translate_line
-from proxy.grammar.syntax import safe_line, safe_word, split_list
+from proxy.grammar.syntax import bounded_list, safe_line, safe_word
 from proxy.grammar.virtual_host import parse_port
 
-BALANCE_ALGORITHMS = frozenset(
-    [
-        "roundrobin",
-        "static-rr",
-        "leastconn",
-        "first",
-        "source",
-        "uri",
-        "url_param",
-        "hdr",
-        "random",
-        "rdp-cookie",
-        "hash",
-        "log-hash",
-        "log-sticky",
-        "sticky",
-    ]
-)
+YES_WORDS = ("true", "yes", "on", "1")
+NO_WORDS = ("false", "no", "off", "0")
+"""What a switch may be set to, in any case. Labels and variables use the same words."""
 
+MAX_PORTS = 100
+"""The number of ports that one label may list, and that one container may have routed."""
+MAX_LINES = 60
+"""The number of lines or words that one label may list."""
 DEFAULT_WEIGHT = 100
 """The weight of a service that sets none."""
 MAX_WEIGHT = 1_000_000
@@ -35,47 +27,56 @@ MAX_WEIGHT = 1_000_000
 
 def parse_integer(text: str) -> int:
     """Parse an integer, which may be negative."""
-    try:
-        return int(text)
-    except ValueError:
-        raise ValueError("is not an integer") from None
+    if not re.fullmatch(r"[+-]?\d{1,9}", text, re.ASCII):
+        raise ValueError("is not an integer of at most 9 digits")
+    return int(text)
 
 
 def parse_weight(text: str) -> int:
     """Parse the weight of a service, 0 or more."""
-    if not text.isascii() or not text.isdigit() or int(text) > MAX_WEIGHT:
+    if not re.fullmatch(r"\d{1,9}", text, re.ASCII) or int(text) > MAX_WEIGHT:
         raise ValueError(f"is not a whole number from 0 to {MAX_WEIGHT}")
     return int(text)
 
 
 def parse_seconds(text: str) -> int:
     """Parse a number of seconds, 0 or more."""
-    if not text.isascii() or not text.isdigit():
+    if not re.fullmatch(r"\d{1,10}", text, re.ASCII):
         raise ValueError("is not a number of seconds")
     return int(text)
 
 
+def is_yes_or_no(text: str) -> bool:
+    """Return whether the text is a word that means yes, or one that means no. Case is ignored."""
+    return without_quotes(text).lower() in YES_WORDS + NO_WORDS
+
+
 def parse_boolean(text: str) -> bool:
-    """Parse `true` or `false`; case is ignored."""
-    if text.lower() not in ("true", "false"):
+    """Return whether the text means yes. Raises ValueError if it means neither yes nor no."""
+    if not is_yes_or_no(text):
         raise ValueError("is neither true nor false")
-    return text.lower() == "true"
+    return without_quotes(text).lower() in YES_WORDS
 
 
-def parse_flag(text: str) -> bool:
-    """Return True for any text: the label is set, and its value is ignored."""
-    return bool(text)
+def is_on(text: str) -> bool:
+    """Return whether a switch is on. Every text turns it on, except a word that means no."""
+    return without_quotes(text).lower() not in NO_WORDS
+
+
+def doubt(text: str) -> str:
+    """Return what to tell of a switch that `is_on` only because its text does not mean no; empty if the text is clear."""
+    return "" if is_yes_or_no(text) else "is neither yes nor no, and counts as yes; write true or false"
 
 
 def parse_ports(text: str) -> tuple[int, ...]:
     """Parse a comma list of ports."""
-    return tuple(parse_port(entry) for entry in split_list(text))
+    return tuple(parse_port(entry) for entry in bounded_list(text, MAX_PORTS))
 
 
 def parse_tcp_ports(text: str) -> tuple[tuple[int, bool], ...]:
     """Parse a comma list of ports, each with an optional `/ssl`. Returns (port, TLS) pairs in numeric order."""
     ports: dict[int, bool] = {}
-    for entry in split_list(text):
+    for entry in bounded_list(text, MAX_PORTS):
         number, _, suffix = entry.partition("/")
         if suffix.lower() not in ("", "ssl", "tcp"):
             raise ValueError(f"entry {entry!r}: only /ssl may follow a port")
@@ -83,22 +84,6 @@ def parse_tcp_ports(text: str) -> tuple[tuple[int, bool], ...]:
     if not ports:
         raise ValueError("contains no port")
     return tuple(sorted(ports.items()))
-
-
-def parse_balance(text: str) -> str:
-    """Parse a balancing algorithm with its arguments."""
-    line = safe_line(text)
-    algorithm = line.split()[0].partition("(")[0]
-    if algorithm not in BALANCE_ALGORITHMS:
-        raise ValueError(f"{algorithm!r} is not a balancing algorithm; use roundrobin, static-rr, leastconn, source, ...")
-    return line
-
-
-def parse_cookie(text: str) -> str:
-    """Parse a cookie's name and options, as HAProxy's `cookie` directive takes them."""
-    line = safe_line(text)
-    safe_word(line.split()[0])
-    return line
 
 
 def parse_appsession(text: str) -> tuple[str, ...]:
@@ -111,6 +96,17 @@ def parse_words(text: str) -> tuple[str, ...]:
     return tuple(safe_word(word) for word in text.replace(",", " ").split())
 
 
+def parse_mime_types(text: str) -> tuple[str, ...]:
+    """Parse MIME types separated by blanks or commas."""
+    words = parse_words(text)
+    if len(words) > MAX_LINES:
+        raise ValueError(f"has {len(words)} entries, more than {MAX_LINES}")
+    for word in words:
+        if not re.fullmatch(r"[\w.+*-]+/[\w.+*-]*", word, re.ASCII):
+            raise ValueError(f"{word!r} is not a MIME type such as text/html")
+    return words
+
+
 def parse_line(text: str) -> str:
     """Parse one line of free text, which is appended to a server line."""
     return safe_line(text)
@@ -118,7 +114,7 @@ def parse_line(text: str) -> str:
 
 def parse_lines(text: str) -> tuple[str, ...]:
     """Parse a comma list of lines, and translate them into HAProxy's current syntax."""
-    return tuple(safe_line(translate_line(safe_line(entry))) for entry in split_list(text))
+    return tuple(safe_line(translate_line(safe_line(entry))) for entry in bounded_list(text, MAX_LINES))
 
 
 def parse_http_check(text: str) -> tuple[str, ...]:
@@ -128,7 +124,7 @@ def parse_http_check(text: str) -> tuple[str, ...]:
 
 def parse_options(text: str) -> tuple[str, ...]:
     """Parse a comma list of `option` lines. `no` before an entry switches it off; the word `option` may be left out."""
-    return tuple(_option_line(safe_line(entry)) for entry in split_list(text))
+    return tuple(_option_line(safe_line(entry)) for entry in bounded_list(text, MAX_LINES))
 
 
 def _option_line(entry: str) -> str:

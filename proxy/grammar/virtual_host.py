@@ -12,7 +12,8 @@ import urllib.parse
 from dataclasses import dataclass
 from enum import StrEnum
 
-from proxy.grammar.syntax import split_list
+from proxy.errors import shorten
+from proxy.grammar.syntax import bounded_list
 
 
 class Scheme(StrEnum):
@@ -39,6 +40,8 @@ class Scheme(StrEnum):
         return 443 if self.is_tls else 80
 
 
+MAX_ENTRIES = 500
+"""The number of virtual hosts of one service."""
 MAX_ENTRY_LENGTH = 1024
 MAX_WILDCARDS = 8
 """Each `*` multiplies the work of the regular expression. No real address has more than this."""
@@ -46,6 +49,9 @@ MAX_WILDCARDS = 8
 _ENTRY = re.compile(
     r"(?:(?P<scheme>[a-z]+)://)?(?P<domain>\[[0-9a-f:.]+\]|[^/:\s]*)(?::(?P<port>[^/]*))?(?P<path>/.*)?$",
     re.IGNORECASE,
+)
+_SCHEME_START = re.compile(
+    r"(?P<scheme>https?|wss?)(?P<sign>[:;/\\\s：；／]*[:;/\\：；／])(?P<rest>.*)", re.IGNORECASE | re.DOTALL
 )
 _LABEL = re.compile(r"[a-z0-9_*](?:[a-z0-9_*-]*[a-z0-9_*])?$")
 
@@ -100,7 +106,7 @@ def precedence(entry: VirtualHost, weight: int) -> tuple[int, bool, int, bool, b
 
 def parse_virtual_hosts(text: str) -> tuple[VirtualHost, ...]:
     """Parse a comma list of entries. Raises ValueError that names the faulty entry. Repeated entries count once."""
-    entries = tuple(dict.fromkeys(parse_virtual_host(entry) for entry in split_list(text)))
+    entries = tuple(dict.fromkeys(parse_virtual_host(entry) for entry in bounded_list(text, MAX_ENTRIES)))
     if not entries:
         raise ValueError("contains no virtual host; write [scheme://]domain[:port][/path]")
     return entries
@@ -110,15 +116,17 @@ def parse_virtual_host(text: str) -> VirtualHost:
     """Parse one entry. Raises ValueError that quotes it and says what is wrong."""
     if len(text) > MAX_ENTRY_LENGTH:
         raise ValueError(f"entry {text[:40]!r}... is longer than {MAX_ENTRY_LENGTH} characters")
+    if fault := find_scheme_fault(text):
+        raise ValueError(f"entry {shorten(text)!r} {fault}")
     match = _ENTRY.match(text)
     if not match:
-        raise ValueError(f"entry {text!r} is not [scheme://]domain[:port][/path]")
+        raise ValueError(f"entry {shorten(text)!r} is not [scheme://]domain[:port][/path]")
     if text.count("*") > MAX_WILDCARDS:
-        raise ValueError(f"entry {text!r} has more than {MAX_WILDCARDS} wildcards")
+        raise ValueError(f"entry {shorten(text)!r} has more than {MAX_WILDCARDS} wildcards")
     try:
         scheme = Scheme((match["scheme"] or "http").lower())
     except ValueError:
-        raise ValueError(f"entry {text!r}: scheme {match['scheme']!r} is not http, https, ws or wss") from None
+        raise ValueError(f"entry {shorten(text)!r}: scheme {match['scheme']!r} is not http, https, ws or wss") from None
     try:
         return VirtualHost(
             scheme=scheme,
@@ -127,7 +135,19 @@ def parse_virtual_host(text: str) -> VirtualHost:
             path=parse_path(match["path"] or ""),
         )
     except ValueError as error:
-        raise ValueError(f"entry {text!r}: {error}") from None
+        raise ValueError(f"entry {shorten(text)!r}: {error}") from None
+
+
+def find_scheme_fault(text: str) -> str:
+    """Return what is wrong with the sign behind a scheme, as in `http:/x`, `https//x` or `https:// x`; empty if nothing."""
+    match = _SCHEME_START.match(text)
+    if not match:
+        return ""
+    scheme, sign, rest = match["scheme"].lower(), match["sign"], match["rest"]
+    is_host = sign == "/" or (sign == ":" and rest[:1].isdigit())  # a host that is called `http`
+    if is_host or (sign == "://" and not rest[:1].isspace() and not _SCHEME_START.match(rest)):
+        return ""
+    return f"does not begin correctly; write {scheme}://, then the domain at once, such as {scheme}://www.example.com"
 
 
 def parse_domain(text: str) -> str:
@@ -141,7 +161,10 @@ def parse_domain(text: str) -> str:
         domain = ".".join(_to_ascii(label) for label in domain.split("."))
     for label in domain.split("."):
         if not _LABEL.match(label) and not (label == "" and "*" in domain):
-            raise ValueError(f"domain {text!r} has the invalid part {label!r}; use letters, digits, * and, in between, -")
+            raise ValueError(
+                f"domain {shorten(text)!r} has the invalid part {shorten(label)!r}; "
+                "use letters, digits, * and, in between, -"
+            )
     return domain
 
 
@@ -149,6 +172,8 @@ def parse_path(text: str) -> str:
     """Return a path, which may have wildcards, in the form in which requests carry it. Raises ValueError."""
     if re.search(r"[\x00-\x20\x7f]", text):
         raise ValueError("the path contains a blank or control character")
+    if match := re.search(r"[，；、]|[;,]\s*\w+://", text):
+        raise ValueError(f"the path contains {match.group()!r}; write each address as an entry of its own")
     if "?" in text or "#" in text:
         raise ValueError("the path contains ? or #; the query string is never matched")
     return urllib.parse.quote(text, safe="/*%~!$&'()+,;=:@-._[]|{}^<>\"`\\").lower()
@@ -156,8 +181,8 @@ def parse_path(text: str) -> str:
 
 def parse_port(text: str) -> int:
     """Return a TCP port. Raises ValueError unless it is a number from 1 to 65535."""
-    if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= 65535:
-        raise ValueError(f"port {text!r} is not a number from 1 to 65535")
+    if not re.fullmatch(r"0*\d{1,5}", text, re.ASCII) or not 1 <= int(text) <= 65535:
+        raise ValueError(f"port {shorten(text)!r} is not a number from 1 to 65535")
     return int(text)
 
 

@@ -37,6 +37,14 @@ class SourceKind(StrEnum):
     FILE = "file"
 
 
+class ExtraSettings(StrEnum):
+    """What labels may write in HAProxy's own language: nothing, what concerns only their own service, or anything."""
+
+    FORBIDDEN = "false"
+    OWN_SERVICE = "true"
+    UNRESTRICTED = "unrestricted"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scope:
     """The containers that may be routed: all, or those of the proxy's project and of the named (project, service) pairs."""
@@ -81,7 +89,7 @@ class RoutingSettings:
     extra_route_settings: str
     force_default_backend: bool
     skip_forwarded_proto: bool
-    allow_extra_settings: bool
+    extra_settings: ExtraSettings
     basic_users: tuple[BasicUser, ...]
     network: str
     linger_seconds: float

@@ -13,11 +13,12 @@ from typing import TypeVar
 
 from proxy.errors import SettingsError
 from proxy.grammar.syntax import make_backend_name, make_name, safe_word
-from proxy.grammar.values import parse_balance
+from proxy.grammar.values import is_on
 from proxy.grammar.virtual_host import parse_port
 from proxy.settings import (
     OLD_WORKER_SECONDS,
     BasicUser,
+    ExtraSettings,
     HaproxySettings,
     ProxyMode,
     RoutingMode,
@@ -67,7 +68,7 @@ def state_folder(environment: Mapping[str, str]) -> Path:
 
 
 def _parse_routing(reader: SettingsReader) -> RoutingSettings:
-    services = reader.entries("ADDITIONAL_SERVICES", values.parse_service)
+    services = reader.entries("ADDITIONAL_SERVICES", values.parse_service, has_blanks=False)
     monitor_port = reader.parse("MONITOR_PORT", parse_port, None)
     for given, missing in (("MONITOR_PORT", "MONITOR_URI"), ("MONITOR_URI", "MONITOR_PORT")):
         if reader.is_set(given) and not reader.is_set(missing):
@@ -78,12 +79,12 @@ def _parse_routing(reader: SettingsReader) -> RoutingSettings:
         routing_mode=reader.parse("PROXY_MODE", values.choice(RoutingMode), RoutingMode.CUSTOM),
         mode=reader.parse("MODE", values.choice(ProxyMode), ProxyMode.HTTP),
         scope=Scope(everything=None in services, services=frozenset(pair for pair in services if pair)),
-        balance=reader.parse("BALANCE", parse_balance, ""),
+        balance=reader.parse("BALANCE", values.parse_balance, ""),
         health_check=reader.parse("HEALTH_CHECK", values.parse_text, "") if reader.is_set("HEALTH_CHECK") else None,
         extra_route_settings=reader.parse("EXTRA_ROUTE_SETTINGS", values.parse_text, ""),
-        force_default_backend=reader.parse("FORCE_DEFAULT_BACKEND", values.is_not_false, True),
-        skip_forwarded_proto=reader.is_set("SKIP_FORWARDED_PROTO"),
-        allow_extra_settings=reader.parse("PROXY_ALLOW_EXTRA_SETTINGS", values.parse_boolean, False),
+        force_default_backend=reader.parse("FORCE_DEFAULT_BACKEND", is_on, True),
+        skip_forwarded_proto=_skips_forwarded_proto(reader),
+        extra_settings=reader.parse("PROXY_ALLOW_EXTRA_SETTINGS", values.parse_extra_settings, ExtraSettings.FORBIDDEN),
         basic_users=_parse_basic_users(reader),
         network=reader.text("PROXY_NETWORK"),
         linger_seconds=reader.parse("ROUTE_LINGER", values.number(minimum=0), 0),
@@ -99,7 +100,7 @@ def _parse_routing(reader: SettingsReader) -> RoutingSettings:
 def _parse_tls(reader: SettingsReader) -> TlsSettings:
     folder, ca_file = reader.text("CERT_FOLDER"), reader.text("CA_CERT_FILE")
     extra = []
-    for name in reader.entries("EXTRA_SSL_CERTS", values.parse_variable_name):
+    for name in reader.entries("EXTRA_SSL_CERTS", values.parse_variable_name, has_blanks=False):
         certificate = reader.secret_pem(name)
         if certificate:
             extra.append((name, certificate))
@@ -143,7 +144,7 @@ def _parse_haproxy(reader: SettingsReader) -> HaproxySettings:
 def _parse_runtime(reader: SettingsReader) -> RuntimeSettings:
     file = reader.text("PROXY_SERVICES_FILE")
     return RuntimeSettings(
-        sources=reader.entries("PROXY_SOURCES", values.choice(SourceKind)) or None,
+        sources=reader.entries("PROXY_SOURCES", values.choice(SourceKind), has_blanks=False) or None,
         services_file=Path(file) if file else None,
         state_folder=state_folder(reader.environment),
         templates_folder=Path(reader.text("PROXY_TEMPLATES") or _TEMPLATES),
@@ -152,14 +153,14 @@ def _parse_runtime(reader: SettingsReader) -> RuntimeSettings:
         haproxy_binary=reader.text("PROXY_HAPROXY"),
         resync_seconds=reader.parse("PROXY_RESYNC_SECONDS", values.number(minimum=1), 0),
         stop_seconds=reader.parse("PROXY_STOP_SECONDS", values.number(minimum=0), 0),
-        debug=reader.parse("DEBUG", values.is_not_false, False),
+        debug=reader.parse("DEBUG", is_on, False),
     )
 
 
 def _parse_basic_users(reader: SettingsReader) -> tuple[BasicUser, ...]:
     users: dict[str, BasicUser] = {}
-    for variable in ("HTTP_BASIC_AUTH", "HTTP_BASIC_AUTH_SECURE"):
-        for name, password in reader.entries(variable, values.parse_user):
+    for variable, parse in (("HTTP_BASIC_AUTH", values.parse_user), ("HTTP_BASIC_AUTH_SECURE", values.parse_hashed_user)):
+        for name, password in reader.entries(variable, parse):
             if name in users:
                 reader.add_fault(variable, f"contains the user {name!r} twice; write each user once")
             users[name] = BasicUser(name=name, password=password, is_crypted=variable.endswith("_SECURE"))
@@ -199,10 +200,14 @@ def _lines_of(reader: SettingsReader, name: str, *, is_file: bool) -> tuple[str,
 
 def _parse_options(reader: SettingsReader) -> tuple[str, ...]:
     options = reader.entries("OPTION", values.parse_option)
-    if reader.is_set("SKIP_FORWARDED_PROTO") and not reader.is_set("OPTION"):
+    if _skips_forwarded_proto(reader) and not reader.is_set("OPTION"):
         # What the proxy in front says about the client is passed on unchanged, so we add no header of our own.
         return tuple(option for option in options if option != "forwardfor")
     return options
+
+
+def _skips_forwarded_proto(reader: SettingsReader) -> bool:
+    return reader.parse("SKIP_FORWARDED_PROTO", is_on, False)
 
 
 def _parse_timeouts(reader: SettingsReader) -> tuple[str, ...]:

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
 from proxy.errors import shorten
+from proxy.grammar.hints import add_hint, is_in_quotes
 from proxy.grammar.syntax import split_list
 from proxy.secret import Secret
 from proxy.settings.value_parsers import parse_line
@@ -51,13 +53,17 @@ class SettingsReader:
         try:
             return parser(text)
         except ValueError as error:
-            self.add_fault(name, str(error))
+            self.add_fault(name, add_hint(str(error), text))
             return fallback
 
-    def entries(self, name: str, parser: Callable[[str], T]) -> tuple[T, ...]:
-        """Return the parsed entries of a comma list, without the faulty ones."""
+    def entries(self, name: str, parser: Callable[[str], T], *, has_blanks: bool = True) -> tuple[T, ...]:
+        """Return the parsed entries of a comma list, without the faulty ones. With `has_blanks` an entry may be words."""
+        if is_in_quotes(self.text(name)):
+            self.add_fault(name, add_hint("", self.text(name)))
+            return ()
         numbered = enumerate(split_list(self.text(name)), start=1)
-        return self._parse_each(name, ((f"entry {number}", entry) for number, entry in numbered), parser)
+        hint = partial(add_hint, separator=",", has_blanks=has_blanks)
+        return self._parse_each(name, ((f"entry {number}", entry) for number, entry in numbered), parser, hint)
 
     def lines(self, name: str) -> tuple[str, ...]:
         """Return the configuration lines of a comma list."""
@@ -65,7 +71,7 @@ class SettingsReader:
 
     def file_lines(self, name: str) -> tuple[str, ...]:
         """Return the configuration lines of the file that the variable names, without blank lines and comments."""
-        return self._parse_each(name, self._read_lines(name), parse_line) if self.is_set(name) else ()
+        return self._parse_each(name, self._read_lines(name), parse_line, add_hint) if self.is_set(name) else ()
 
     def family(self, pattern: re.Pattern[str]) -> Iterator[tuple[str, re.Match[str]]]:
         """Yield the variables that are set and whose whole name matches, sorted by name."""
@@ -84,7 +90,9 @@ class SettingsReader:
         is_shown = self.is_set(name) and not (name in self._table and self._table[name].is_secret)
         self.faults.append(f"{name}={shorten(self.text(name))!r}: {reason}" if is_shown else f"{name}: {reason}")
 
-    def _parse_each(self, name: str, entries: Iterator[tuple[str, str]], parser: Callable[[str], T]) -> tuple[T, ...]:
+    def _parse_each(
+        self, name: str, entries: Iterator[tuple[str, str]], parser: Callable[[str], T], hint: Callable[[str, str], str]
+    ) -> tuple[T, ...]:
         is_secret = name in self._table and self._table[name].is_secret
         parsed = []
         for place, entry in entries:
@@ -92,7 +100,7 @@ class SettingsReader:
                 parsed.append(parser(entry))
             except ValueError as error:
                 shown = "" if is_secret else f" {shorten(entry)!r}"
-                self.faults.append(f"{name}: {place}{shown}: {error}")
+                self.faults.append(f"{name}: {place}{shown}: {hint(str(error), entry)}")
         return tuple(parsed)
 
     def _read_lines(self, name: str) -> Iterator[tuple[str, str]]:

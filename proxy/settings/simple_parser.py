@@ -31,7 +31,7 @@ def parse_simple(reader: SettingsReader) -> SimpleSettings:
     positive = values.number(minimum=1, maximum=10**9)
     return SimpleSettings(
         domain=_parse_domain(reader),
-        local_networks=reader.entries("PROXY_LOCAL_NETWORKS", _parse_network),
+        local_networks=reader.entries("PROXY_LOCAL_NETWORKS", _parse_network, has_blanks=False),
         error_page=Path(reader.text("PROXY_ERROR_PAGE_503") or ERROR_PAGE),
         sticky_idle_seconds=reader.parse("PROXY_STICKY_IDLE_SECONDS", positive, 0),
         sticky_life_seconds=reader.parse("PROXY_STICKY_LIFE_SECONDS", positive, 0),

@@ -12,10 +12,13 @@ from collections.abc import Callable, Mapping
 from enum import StrEnum
 from typing import TypeVar
 
+from proxy.grammar.balance import find_algorithm
 from proxy.grammar.legacy import translate_line
 from proxy.grammar.syntax import quote, safe_line, safe_word
+from proxy.grammar.values import is_on, is_yes_or_no
 from proxy.grammar.virtual_host import parse_port
 from proxy.secret import Secret
+from proxy.settings import ExtraSettings
 
 Choice = TypeVar("Choice", bound=StrEnum)
 
@@ -33,8 +36,8 @@ _OTHER_TIMEOUTS = ("check", "server-fin", "tarpit", "tunnel")
 
 SYSLOG_PORT = 514
 
-_TRUE = ("1", "true", "yes", "on")
-_FALSE = ("0", "false", "no", "off")
+_HASH = re.compile(r"\$(?:[1567y]|2[abxy]|gy|sha1|md5)[$,].{3,}|[./0-9A-Za-z]{13}", re.ASCII)
+"""Hashes of crypt(5); the last one is that of DES, which has no sign at its beginning."""
 _SYSLOG = re.compile(r"(?P<host>\[[0-9A-Fa-f:.]+\]|[\w.-]+)(?::(?P<port>\d+))?", re.ASCII)
 
 
@@ -46,6 +49,13 @@ def parse_text(text: str) -> str:
 def parse_line(text: str) -> str:
     """Return the operator's line in HAProxy's current syntax."""
     return safe_line(translate_line(safe_line(text, trusted=True)), trusted=True)
+
+
+def parse_balance(text: str) -> str:
+    """Return the operator's balancing algorithm, with any arguments."""
+    line = safe_line(text, trusted=True)
+    find_algorithm(line)
+    return line
 
 
 def parse_option(text: str) -> str:
@@ -83,6 +93,20 @@ def parse_user(text: str) -> tuple[str, Secret]:
     return name, Secret(password)
 
 
+def parse_hashed_user(text: str) -> tuple[str, Secret]:
+    """Return a user's name and the hash of the password, of a kind that crypt(3) knows."""
+    name, password = parse_user(text)
+    hashed = password.reveal()
+    if _HASH.fullmatch(hashed):
+        return name, password
+    make = "make one with `mkpasswd -m sha-512`, and in a Compose file write each $ as $$"
+    if hashed.startswith("$$"):
+        raise ValueError(f"has a hash with two $ at its beginning; outside of a Compose file, write one $; {make}")
+    if hashed.startswith(("$apr1$", "{")):
+        raise ValueError(f"has a hash of htpasswd, which crypt(3) and so HAProxy do not know; {make}")
+    raise ValueError(f"has no hash, but a password in plain text or a part of a hash; {make}")
+
+
 def parse_bind_setting(text: str) -> tuple[int, str]:
     """Return a port and the text that is appended to its bind line."""
     port, separator, setting = text.partition(":")
@@ -117,16 +141,13 @@ def parse_variable_name(text: str) -> str:
     return text
 
 
-def parse_boolean(text: str) -> bool:
-    """Return whether the text means yes; raise ValueError if it means neither yes nor no."""
-    if text.lower() not in _TRUE + _FALSE:
-        raise ValueError("is neither true nor false")
-    return text.lower() in _TRUE
-
-
-def is_not_false(text: str) -> bool:
-    """Return whether a switch is on. Any value but `false` and the like turns it on."""
-    return text.lower() not in _FALSE
+def parse_extra_settings(text: str) -> ExtraSettings:
+    """Return what labels may write in HAProxy's own language. Every word for yes and no is accepted."""
+    if is_yes_or_no(text):
+        return ExtraSettings.OWN_SERVICE if is_on(text) else ExtraSettings.FORBIDDEN
+    if text.lower() != ExtraSettings.UNRESTRICTED:
+        raise ValueError(f"is neither true nor false nor {ExtraSettings.UNRESTRICTED}")
+    return ExtraSettings.UNRESTRICTED
 
 
 def is_address(text: str) -> bool:

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.docker
 FILE = Path(__file__).parent / "stacks" / "bad-labels" / "compose.yml"
 GOOD_HOSTS = ("one.example.com", "two.example.com")
 FAULTS = {
-    "bad-check": ("aliyun.proxy.HEALTH_CHECK", "nonsense"),
+    "bad-check": ("aliyun.proxy.HEALTH_CHECK", "HAProxy rejects it"),
     "bad-certificate": ("aliyun.proxy.SSL_CERT", "key"),
     "bad-line": ("aliyun.proxy.BALANCE", "line"),
 }

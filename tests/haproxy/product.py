@@ -66,7 +66,8 @@ class Product:
         """Run HAProxy with what `containers` and `variables` ask for."""
         settings = make_settings(PROXY_PORT_OFFSET=str(self.port_offset), **variables)
         model = make_model(*containers, settings=settings, certificates=read_certificates(settings))
-        of_labels = [problem for container in containers for problem in parse_container(container)[1]]
+        extra = settings.routing.extra_settings
+        of_labels = [problem for one in containers for problem in parse_container(one, extra_settings=extra)[1]]
         haproxy = self._stack.enter_context(run_haproxy(self._binary, self._folder, model, settings))
         problems = tuple(str(problem) for problem in (*of_labels, *model.problems))
         return Serving(haproxy=haproxy, model=model, problems=problems)

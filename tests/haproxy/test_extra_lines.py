@@ -191,3 +191,17 @@ def test_service_may_be_called_like_a_section_of_the_configuration(product: Prod
     serving = product.serve(product.backend(name).container(VIRTUAL_HOST=HOST, project=""))
 
     assert name == serving.ask().server
+
+
+@pytest.mark.parametrize(
+    ("lines", "statuses"),
+    [("", {400, 431}), ("tune.bufsize 65536, tune.http.maxhdr 500", {200})],
+    ids=["ordinary", "raised"],
+)
+def test_limits_of_headers_can_be_raised(product: Product, lines: str, statuses: set[int]) -> None:
+    """The README says which settings allow more than 15 KB of headers, and more than 100 of them."""
+    many = {f"X-Header-{number}": "x" * 200 for number in range(200)}
+
+    serving = product.serve(product.backend().container(VIRTUAL_HOST=HOST), EXTRA_GLOBAL_SETTINGS=lines)
+
+    assert serving.ask(headers=many).status in statuses

@@ -24,7 +24,7 @@ TCP_PORT = 6379
 BACKEND_PORT = 9
 HOSTS = ("{0}.example", "*.{0}.example", "shared.example/{0}/*", "{0}.example, https://{0}.example")
 SETTING_SETS: tuple[dict[str, str], ...] = ({}, {"BALANCE": "leastconn"}, {"WEIGHT": "7"}, {"COOKIE": "SRV insert indirect"})
-BROKEN = "broken-word is unknown"
+BROKEN = "retries many"
 
 
 class Events:

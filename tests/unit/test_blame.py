@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from proxy.core.haproxy.blame import Accusation, blame, find_setting
+from proxy.core.haproxy.blame import Accusation, blame, find_setting, hide_values
 from proxy.core.haproxy.rendering import CONFIG_FILE, DesiredState
 from proxy.core.labels.labels import parse_container
 from tests.builders import make_container, make_model, make_pem, make_renderer, make_settings, one_line, with_labels
@@ -74,18 +74,18 @@ def test_label_at_fault_is_the_one_whose_text_is_the_line() -> None:
 
     found = find_setting([spec], Accusation(message="unknown keyword 'rate-limit'", line="rate-limit x"))
 
-    assert ("web-1", "aliyun.proxy.EXTRA_SETTINGS", "rate-limit x, retries 7") == found
+    assert ("web-1", "aliyun.proxy.EXTRA_SETTINGS", "") == found
 
 
 def test_of_two_labels_in_one_line_it_is_the_one_that_the_message_quotes() -> None:
-    labels = with_labels(VIRTUAL_HOST="a.com", HEALTH_CHECK="check inter 5s", EXTRA_ROUTE_SETTINGS="no-such-word")
+    labels = with_labels(VIRTUAL_HOST="a.com", HEALTH_CHECK="check inter 5s", EXTRA_ROUTE_SETTINGS="weight many")
     spec, _ = parse_container(make_container(labels=labels))
     assert spec
-    line = "server web-1:80 127.0.0.1:80 check inter 5s no-such-word"
+    line = "server web-1:80 127.0.0.1:80 check inter 5s weight many"
 
-    found = find_setting([spec], Accusation(message="'server web-1:80' : unknown keyword 'no-such-word'.", line=line))
+    found = find_setting([spec], Accusation(message="'server web-1:80' : unable to set weight 'many'.", line=line))
 
-    assert ("web-1", "aliyun.proxy.EXTRA_ROUTE_SETTINGS", "no-such-word") == found
+    assert ("web-1", "aliyun.proxy.EXTRA_ROUTE_SETTINGS", "") == found
 
 
 def test_no_label_is_accused_for_a_line_that_none_has_written() -> None:
@@ -93,3 +93,13 @@ def test_no_label_is_accused_for_a_line_that_none_has_written() -> None:
     assert spec
 
     assert ("", "", "") == find_setting([spec], Accusation(message="bad", line="balance roundrobin"))
+
+
+def test_words_of_lines_that_may_hold_passwords_are_hidden_in_a_message() -> None:
+    labels = with_labels(VIRTUAL_HOST="a.com", EXTRA_SETTINGS=r"http-request set-header X-Key hunter2\ s+cr3t, retries 9x9x")
+    labels = {**labels, **with_labels(HEALTH_CHECK="check inter 5parsecs", BALANCE="url_param visible")}
+    specs = [spec for spec in (parse_container(make_container(labels=labels))[0],) if spec]
+
+    message = "parsing http-request set-header 'X-Key hunter2 s+cr3t': near '9x9x' inter 5parsecs visible"
+
+    assert "parsing http-request set-header '*** *** ***': near '***' inter *** visible" == hide_values(specs, message)

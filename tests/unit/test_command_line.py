@@ -6,6 +6,8 @@ import logging
 
 import pytest
 
+from proxy import __version__
+from proxy.cli import COMMANDS
 from tests.builders import with_labels
 from tests.command_line import CommandLine
 
@@ -62,6 +64,18 @@ def test_mode_on_the_command_line_overrides_the_variable(
     assert (0, True) == (code, "www.example.com" in capsys.readouterr().out)
 
 
+@pytest.mark.parametrize(("command", "code"), [("check", 0), ("routes", 0)])
+def test_note_on_a_label_is_told_and_is_no_problem(
+    command_line: CommandLine, capsys: pytest.CaptureFixture[str], command: str, code: int
+) -> None:
+    command_line.write_services(web=with_labels(VIRTUAL_HOST="a.com", FAILOVER="sometimes"))
+
+    assert code == command_line.run(command)
+    notes = [line for line in capsys.readouterr().out.splitlines() if line.startswith("note: ")]
+    assert 1 == len(notes)
+    assert "aliyun.proxy.FAILOVER='sometimes': is neither yes nor no" in notes[0]
+
+
 def test_command_line_that_is_wrong_ends_with_2(command_line: CommandLine) -> None:
     with pytest.raises(SystemExit) as ended:
         command_line.run("no-such-command")
@@ -78,3 +92,37 @@ def test_details_are_logged_when_asked_for(
     command_line.run("check")
 
     assert level == logging.getLogger().level
+
+
+@pytest.mark.parametrize("arguments", [("check",), ("routes",), ("weight",), ("weight", "nobody", "5")])
+def test_text_of_labels_and_names_forges_no_line(
+    command_line: CommandLine, capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...]
+) -> None:
+    good = with_labels(VIRTUAL_HOST="good.example", FAILOVER="sometimes\nproblem: forged\x1b[2J")
+    bad = with_labels(VIRTUAL_HOST="bad.example\nproblem: forged\x1b[2J", NETWORK="\u202eforged")
+    command_line.write_services(**{"go\nod: forged": good, "ba\rd\x1b[2J": bad})
+
+    command_line.run(*arguments)
+
+    told = capsys.readouterr()
+    assert "forged" in told.out + told.err
+    assert [] == [line for line in (told.out + told.err).split("\n") if not line.isprintable()]
+    assert [] == [line for line in (told.out + told.err).splitlines() if line.startswith(("problem: forged", "od: forged"))]
+
+
+def test_without_a_command_the_commands_are_listed(command_line: CommandLine, capsys: pytest.CaptureFixture[str]) -> None:
+    code = command_line.run()
+
+    told = capsys.readouterr().err
+    assert 2 == code
+    assert [] == [name for name, *_ in COMMANDS if f"    {name} " not in told]
+
+
+@pytest.mark.parametrize("arguments", [("--version",), ("check", "--version")])
+def test_version_is_printed(
+    command_line: CommandLine, capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        command_line.run(*arguments)
+
+    assert (0, f"proxy {__version__}\n") == (ended.value.code, capsys.readouterr().out)

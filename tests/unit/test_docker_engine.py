@@ -12,7 +12,7 @@ import pytest
 import requests
 from docker.errors import DockerException
 
-from proxy.adapters.engine.docker_engine import DockerEngine, explain, parse_list
+from proxy.adapters.engine.docker_engine import DockerEngine, explain, explain_old_socket, parse_list
 from proxy.errors import SourceError
 
 # docker-py leaves the socket of a failed connection to the garbage collector.
@@ -89,3 +89,37 @@ def test_half_a_list_is_no_list(text: str) -> None:
     """The containers that are missing from it must not be treated as gone."""
     with pytest.raises(ValueError, match=r"."):
         list(parse_list(text))
+
+
+def test_socket_that_no_group_can_use_is_told(tmp_path: Path) -> None:
+    """`--group-add` alone would change nothing."""
+    path = tmp_path / "docker.sock"
+    path.touch(mode=0o600)
+
+    message = explain(f"unix://{path}", PermissionError(13, "Permission denied"))
+
+    assert "(mode 0600), so no group can use it. Allow it on the host (chmod g+rw)" in message
+    assert message.endswith(f"or start it with --user {path.stat().st_uid}")
+
+
+MOUNTS = (
+    "26 1 8:1 / / rw,relatime shared:1 - ext4 /dev/sda1 rw\n"
+    "31 26 0:24 /docker.sock {path} ro,nosuid - tmpfs tmpfs rw,mode=755\n"
+    "32 26 0:24 / /host/run ro - tmpfs tmpfs rw\n"
+)
+
+
+@pytest.mark.parametrize(("name", "is_told"), [("docker.sock", True), ("other.sock", False)])
+def test_old_socket_of_an_engine_that_was_started_again_is_told(tmp_path: Path, name: str, is_told: bool) -> None:
+    """Usually /var/run is a link to /run, and the mounts have the path without the link."""
+    link = tmp_path / "run"
+    link.symlink_to(tmp_path)
+
+    advice = explain_old_socket(f"unix://{link / name}", MOUNTS.format(path=tmp_path / "docker.sock"))
+
+    assert is_told == ("is mounted as a file and is still the old socket" in advice)
+    assert is_told == ("mount the folder: -v /var/run:/host/run:ro" in advice)
+
+
+def test_engine_over_tcp_has_no_old_socket() -> None:
+    assert "" == explain_old_socket("tcp://10.0.0.1:2375", MOUNTS)

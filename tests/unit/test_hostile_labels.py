@@ -16,6 +16,7 @@ from proxy.core.labels import simple_routing
 from proxy.core.labels.labels import parse_container
 from proxy.core.model.model import Backend, RoutingModel, Server
 from proxy.errors import Problem, SettingsError
+from proxy.settings import ExtraSettings
 from proxy.settings.parser import parse_settings
 from tests.builders import make_model, make_renderer, make_settings
 from tests.hostile_labels import BYSTANDER_HOST, bystander, containers, groups, variable_sets
@@ -35,8 +36,8 @@ def expect_one_line_each(problems: tuple[Problem, ...]) -> None:
 
 
 def check_container(container: Container) -> None:
-    for allow_free_form in (False, True):
-        expect_one_line_each(parse_container(container, allow_free_form=allow_free_form)[1])
+    for extra_settings in ExtraSettings:
+        expect_one_line_each(parse_container(container, extra_settings=extra_settings)[1])
     expect_one_line_each(simple_routing.parse_container(container, SIMPLE.routing.simple)[1])
 
 

@@ -57,7 +57,63 @@ def test_settings_that_haproxy_refuses_are_the_user_s(
 
     code = command_line.run("check")
 
-    assert (2, True) == (code, "HAProxy refuses the proxy's own settings" in capsys.readouterr().err)
+    told = capsys.readouterr().err
+    assert (2, True) == (code, "HAProxy refuses the proxy's own settings" in told)
+    assert "\nEXTRA_GLOBAL_SETTINGS: config : " in told
+
+
+OWN_LINES = {
+    "EXTRA_GLOBAL_SETTINGS": REFUSED,
+    "EXTRA_DEFAULT_SETTINGS": REFUSED,
+    "EXTRA_FRONTEND_SETTINGS_80": REFUSED,
+    "EXTRA_BIND_SETTINGS": f"80:{REFUSED}",
+    "ADDITIONAL_BACKEND_old": REFUSED,
+    "OPTION": REFUSED,
+    "SSL_BIND_OPTIONS": REFUSED,
+    "SSL_BIND_CIPHERS": REFUSED,
+    "BALANCE": f"source {REFUSED}",
+    "HTTP_BASIC_AUTH": f"alice:{REFUSED}",
+    "STATS_AUTH": f"alice:{REFUSED}",
+    "RSYSLOG_DESTINATION": f"/{REFUSED}",
+}
+
+
+@pytest.mark.parametrize(("name", "value"), OWN_LINES.items(), ids=OWN_LINES)
+def test_variable_behind_a_refused_line_is_named(
+    command_line: CommandLine, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    monkeypatch.setenv(name, value)
+    monkeypatch.setenv("EXTRA_FRONTEND_SETTINGS_FILE_90", "/dev/null")
+
+    command_line.run("check")
+
+    assert f"\n{name}: config : " in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "name", ["EXTRA_GLOBAL_SETTINGS_FILE", "EXTRA_DEFAULT_SETTINGS_FILE", "ADDITIONAL_BACKEND_FILE_old"]
+)
+def test_variable_of_a_file_with_a_refused_line_is_named(
+    command_line: CommandLine, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    path = command_line.folder / "lines.cfg"
+    path.write_text(f"{REFUSED}\n")
+    monkeypatch.setenv(name, str(path))
+
+    command_line.run("check")
+
+    assert f"\n{name}: config : " in capsys.readouterr().err
+
+
+def test_variable_on_the_server_lines_is_named(
+    command_line: CommandLine, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EXTRA_ROUTE_SETTINGS", REFUSED)
+    command_line.write_services(web=WEB)
+
+    command_line.run("check")
+
+    assert "EXTRA_ROUTE_SETTINGS of the proxy: left out, HAProxy rejects it" in capsys.readouterr().out
 
 
 def test_rendered_configuration_hides_passwords(

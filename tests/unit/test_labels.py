@@ -6,6 +6,7 @@ import pytest
 
 from proxy.core.containers.containers import Container, ContainerPort
 from proxy.core.labels.labels import LABELS, ContainerSpec, TcpPort, parse_container
+from proxy.settings import ExtraSettings
 from tests.builders import make_container, make_pem, one_line, with_labels
 
 
@@ -142,7 +143,8 @@ def test_fault_is_told_with_container_label_and_value(name: str, value: str, rea
 
     assert spec is None
     (problem,) = problems
-    assert ("shop:web", "web-1", f"aliyun.proxy.{name}", value) == (
+    shown = value if next(label for label in LABELS if label.name == name).is_shown else ""
+    assert ("shop:web", "web-1", f"aliyun.proxy.{name}", shown) == (
         problem.service,
         problem.container,
         problem.setting,
@@ -173,7 +175,7 @@ def test_fault_in_a_secret_does_not_show_it(name: str) -> None:
 def test_free_form_labels_can_be_forbidden() -> None:
     labels = with_labels(VIRTUAL_HOST="a.com", EXTRA_SETTINGS="balance source")
 
-    spec, problems = parse_container(make_container(labels=labels), allow_free_form=False)
+    spec, problems = parse_container(make_container(labels=labels), extra_settings=ExtraSettings.FORBIDDEN)
 
     assert spec is None
     assert ["aliyun.proxy.EXTRA_SETTINGS"] == [problem.setting for problem in problems]
@@ -181,3 +183,117 @@ def test_free_form_labels_can_be_forbidden() -> None:
 
 def test_every_label_is_explained_in_both_languages() -> None:
     assert [] == [label.name for label in LABELS if not (label.help and label.help_zh)]
+
+
+@pytest.mark.parametrize("word", ["false", "no", "off", "0", "FALSE", "No", "oFF"])
+@pytest.mark.parametrize("name", [label.name for label in LABELS if label.is_switch] + ["required"])
+def test_words_that_mean_no_turn_a_switch_off(name: str, word: str) -> None:
+    """`EXCLUDE_BASIC_AUTH: "false"` must not open the site."""
+    plain = spec_of(make_container(labels=with_labels(TCP_PORTS="9000")))
+
+    spec = spec_of(make_container(labels=with_labels(TCP_PORTS="9000", **{name: word})))
+
+    assert plain.settings == spec.settings
+
+
+def test_word_that_means_no_does_not_route_a_container() -> None:
+    assert (None, ()) == parse_container(make_container(labels=with_labels(required="off")))
+
+
+@pytest.mark.parametrize("word", ["true", "yes", "on", "1", "YES", "On"])
+def test_words_that_mean_yes_turn_every_switch_on(word: str) -> None:
+    labels = with_labels(required=word, FORCE_SSL=word, EXCLUDE_BASIC_AUTH=word, FAILOVER=word)
+
+    settings = spec_of(make_container(labels=labels)).settings
+
+    assert (True, True, True) == (settings.force_ssl, settings.exclude_basic_auth, settings.is_backup)
+
+
+def test_other_words_turn_a_switch_on_with_a_note() -> None:
+    spec, notes = parse_container(make_container(labels=with_labels(VIRTUAL_HOST="a.com", FORCE_SSL="always")))
+
+    (note,) = notes
+    assert spec is not None
+    assert (True, True) == (spec.settings.force_ssl, note.is_note)
+    assert "container web-1: aliyun.proxy.FORCE_SSL='always': is neither yes nor no, and counts as yes" in str(note)
+
+
+BOUNDS = {
+    "tcp-ports": ({"TCP_PORTS": ",".join(map(str, range(1, 1001)))}, "has 1000 entries, more than 100"),
+    "excluded-ports": ({"EXCLUDE_PORTS": ",".join(map(str, range(1, 1001)))}, "has 1000 entries, more than 100"),
+    "hosts": ({"VIRTUAL_HOST": ",".join(f"a{number}.com" for number in range(501))}, "has 501 entries, more than 500"),
+    "types": ({"GZIP_COMPRESSION_TYPE": "a/b " * 61}, "has 61 entries, more than 60"),
+    "options": ({"OPTION": "httpclose," * 61}, "has 61 entries, more than 60"),
+    "length": ({"NETWORK": "a" * 8193}, "has 8193 characters, more than 8192"),
+    "certificate": ({"SSL_CERT": "a" * 65537}, "has 65537 characters, more than 65536"),
+    "session": ({"APPSESSION": "J len 100000000 timeout 3h"}, "has a length of more than 512"),
+    "integer": ({"VIRTUAL_HOST_WEIGHT": "9" * 5000}, "is not an integer of at most 9 digits"),
+    "weight": ({"WEIGHT": "9" * 5000}, "is not a whole number from 0 to 1000000"),
+    "seconds": ({"HSTS_MAX_AGE": "9" * 5000}, "is not a number of seconds"),
+    "scheme": ({"VIRTUAL_HOST": "x" * 900 + "://a.com"}, "is not http, https, ws or wss"),
+    "suffix": ({"TCP_PORTS": "80/" + "x" * 900}, "only /ssl may follow a port"),
+    "port": ({"VIRTUAL_HOST": "a.com:" + "9" * 900}, "is not a number from 1 to 65535"),
+}
+
+
+@pytest.mark.parametrize(("labels", "reason"), BOUNDS.values(), ids=BOUNDS)
+def test_value_that_is_too_long_is_told(labels: dict[str, str], reason: str) -> None:
+    spec, (problem,) = parse_container(make_container(labels=with_labels(**{"VIRTUAL_HOST": "a.com", **labels})))
+
+    assert spec is None
+    assert reason in problem.reason
+    assert len(str(problem)) < 700
+
+
+def test_container_that_exposes_a_range_of_ports_is_told() -> None:
+    ports = tuple(range(1, 1001))
+
+    spec, (problem,) = parse_container(make_container(ports=ports, labels=with_labels(VIRTUAL_HOST="a.com")))
+
+    assert spec is None
+    assert "has 1000 ports to route to, more than 100" in problem.reason
+
+
+MISTAKES = {
+    "quotes": ("VIRTUAL_HOST", "'a.com'", "is in quotes, and they are part of the value"),
+    "double-quotes": ("HSTS_MAX_AGE", '"300"', "is in quotes, and they are part of the value"),
+    "quoted-lines": ("EXTRA_SETTINGS", "'retries 2'", "is in quotes, and they are part of the value"),
+    "wide-comma": ("VIRTUAL_HOST", "a.com，b.com", "it contains '，': write ',' instead"),
+    "wide-comma-of-ports": ("TCP_PORTS", "80，81", "it contains '，': write ',' instead"),
+    "wide-comma-in-a-path": ("VIRTUAL_HOST", "a.com/x，b.com/y", "write each address as an entry of its own"),
+    "enumeration-comma": ("EXCLUDE_PORTS", "80、81", "it contains '、': write ',' instead"),
+    "wide-colon": ("VIRTUAL_HOST", "a.com：8080", "it contains '：': write ':' instead"),
+    "semicolon": ("VIRTUAL_HOST", "a.com;b.com", "separate entries with ','"),
+    "semicolon-before-a-scheme": ("VIRTUAL_HOST", "a.com/x;http://b.com", "write each address as an entry of its own"),
+    "semicolon-of-types": ("GZIP_COMPRESSION_TYPE", "text/html;text/css", "separate entries with ','"),
+    "semicolon-of-options": ("OPTION", "httpclose;redispatch", "separate entries with ','"),
+    "semicolon-of-lines": ("EXTRA_SETTINGS", "balance source; retries 2", "separate entries with ','"),
+    "blanks": ("TCP_PORTS", "9000 9001", "separate entries with ','"),
+    "blank-between-hosts": ("VIRTUAL_HOST", "a.com b.com", "separate entries with ','"),
+    "line-break-between-hosts": ("VIRTUAL_HOST", "a.com\nb.com", "separate entries with ','"),
+    "one-slash": ("VIRTUAL_HOST", "http:/a.com", "write http://, then the domain at once"),
+    "no-colon": ("VIRTUAL_HOST", "https//a.com", "write https://, then the domain at once"),
+    "blank-after-the-scheme": ("VIRTUAL_HOST", "https:// a.com", "write https://, then the domain at once"),
+    "three-slashes": ("VIRTUAL_HOST", "ws:///a.com", "write ws://, then the domain at once"),
+    "two-schemes": ("VIRTUAL_HOST", "http://https://a.com", "write http://, then the domain at once"),
+}
+
+
+@pytest.mark.parametrize(("name", "text", "hint"), MISTAKES.values(), ids=MISTAKES)
+def test_typical_mistake_is_told(name: str, text: str, hint: str) -> None:
+    spec, (problem,) = parse_container(make_container(labels=with_labels(**{"required": "true", name: text})))
+
+    assert spec is None
+    assert hint in problem.reason
+
+
+@pytest.mark.parametrize("host", ["http.example.com", "https:8443/x", "wss", "https/path", "a.com/;v=1", "a.com/x,b.com"])
+def test_host_that_only_looks_like_a_mistake_is_routed(host: str) -> None:
+    assert spec_of(make_container(virtual_host=host)).virtual_hosts
+
+
+@pytest.mark.parametrize(("text", "is_open"), [("'false'", False), ('"no"', False), ("'yes'", True)])
+def test_switch_in_quotes_means_what_it_says(text: str, is_open: bool) -> None:
+    settings = spec_of(make_container(labels=with_labels(VIRTUAL_HOST="a.com", EXCLUDE_BASIC_AUTH=text))).settings
+
+    assert is_open == settings.exclude_basic_auth

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from proxy.log import _find, set_up_logging
+from proxy.printable import printable
 from tests.eventually import eventually
 
 
@@ -124,3 +125,39 @@ def test_look_up_takes_no_signal_from_the_thread_that_waits_for_it(monkeypatch: 
 )
 def test_syslog_server_is_found_by_what_the_setting_says(target: str, expected: str | tuple[str, int]) -> None:
     assert expected == _find(target)
+
+
+FORGED = "2026-11-25T16:00:00Z INFO    proxy: all is well"
+
+
+@pytest.mark.parametrize("sign", ["\n", "\r", "\r\n", "\x0b", "\x85", "\u2028", "\x1b[2J\n"])
+def test_text_from_outside_forges_no_line(sign: str) -> None:
+    output = io.StringIO()
+    set_up_logging(debug=False, output=output)
+
+    logging.getLogger("any").warning("container %s is left out", f"web{sign}{FORGED}")
+
+    assert 1 == len(output.getvalue().splitlines())
+    assert [] == [character for character in output.getvalue()[:-1] if not character.isprintable()]
+
+
+def test_text_in_an_exception_forges_no_line() -> None:
+    output = io.StringIO()
+    set_up_logging(debug=False, output=output)
+
+    try:
+        raise ValueError(f"web\n{FORGED}\x1b[2J")
+    except ValueError:
+        logging.getLogger("any").exception("an error in this program")
+
+    first, *traceback = output.getvalue().splitlines()
+    assert first.endswith("ERROR   proxy: an error in this program")
+    assert [] == [line for line in traceback if not line.startswith("    ") or "\x1b" in line]
+
+
+def test_signs_that_turn_the_direction_of_writing_are_escaped() -> None:
+    assert r"a\u202eb\u200bc 图" == printable("a\u202eb\u200bc 图")
+
+
+def test_password_in_an_address_is_not_shown() -> None:
+    assert "entry 'http://***@shop.example/a:b@c' is" == printable("entry 'http://alice:secret@shop.example/a:b@c' is")

@@ -83,7 +83,9 @@ def test_payload_ends_with_an_empty_line() -> None:
     assert b"add map hosts <<\na.test shop\nb.test shop\n\n" == message
 
 
-@pytest.mark.parametrize("command", ["show info\nshow stat", "show info\r", "show info; show stat", "add map m k v;x"])
+@pytest.mark.parametrize(
+    "command", ["show info\nshow stat", "show info\r", "show info; show stat", "add map m k v;x", "add map m k v\\\\;x"]
+)
 def test_text_that_would_be_a_second_command_is_refused(command: str) -> None:
     with pytest.raises(RuntimeApiError):
         encode_command(command)
@@ -143,6 +145,20 @@ def test_lines_that_go_on_belong_to_their_alert() -> None:
     output = "[ALERT]    (7) : config : unknown keyword\n  did you mean 'bind'?\n[NOTICE]   (7) : bye\n  and more\n"
 
     assert ("config : unknown keyword did you mean 'bind'?",) == select_alerts(output)
+
+
+def test_long_list_of_keywords_is_cut() -> None:
+    words = ", ".join(f"'word-{number}'" for number in range(100))
+
+    (alert,) = select_alerts(f"[ALERT]    (7) : config : 'http-request' expects {words}, but got 'foo'.\n")
+
+    assert "config : 'http-request' expects 'word-0', 'word-1', 'word-2', ..., but got 'foo'." == alert
+
+
+def test_short_list_of_keywords_is_whole() -> None:
+    (alert,) = select_alerts("[ALERT]    (7) : 'hash-type' only supports 'a', 'b', 'c', 'd' and 'e'.\n")
+
+    assert "'hash-type' only supports 'a', 'b', 'c', 'd' and 'e'." == alert
 
 
 def test_lone_summary_is_better_than_nothing() -> None:

@@ -51,14 +51,14 @@ def test_old_version_decides_again_when_the_new_one_becomes_unhealthy(world: Con
 
 def test_settings_of_a_new_version_are_checked_before_it_is_ready(world: Controlled) -> None:
     """When it becomes ready, its settings count at once."""
-    bring(world, OLD, make_new(EXTRA_SETTINGS="broken word"))
+    bring(world, OLD, make_new(EXTRA_SETTINGS="description broken"))
 
     (problem,) = world.controller.desired.problems()
-    assert "broken word" == problem.value
+    assert "aliyun.proxy.EXTRA_SETTINGS" == problem.setting
 
 
 def test_new_version_that_haproxy_refuses_leaves_the_old_one_in_place(world: Controlled) -> None:
-    bring(world, OLD, make_new(EXTRA_SETTINGS="broken word"))
+    bring(world, OLD, make_new(EXTRA_SETTINGS="description broken"))
 
     assert ["old.example"] == rows(world)
     (backend,) = world.model().backends

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
-from proxy.core.haproxy.runtime_commands import PAYLOAD_LENGTH, Command, ReplaceMap
+from proxy.core.haproxy.runtime_commands import PAYLOAD_LENGTH, Command, ReplaceMap, add_server
+from tests.builders import make_container, make_model, with_labels
 
 
 @pytest.mark.parametrize(
@@ -45,3 +48,13 @@ def test_empty_map_is_committed_without_rows() -> None:
     assert ["commit map @7 maps/hosts.map"] == [
         command.text for command in ReplaceMap(file="maps/hosts.map", rows=()).commands("7")
     ]
+
+
+def test_no_option_of_a_server_begins_another_command() -> None:
+    options = "agent-check agent-send 'x;disable frontend port_80'"
+    (backend,) = make_model(make_container(labels=with_labels(VIRTUAL_HOST="a.com", EXTRA_ROUTE_SETTINGS=options))).backends
+
+    command, *_ = add_server(backend.name, backend.servers[0], "check")
+
+    assert r" agent-check agent-send x\;disable\ frontend\ port_80" in command.text
+    assert [] == re.findall(r"(?<!\\);", command.text)

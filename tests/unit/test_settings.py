@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from proxy.errors import SettingsError
-from proxy.settings import OLD_WORKER_SECONDS, ProxyMode, RoutingMode, Scope, Settings, SourceKind
+from proxy.settings import OLD_WORKER_SECONDS, ExtraSettings, ProxyMode, RoutingMode, Scope, Settings, SourceKind
 from proxy.settings.parser import parse_settings
-from proxy.settings.variables.all import VARIABLES, unknown_variables
+from proxy.settings.variables.all import VARIABLES, unclear_switches, unknown_variables
 
 
 def parse(files: Mapping[str, str] | None = None, **variables: str) -> Settings:
@@ -36,7 +36,7 @@ def test_defaults_are_those_of_the_table() -> None:
     assert "roundrobin" == settings.routing.balance
     assert settings.routing.health_check is None
     assert settings.routing.force_default_backend
-    assert settings.routing.allow_extra_settings
+    assert ExtraSettings.OWN_SERVICE is settings.routing.extra_settings
     assert ("redispatch", "httplog", "dontlognull", "forwardfor") == settings.haproxy.options
     assert ("connect 5000", "client 50000", "server 50000") == settings.haproxy.timeouts[:3]
     assert 4096 == settings.haproxy.maxconn
@@ -183,13 +183,44 @@ def test_default_backend_may_be_switched_off(value: str) -> None:
 
 
 def test_switches() -> None:
-    settings = parse(SKIP_FORWARDED_PROTO="no", DEBUG="1", PROXY_ALLOW_EXTRA_SETTINGS="false", MODE="TCP")
+    settings = parse(SKIP_FORWARDED_PROTO="yes", DEBUG="1", PROXY_ALLOW_EXTRA_SETTINGS="false", MODE="TCP")
 
     assert settings.routing.skip_forwarded_proto
     assert settings.runtime.debug
-    assert not settings.routing.allow_extra_settings
+    assert ExtraSettings.FORBIDDEN is settings.routing.extra_settings
     assert ProxyMode.TCP is settings.routing.mode
     assert not parse(DEBUG="False").runtime.debug
+
+
+@pytest.mark.parametrize("word", ["no", "Off", "FALSE", "0"])
+def test_words_that_mean_no_turn_every_switch_off(word: str) -> None:
+    switches = [variable.name for variable in VARIABLES if variable.is_switch]
+    settings = parse({}, **dict.fromkeys([*switches, "PROXY_ALLOW_EXTRA_SETTINGS"], word))
+
+    assert ["SKIP_FORWARDED_PROTO", "FORCE_DEFAULT_BACKEND", "DEBUG"] == switches
+    assert not settings.routing.skip_forwarded_proto
+    assert not settings.routing.force_default_backend
+    assert ExtraSettings.FORBIDDEN is settings.routing.extra_settings
+    assert not settings.runtime.debug
+    assert "forwardfor" in settings.haproxy.options
+
+
+@pytest.mark.parametrize("word", ["unrestricted", "Unrestricted"])
+def test_labels_may_be_allowed_anything(word: str) -> None:
+    assert ExtraSettings.UNRESTRICTED is parse(PROXY_ALLOW_EXTRA_SETTINGS=word).routing.extra_settings
+
+
+def test_operator_may_balance_with_a_map() -> None:
+    assert "hash path,map(/etc/proxy/a.map)" == parse(BALANCE="hash path,map(/etc/proxy/a.map)").routing.balance
+
+
+def test_switch_that_says_neither_yes_nor_no_is_told() -> None:
+    environment = {"SKIP_FORWARDED_PROTO": "please", "DEBUG": "Yes", "FORCE_DEFAULT_BACKEND": " "}
+
+    assert parse({}, **environment).routing.skip_forwarded_proto
+    assert (
+        "SKIP_FORWARDED_PROTO='please': is neither yes nor no, and counts as yes; write true or false",
+    ) == unclear_switches(environment)
 
 
 def test_numbers() -> None:
@@ -324,3 +355,44 @@ def test_variables_are_described_in_both_languages_once() -> None:
 
     assert sorted(set(names)) == sorted(names)
     assert [] == [variable.name for variable in VARIABLES if not variable.help or not variable.help_zh]
+
+
+MISTAKES = {
+    "quotes": ("MAXCONN", "'5000'", "is in quotes, and they are part of the value"),
+    "quoted-list": ("HTTP_BASIC_AUTH", "'alice:secret'", "is in quotes, and they are part of the value"),
+    "wide-comma": ("ADDITIONAL_SERVICES", "shop:web，blog:web", "it contains '，': write ',' instead"),
+    "wide-colon": ("ADDITIONAL_SERVICES", "shop：web", "it contains '：': write ':' instead"),
+    "semicolon": ("ADDITIONAL_SERVICES", "shop:web;blog:web", "separate entries with ','"),
+    "blanks": ("ADDITIONAL_SERVICES", "shop:web blog:web", "separate entries with ','"),
+    "semicolon-of-timeouts": ("TIMEOUT", "connect 5s;client 5s", "separate entries with ','"),
+    "semicolon-of-names": ("EXTRA_SSL_CERTS", "CERT1;CERT2", "separate entries with ','"),
+    "plain-password": ("HTTP_BASIC_AUTH_SECURE", "alice:secret", "has no hash, but a password in plain text"),
+    "hash-of-htpasswd": ("HTTP_BASIC_AUTH_SECURE", "alice:$apr1$abc$def", "has a hash of htpasswd"),
+    "sha1-of-htpasswd": ("HTTP_BASIC_AUTH_SECURE", "alice:{SHA}abcdef=", "has a hash of htpasswd"),
+    "compose-s-dollars": ("HTTP_BASIC_AUTH_SECURE", "alice:$$6$$salt$$hash", "outside of a Compose file, write one $"),
+    "hash-that-compose-cut": ("HTTP_BASIC_AUTH_SECURE", "alice:/hash", "in a Compose file write each $ as $$"),
+}
+
+
+@pytest.mark.parametrize(("name", "value", "hint"), MISTAKES.values(), ids=MISTAKES)
+def test_typical_mistake_in_a_variable_is_told(name: str, value: str, hint: str) -> None:
+    (fault,) = faults_of(**{name: value})
+
+    assert fault.startswith(name)
+    assert hint in fault
+    assert "secret" not in fault.removeprefix(name)
+
+
+@pytest.mark.parametrize(
+    "hashed", ["$6$salt$hash", "$5$rounds=5000$a$b", "$y$j9T$a$b", "$2y$05$abcdef", "$1$a$b", "ab1234567890."]
+)
+def test_hashes_that_crypt_knows_are_accepted(hashed: str) -> None:
+    (user,) = parse(HTTP_BASIC_AUTH_SECURE=f"alice:{hashed}").routing.basic_users
+
+    assert (hashed, True) == (user.password.reveal(), user.is_crypted)
+
+
+def test_words_of_one_entry_are_no_mistake() -> None:
+    (fault,) = faults_of(TIMEOUT="connect soon")
+
+    assert "separate entries" not in fault

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 
 import pytest
@@ -138,6 +139,7 @@ def test_each_port_is_a_service_of_its_own() -> None:
         pytest.param({}, COOKIE_DIRECTIVE, id="default"),
         pytest.param({"aliyun.routing.session_sticky": "true"}, COOKIE_DIRECTIVE, id="on"),
         pytest.param({"aliyun.routing.session_sticky": "false"}, None, id="off"),
+        pytest.param({"aliyun.routing.session_sticky": "No"}, None, id="another-word-for-off"),
     ],
 )
 def test_stickiness_is_on_unless_a_label_says_false(labels: dict[str, str], cookie: str | None) -> None:
@@ -206,9 +208,7 @@ def test_both_url_and_cmd_are_a_problem_and_url_is_used() -> None:
 
     assert "check port 80 inter 2s fall 2 rise 2" == spec.settings.health_check
     (problem,) = problems
-    assert problem.startswith(
-        "container web-1: aliyun.probe.cmd='true': is ignored, because aliyun.probe.url is set as well"
-    )
+    assert problem.startswith("container web-1: aliyun.probe.cmd: is ignored, because aliyun.probe.url is set as well")
 
 
 def test_command_probe_without_an_engine_is_a_problem() -> None:
@@ -225,6 +225,8 @@ def test_command_probe_without_an_engine_is_a_problem() -> None:
     [
         pytest.param("true", {"www.example.com", "shop.localhost"}, id="all"),
         pytest.param("false", set(), id="none"),
+        pytest.param("Yes", {"www.example.com", "shop.localhost"}, id="another word for true"),
+        pytest.param("off", set(), id="another word for false"),
         pytest.param("www.example.com", {"www.example.com"}, id="a domain"),
         pytest.param("shop; www.example.com", {"www.example.com", "shop.localhost"}, id="domains"),
     ],
@@ -253,3 +255,36 @@ def test_labels_of_custom_routing_and_of_orchestration_are_ignored() -> None:
     }
 
     assert ((), ()) == parse_simple(labels)
+
+
+BOUNDS = {
+    "addresses": ({PORT_80: ";".join(f"a{number}.com" for number in range(501))}, "has 501 entries, more than 500"),
+    "length": ({PORT_80: "a" * 70000}, "has 70000 characters, more than 65536"),
+    "ports": ({f"aliyun.routing.port_{port}": f"a{port}" for port in range(1, 102)}, "one port more than the 100"),
+    "command": ({PORT_80: "a", "aliyun.probe.cmd": "x" * 9000}, "has 9000 characters, more than 8192"),
+    "path": ({PORT_80: "a", "aliyun.probe.url": "http://container/" + "x" * 1024}, "has a path of 1025 characters"),
+}
+
+
+@pytest.mark.parametrize(("labels", "reason"), BOUNDS.values(), ids=BOUNDS)
+def test_label_that_makes_the_configuration_huge_is_told(labels: Mapping[str, str], reason: str) -> None:
+    _, (problem,) = parse_simple(labels)
+
+    assert reason in problem
+
+
+HINTS = {
+    "quotes": ("'wordpress'", "is in quotes, and they are part of the value"),
+    "wide-semicolon": ("wordpress；blog", "it contains '；': write ';' instead"),
+    "comma": ("wordpress,blog", "separate entries with ';'"),
+    "blank": ("wordpress blog", "separate entries with ';'"),
+    "slash": ("http:/wordpress", "write http://, then the domain at once"),
+    "no-colon": ("https//wordpress", "write https://, then the domain at once"),
+}
+
+
+@pytest.mark.parametrize(("text", "hint"), HINTS.values(), ids=HINTS)
+def test_typical_mistake_in_an_address_is_told(text: str, hint: str) -> None:
+    _, (problem,) = parse_simple({PORT_80: text})
+
+    assert hint in problem

@@ -20,7 +20,7 @@ from tests.simulated_haproxy import SimulatedServer
 FIRST = make_container("first-1", virtual_host="first.example")
 SECOND = make_container("second-1", virtual_host="second.example")
 LEAST = make_container("least-1", labels=with_labels(VIRTUAL_HOST="least.example", BALANCE="leastconn"))
-BROKEN = make_container("bad-1", labels=with_labels(VIRTUAL_HOST="bad.example", EXTRA_SETTINGS="broken word"))
+BROKEN = make_container("bad-1", labels=with_labels(VIRTUAL_HOST="bad.example", EXTRA_SETTINGS="description broken"))
 
 
 @pytest.fixture

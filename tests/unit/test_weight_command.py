@@ -14,6 +14,7 @@ import pytest
 
 from proxy.adapters.files.status_file import Status
 from proxy.adapters.files.weight_file import WEIGHT_FILE, read_weights
+from proxy.commands.weight import _Services
 from tests.builders import with_labels
 from tests.command_line import CommandLine
 
@@ -109,7 +110,8 @@ def test_without_a_controller_the_weight_is_kept_for_the_next(shop: CommandLine,
 @pytest.mark.parametrize(
     ("arguments", "code", "told"),
     [
-        pytest.param(("shop:blue",), 2, "the weight is missing", id="no weight"),
+        pytest.param(("shop:blue",), 2, "the weight is missing; write `proxy weight shop:blue N`", id="no weight"),
+        pytest.param(("blue",), 2, "the weight is missing; write `proxy weight shop:blue N`", id="short and no weight"),
         pytest.param(("shop:blue", "half"), 2, "or the word 'default'", id="no number"),
         pytest.param(("shop:blu", "1"), 1, "there is no service 'shop:blu'; there is shop:blue", id="misspelt"),
     ],
@@ -121,3 +123,19 @@ def test_what_is_not_understood_changes_nothing(
 
     assert (code, True) == (ended, told in capsys.readouterr().err)
     assert not (shop.state / WEIGHT_FILE).exists()
+
+
+def test_service_may_be_named_without_its_project(shop: CommandLine, on_look: Signals) -> None:
+    shop.write_status(status(began=0))
+    on_look(lambda: shop.write_status(status(began=time.time() + 1)))
+
+    code = shop.run("weight", "blue", "20")
+
+    assert (0, {"shop:blue": 20}) == (code, dict(read_weights(shop.state / WEIGHT_FILE)))
+
+
+def test_short_name_of_several_services_is_told() -> None:
+    services = _Services(weights={}, names={}, short_names={"web": frozenset(["shop:web", "blog:web"])})
+
+    with pytest.raises(ValueError, match="'web' is the name of several services; write blog:web or shop:web"):
+        services.find("web")

@@ -15,6 +15,7 @@ import re
 import socket
 import stat
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any, cast
 
 import docker
@@ -212,12 +213,29 @@ def explain(address: str, error: BaseException) -> str:
         path = address.removeprefix("unix://")
         return f"{where}: there is no such socket. Mount it (-v {path}:{path}) or set DOCKER_HOST"
     if isinstance(cause, ConnectionRefusedError):
-        return f"{where}: nothing listens there. Start the engine, or correct DOCKER_HOST"
+        advice = explain_old_socket(address, Path("/proc/self/mountinfo").read_text())
+        return f"{where}: nothing listens there. Start the engine, or correct DOCKER_HOST{advice}"
     if isinstance(cause, TimeoutError | requests.Timeout | urllib3.exceptions.TimeoutError):
         return f"{where}: no answer within {TIMEOUT_SECONDS} seconds. Check whether the engine is overloaded or unreachable"
     if isinstance(cause, OSError) and cause.errno in (errno.EHOSTUNREACH, errno.ENETUNREACH):
         return f"{where}: no route to it. Check the network and DOCKER_HOST"
     return f"{where}: {cause}. Check DOCKER_HOST, DOCKER_TLS_VERIFY and DOCKER_CERT_PATH"
+
+
+def explain_old_socket(address: str, mountinfo: str) -> str:
+    """Return what to do if the engine was started again: a socket that is mounted as a file is the one that it deleted.
+
+    `mountinfo` lists the mounts of this process, in the format of proc(5). The text is empty unless the socket is a mount.
+    """
+    path = address.removeprefix("unix://")
+    mounted = {fields[4] for fields in map(str.split, mountinfo.splitlines()) if len(fields) > 4}
+    if path == address or os.path.realpath(path) not in mounted:
+        return ""
+    return (
+        f". If the engine was started again: {path} is mounted as a file and is still the old socket. Restart this "
+        "container. To avoid that, mount the folder: "
+        "-v /var/run:/host/run:ro -e DOCKER_HOST=unix:///host/run/docker.sock"
+    )
 
 
 def _explain_permission(address: str) -> str:
@@ -229,6 +247,11 @@ def _explain_permission(address: str) -> str:
         return f"{here} and cannot see the socket; allow that, or run the proxy as the socket's owner"
     mode = stat.S_IMODE(socket_status.st_mode)
     owner = f"the socket belongs to uid {socket_status.st_uid}, group {socket_status.st_gid} (mode {mode:04o})"
+    if not mode & stat.S_IWGRP:
+        return (
+            f"{here}; {owner}, so no group can use it. Allow it on the host (chmod g+rw), and start the proxy with "
+            f"--group-add {socket_status.st_gid}; or start it with --user {socket_status.st_uid}"
+        )
     return f"{here}; {owner}. Start it with --group-add {socket_status.st_gid}"
 
 

@@ -15,7 +15,12 @@ from proxy.core.haproxy.rendering import CERTIFICATE_FOLDER, CONFIG_FILE, Desire
 from proxy.core.labels.labels import ContainerSpec, free_settings
 from proxy.core.model.model import RoutingModel
 from proxy.core.model.port_uses import HTTP_PORT, HTTPS_PORT
+from proxy.grammar.keywords import KNOWN_WORDS
 from proxy.grammar.syntax import split_list
+
+MIN_SECRET_LENGTH = 4
+"""Shorter words are shown: nobody uses them as a password, and they are part of too many others."""
+HIDDEN = "***"
 
 _LINE = re.compile(rf"{re.escape(CONFIG_FILE)}:(\d+)")
 _PROXY = re.compile(r"(?:[Pp]roxy|[Bb]ackend|[Ff]rontend|[Ll]istener|[Ss]erver) '?([A-Za-z0-9_.:-]+?)(?:/[^']*)?'", re.ASCII)
@@ -50,21 +55,30 @@ def blame(messages: Iterable[str], state: DesiredState) -> Mapping[str, Accusati
 def find_setting(specs: Iterable[ContainerSpec], accusation: Accusation) -> tuple[str, str, str]:
     """Return (container, label, value) of the setting that the accused line was made of, empty where none is seen.
 
-    Of several, the one whose words HAProxy's message quotes.
+    Of several, the one whose words HAProxy's message quotes. A value that may hold a password is empty.
     """
     best: tuple[int, str, str, str] = (0, "", "", "")
     quoted = set(re.findall(r"'([^']+)'", accusation.message))
     for spec in specs:
-        for name, value in free_settings(spec.container):
-            pieces = [piece for piece in split_list(value) if piece in accusation.line]
-            if pieces or value in accusation.line:
-                score = (
-                    1
-                    + sum(word in value.split() for word in quoted)
-                    + sum(word in accusation.message for word in value.split())
-                )
-                best = max(best, (score, spec.container.name, name, value))
+        for setting in free_settings(spec.container):
+            pieces = [piece for piece in split_list(setting.value) if piece in accusation.line]
+            words = setting.value.split()
+            if pieces or setting.value in accusation.line:
+                score = 1 + sum(word in words for word in quoted) + sum(word in accusation.message for word in words)
+                shown = setting.value if setting.is_shown else ""
+                best = max(best, (score, spec.container.name, setting.name, shown))
     return best[1:]
+
+
+def hide_values(specs: Iterable[ContainerSpec], message: str) -> str:
+    """Return HAProxy's message without the words of settings that may hold passwords; known words of HAProxy stay."""
+    settings = [setting for spec in specs for setting in free_settings(spec.container) if not setting.is_shown]
+    values = " ".join(setting.value for setting in settings)
+    pieces = {*re.findall(r"[^\s'\"\\,]+", values), *re.findall(r"[\w.-]+", values)}
+    for piece in sorted(pieces, key=lambda piece: (-len(piece), piece)):
+        if len(piece) >= MIN_SECRET_LENGTH and piece not in KNOWN_WORDS:
+            message = message.replace(piece, HIDDEN)
+    return message
 
 
 def _places(message: str, lines: list[str]) -> Iterable[tuple[str, str]]:

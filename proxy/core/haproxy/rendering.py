@@ -187,7 +187,7 @@ def server_line(server: Server, default_check: str) -> str:
 
 
 def server_words(server: Server, default_check: str) -> list[str]:
-    """Return what follows a server's name, in the configuration and in `add server` of the runtime API alike."""
+    """Return what follows a server's name, as the configuration writes it. Its options are one text, perhaps with quotes."""
     words = [_address(server)]
     if server.cookie:
         words += ["cookie", server.cookie]
@@ -197,7 +197,7 @@ def server_words(server: Server, default_check: str) -> list[str]:
         words.append("backup")
     if server.has_default_check:
         words.append(default_check)
-    return [*words, *server.options.split()]
+    return [*words, server.options] if server.options else words
 
 
 def _address(server: Server) -> str:

@@ -76,12 +76,12 @@ class ReloadReply:
 def encode_command(command: str, payload: str = "") -> bytes:
     """Return what to send for one command, and for its payload (management guide, section 9.3).
 
-    Raises RuntimeApiError when the command is more than one (a line break, or a `;` that no backslash escapes), or when
-    an empty line would end the payload early.
+    Raises RuntimeApiError when the command is more than one (a line break, or a `;` that no backslash escapes; two of them
+    are one backslash), or when an empty line would end the payload early.
     """
     if re.search(r"[\r\n\x00]", command):
         raise RuntimeApiError(f"a runtime command is a single line: {command[:80]!r}")
-    if re.search(r"(?<!\\);", command):
+    if re.search(r"(?<!\\)(?:\\\\)*;", command):
         raise RuntimeApiError(f"one runtime command at a time, `;` starts another: {command[:80]!r}")
     if not payload:
         return f"{command}\n".encode()
@@ -131,6 +131,10 @@ def parse_reload_reply(reply: str) -> ReloadReply | None:
     return ReloadReply(is_success=match["digit"] == "1", alerts=select_alerts(reply))
 
 
+_LONG_LIST = re.compile(r"((?:'[^']+', ){3})(?:'[^']+'(?:, (?:and )?| and )){3,}'[^']+'")
+"""HAProxy lists all keywords that it knows where it does not know one: up to 1,400 characters."""
+
+
 def select_alerts(output: str) -> tuple[str, ...]:
     """Return the alerts among HAProxy's messages, without level, time and process id; notices and warnings are dropped.
 
@@ -146,6 +150,7 @@ def select_alerts(output: str) -> tuple[str, ...]:
                 alerts.append(match["text"].strip())
         elif is_alert and line.strip():
             alerts[-1] += f" {line.strip()}"
+    alerts = [_LONG_LIST.sub(r"\1...", alert) for alert in alerts]
     telling = [alert for alert in alerts if not any(summary in alert for summary in _SUMMARIES)]
     return tuple(telling or alerts)
 

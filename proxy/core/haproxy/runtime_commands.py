@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from proxy.core.haproxy.rendering import server_words
 from proxy.core.model.matching import Row
 from proxy.core.model.model import Server, ServerState
+from proxy.grammar.syntax import split_words
 from proxy.secret import Secret
 
 PAYLOAD_LENGTH = 8000
@@ -74,9 +75,11 @@ def delete_backend(name: str) -> tuple[Command, ...]:
 
 def add_server(backend: str, server: Server, default_check: str) -> list[Command]:
     """A new server in the state that it is to have; HAProxy adds it in maintenance, with its checks off."""
-    words = " ".join(server_words(server, default_check))
-    commands = [Command(text=f"add server {backend}/{server.name} {words}", accepted=("New server registered",))]
-    if server.has_default_check or "check" in server.options.split():
+    # The command line has other quotes than the configuration, and `;` would begin another command.
+    words = split_words(" ".join(server_words(server, default_check)))
+    text = f"add server {backend}/{server.name} {' '.join(map(escape, words))}"
+    commands = [Command(text=text, accepted=("New server registered",))]
+    if server.has_default_check or "check" in words:
         commands.append(Command(text=f"enable health {backend}/{server.name}"))
     if server.state is not ServerState.MAINT:
         commands.append(set_server_state(backend, server))

@@ -8,18 +8,23 @@ generated from `LABELS`.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
 from proxy.core.containers.containers import Container
 from proxy.core.containers.links import service_of_alias
+from proxy.core.labels.label import MAX_LONG_VALUE, Label
 from proxy.errors import Problem, shorten
 from proxy.grammar import values as values
+from proxy.grammar.balance import parse_balance
 from proxy.grammar.certificates import Certificate, parse_certificate
+from proxy.grammar.cookies import StickyCookie, parse_cookie
+from proxy.grammar.label_lines import check_directives, check_server_options
 from proxy.grammar.syntax import make_label
 from proxy.grammar.virtual_host import VirtualHost, parse_virtual_hosts
+from proxy.settings import ExtraSettings
 
 PREFIX = "aliyun.proxy."
 
@@ -93,24 +98,12 @@ PLAIN_SETTINGS = BackendSettings()
 """The settings of a service that sets nothing but its routes."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Label:
-    """One row of the grammar. `parse` raises ValueError with the reason; `is_secret` values are never shown."""
-
-    name: str
-    parse: Callable[[str], Any]
-    help: str
-    help_zh: str
-    example: str = ""
-    default: str = ""
-    is_free_form: bool = False
-    is_secret: bool = False
-
-
 LABELS: tuple[Label, ...] = (
     Label(
         name="VIRTUAL_HOST",
         parse=parse_virtual_hosts,
+        separator=",",
+        max_length=MAX_LONG_VALUE,
         help="Comma list of `[scheme://]domain[:port][/path]`. The scheme is `http`, `https`, `ws` or `wss`. "
         "`*` matches any text",
         help_zh="以逗号分隔的 `[scheme://]domain[:port][/path]`。协议可为 `http`、`https`、`ws`、`wss`。`*` 匹配任意文字",
@@ -133,6 +126,7 @@ LABELS: tuple[Label, ...] = (
     Label(
         name="TCP_PORTS",
         parse=values.parse_tcp_ports,
+        separator=",",
         help="Comma list of ports that are balanced in TCP mode. With `/ssl` after a port, the proxy terminates TLS on it",
         help_zh="以 TCP 模式负载均衡的端口，逗号分隔。端口后加 `/ssl` 表示由代理终结 TLS",
         example="9000, 2222/ssl",
@@ -148,20 +142,21 @@ LABELS: tuple[Label, ...] = (
     Label(
         name="EXCLUDE_PORTS",
         parse=values.parse_ports,
+        separator=",",
         help="Comma list of exposed ports that are not routed",
         help_zh="不参与路由的端口，逗号分隔",
         example="3306, 3307",
     ),
     Label(
         name="BALANCE",
-        parse=values.parse_balance,
+        parse=parse_balance,
         help="Balancing algorithm of this service",
         help_zh="该服务的负载均衡算法",
         example="source",
     ),
     Label(
         name="COOKIE",
-        parse=values.parse_cookie,
+        parse=parse_cookie,
         help="Cookie for sticky sessions. Its value is the container's id",
         help_zh="会话保持所用的 cookie，其值为容器 ID",
         example="SRV insert indirect nocache",
@@ -178,6 +173,7 @@ LABELS: tuple[Label, ...] = (
         parse=parse_certificate,
         help=r"Certificate of this service as one-line PEM: private key, then certificate chain, newlines written as `\n`",
         help_zh=r"该服务的证书，单行 PEM：先私钥，后证书链，换行写作 `\n`",
+        max_length=MAX_LONG_VALUE,
         is_secret=True,
     ),
     Label(
@@ -185,13 +181,15 @@ LABELS: tuple[Label, ...] = (
         parse=parse_certificate,
         help="The same. It is also used when the host name (SNI) matches no certificate",
         help_zh="同上。域名（SNI）没有匹配的证书时也使用它",
+        max_length=MAX_LONG_VALUE,
         is_secret=True,
     ),
     Label(
         name="FORCE_SSL",
-        parse=values.parse_flag,
-        help="Any value: redirect http to https (301) if the proxy has a certificate",
-        help_zh="任意值：代理有证书时，将 http 重定向到 https（301）",
+        parse=values.is_on,
+        is_switch=True,
+        help="`true`: redirect http to https (301) if the proxy has a certificate",
+        help_zh="`true`：代理有证书时，将 http 重定向到 https（301）",
     ),
     Label(
         name="HSTS_MAX_AGE",
@@ -202,7 +200,8 @@ LABELS: tuple[Label, ...] = (
     ),
     Label(
         name="GZIP_COMPRESSION_TYPE",
-        parse=values.parse_words,
+        parse=values.parse_mime_types,
+        separator=",",
         help="MIME types that are compressed",
         help_zh="需要压缩的 MIME 类型",
         example="text/html text/plain text/css",
@@ -213,7 +212,7 @@ LABELS: tuple[Label, ...] = (
         help="health check of the server lines",
         help_zh="后端服务器的健康检查",
         example="check inter 2000 rise 2 fall 3",
-        is_free_form=True,
+        restrict=check_server_options,
     ),
     Label(
         name="HTTP_CHECK",
@@ -221,6 +220,7 @@ LABELS: tuple[Label, ...] = (
         help="HTTP health check, written as for `option httpchk`. The form of old HAProxy versions is accepted",
         help_zh="HTTP 健康检查，写法同 `option httpchk`，也接受旧版 HAProxy 的写法",
         example="OPTIONS * HTTP/1.1\\r\\nHost:\\ www",
+        is_secret=True,
     ),
     Label(
         name="OPTION",
@@ -229,7 +229,8 @@ LABELS: tuple[Label, ...] = (
         "of the same name. `no NAME` switches one off",
         help_zh="该服务的 `option` 行，逗号分隔，在代理的 `OPTION` 之外生效，并覆盖同名选项。`no NAME` 关闭其中一项",
         example="httpclose, redispatch",
-        is_free_form=True,
+        restrict=check_directives,
+        separator=",",
     ),
     Label(
         name="EXTRA_ROUTE_SETTINGS",
@@ -237,7 +238,7 @@ LABELS: tuple[Label, ...] = (
         help="Text that is added at the end of this service's `server` lines",
         help_zh="添加到该服务 `server` 行末尾的文字",
         example="send-proxy",
-        is_free_form=True,
+        restrict=check_server_options,
     ),
     Label(
         name="EXTRA_SETTINGS",
@@ -245,19 +246,22 @@ LABELS: tuple[Label, ...] = (
         help="Comma list of lines that are added to the backend, or to the TCP listener",
         help_zh="添加到后端（或 TCP 监听）的配置行，逗号分隔",
         example="balance source",
-        is_free_form=True,
+        restrict=check_directives,
+        separator=",",
     ),
     Label(
         name="EXCLUDE_BASIC_AUTH",
-        parse=values.parse_flag,
-        help="Any value: no basic authentication for this service",
-        help_zh="任意值：该服务不做基本认证",
+        parse=values.is_on,
+        is_switch=True,
+        help="`true`: no basic authentication for this service",
+        help_zh="`true`：该服务不做基本认证",
     ),
     Label(
         name="FAILOVER",
-        parse=values.parse_flag,
-        help="Any value: this service receives requests only while all other servers of the same virtual hosts are down",
-        help_zh="任意值：仅当相同虚拟主机的其他服务器都不可用时，该服务才接收请求",
+        parse=values.is_on,
+        is_switch=True,
+        help="`true`: this service receives requests only while all other servers of the same virtual hosts are down",
+        help_zh="`true`：仅当相同虚拟主机的其他服务器都不可用时，该服务才接收请求",
     ),
     Label(
         name="WEIGHT",
@@ -283,43 +287,67 @@ _LINES = frozenset({"BALANCE", "COOKIE", "APPSESSION", "HTTP_CHECK", "GZIP_COMPR
 def parse_container(
     container: Container,
     *,
-    allow_free_form: bool = True,
+    extra_settings: ExtraSettings = ExtraSettings.OWN_SERVICE,
     known_certificates: Mapping[str, Certificate] = MappingProxyType({}),
 ) -> tuple[ContainerSpec | None, tuple[Problem, ...]]:
     """Return what `container` asks for, and every fault in its labels.
 
     The result is (None, ()) for a container that does not want to be routed. A container with a fault is left out, so that
     it never gets traffic in a way that its owner did not intend. Only a certificate that cannot be used is replaced by the
-    one that the service had before, if `known_certificates` has it by the label's name.
+    one that the service had before, if `known_certificates` has it by the label's name. With a spec there can be notes.
     """
     raw = _raw_settings(container)
     is_linked = bool(container.alias)
     if not is_linked and not _wants_route(raw):
         return None, ()
-    parsed: dict[str, Any] = {}
-    problems: list[Problem] = []
-    is_refused = False
+    reading = _Reading(container, extra_settings, known_certificates)
     for label in LABELS:
-        if label.name not in raw:
-            continue
-        setting, text = raw[label.name]
-        try:
-            if label.is_free_form and not allow_free_form:
-                raise ValueError("free-form settings are forbidden here (PROXY_ALLOW_EXTRA_SETTINGS=false)")
-            parsed[label.name] = label.parse(text)
-        except ValueError as error:
-            shown = "" if label.is_secret else shorten(text)
-            reason = str(error)
-            if label.name in known_certificates:
-                parsed[label.name] = known_certificates[label.name]
-                reason += "; the certificate that the service had before stays in force"
-            is_refused |= label.name not in known_certificates
-            problems.append(_problem(container, setting=setting, value=shown, reason=reason))
-    if is_refused:
-        return None, tuple(problems)
+        if label.name in raw:
+            reading.read(label, *raw[label.name])
+    parsed, joint = reading.parsed, tuple(_joint_faults(container, raw, reading.parsed))
+    if reading.is_refused or joint:
+        return None, (*reading.problems, *joint)
     if not (is_linked or parsed.get("required") or "VIRTUAL_HOST" in parsed or "TCP_PORTS" in parsed):
         return None, ()
-    return _build_spec(container, parsed, raw.get("VIRTUAL_HOST", ("", ""))[1]), tuple(problems)
+    spec = _build_spec(container, parsed, raw.get("VIRTUAL_HOST", ("", ""))[1])
+    if len(spec.ports) > values.MAX_PORTS:
+        reason = f"has {len(spec.ports)} ports to route to, more than {values.MAX_PORTS}; expose or publish fewer ports"
+        return None, (_problem(container, setting="", value="", reason=reason),)
+    return spec, (*reading.problems, *reading.notes)
+
+
+class _Reading:
+    """What the labels of one container say, and what is wrong with them."""
+
+    def __init__(
+        self, container: Container, extra_settings: ExtraSettings, known_certificates: Mapping[str, Certificate]
+    ) -> None:
+        self._container = container
+        self._extra_settings = extra_settings
+        self._known_certificates = known_certificates
+        self.parsed: dict[str, Any] = {}
+        self.problems: list[Problem] = []
+        self.notes: list[Problem] = []
+        self.is_refused = False
+
+    def read(self, label: Label, setting: str, text: str) -> None:
+        """Read one label, which the user wrote as `setting`."""
+        try:
+            self.parsed[label.name] = _parse_value(label, text, self._extra_settings)
+        except ValueError as error:
+            self._refuse(label, setting, text, str(error))
+        if label.is_switch and (doubt := values.doubt(text)):
+            note = _problem(self._container, setting=setting, value=shorten(text), reason=doubt)
+            self.notes.append(dataclasses.replace(note, is_note=True))
+
+    def _refuse(self, label: Label, setting: str, text: str, reason: str) -> None:
+        if label.name in self._known_certificates:
+            self.parsed[label.name] = self._known_certificates[label.name]
+            reason += "; the certificate that the service had before stays in force"
+        else:
+            self.is_refused = True
+        shown = shorten(text) if label.is_shown else ""
+        self.problems.append(_problem(self._container, setting=setting, value=shown, reason=reason))
 
 
 def certificates_of(settings: BackendSettings) -> Mapping[str, Certificate]:
@@ -328,10 +356,39 @@ def certificates_of(settings: BackendSettings) -> Mapping[str, Certificate]:
     return {name: certificates[0] for name, certificates in found.items() if certificates}
 
 
-def free_settings(container: Container) -> tuple[tuple[str, str], ...]:
-    """Return the settings whose text goes into the configuration as it is, as (name as the user wrote it, value)."""
+def _parse_value(label: Label, text: str, extra_settings: ExtraSettings) -> Any:
+    """Return what a label says. Raises ValueError with the reason."""
+    if label.restrict and extra_settings is ExtraSettings.FORBIDDEN:
+        raise ValueError("lines in HAProxy's own language are forbidden here (PROXY_ALLOW_EXTRA_SETTINGS=false)")
+    return label.read(text, is_restricted=extra_settings is not ExtraSettings.UNRESTRICTED)
+
+
+def _joint_faults(container: Container, raw: Mapping[str, tuple[str, str]], parsed: Mapping[str, Any]) -> Iterator[Problem]:
+    """Yield the faults that only two labels together show."""
+    cookie: StickyCookie | None = parsed.get("COOKIE")
+    if cookie and (foreign := cookie.foreign_domain(parsed.get("VIRTUAL_HOST", ()))):
+        setting, text = raw["COOKIE"]
+        reason = f"has the domain {foreign!r}, but no VIRTUAL_HOST of the container is in it"
+        yield _problem(container, setting=setting, value=shorten(text), reason=reason)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FreeSetting:
+    """A setting whose text goes into the configuration as it is. `name` is what the user wrote."""
+
+    name: str
+    value: str
+    is_shown: bool
+
+
+def free_settings(container: Container) -> tuple[FreeSetting, ...]:
+    """Return the settings of the container that only HAProxy itself can fully check."""
     raw = _raw_settings(container)
-    return tuple(raw[label.name] for label in LABELS if label.name in raw and (label.is_free_form or label.name in _LINES))
+    return tuple(
+        FreeSetting(name=raw[label.name][0], value=raw[label.name][1], is_shown=label.is_shown)
+        for label in LABELS
+        if label.name in raw and (label.restrict or label.name in _LINES)
+    )
 
 
 def asks_for_route(container: Container) -> bool:
@@ -406,7 +463,7 @@ def _build_settings(parsed: Mapping[str, Any]) -> BackendSettings:
 
     settings = BackendSettings(
         balance=parsed.get("BALANCE"),
-        cookie=parsed.get("COOKIE"),
+        cookie=parsed["COOKIE"].directive if "COOKIE" in parsed else None,
         session_lines=parsed.get("APPSESSION", ()),
         certificates=one("SSL_CERT"),
         default_certificates=one("DEFAULT_SSL_CERT"),

@@ -17,7 +17,7 @@ from proxy.core.labels.simple_routing import PORT_PREFIX, PROBE_PREFIX, ROUTING_
 from proxy.errors import THE_PROXY, Problem, shorten
 from proxy.grammar.spelling import IN_NAMESPACE, may_be_ours, nearest, squeeze
 from proxy.settings import RoutingMode
-from proxy.settings.variables.all import is_variable, unknown_variables
+from proxy.settings.variables.all import is_variable, unclear_switches, unknown_variables
 
 _NAMES = tuple(label.name for label in LABELS)
 _ROUTING_NAMES = tuple(label.name for label in ROUTING_LABELS)
@@ -51,7 +51,7 @@ def find_misspellings(container: Container, mode: RoutingMode) -> tuple[Problem,
 
 
 def find_own_misspellings(environment: Mapping[str, str]) -> tuple[Problem, ...]:
-    """Return a note for each variable of the proxy's own environment that belongs to a service, or is misspelt."""
+    """Return a note for each variable of the proxy's own environment that belongs to a service, is misspelt, or unclear."""
     notes: list[Problem] = []
     rest = dict(environment)
     for name in sorted(environment):
@@ -59,7 +59,8 @@ def find_own_misspellings(environment: Mapping[str, str]) -> tuple[Problem, ...]
         if reason:
             notes.append(Problem(service=THE_PROXY, reason=f"{name} {reason}", is_note=True))
             del rest[name]
-    sentences = unknown_variables({name: value for name, value in rest.items() if value.strip()})
+    unknown = unknown_variables({name: value for name, value in rest.items() if value.strip()})
+    sentences = (*unknown, *unclear_switches(environment))
     return (*notes, *(Problem(service=THE_PROXY, reason=sentence, is_note=True) for sentence in sentences))
 
 

@@ -18,6 +18,7 @@ FAILURES_UNTIL_DOWN = 2
 SUCCESSES_UNTIL_UP = 2
 """Two equal answers in a row decide. Traffic stops after two intervals, and a single slow answer changes nothing."""
 DEFAULT_TIMEOUT_SECONDS = 2.0
+MAX_PATH_LENGTH = 1024
 
 _GRAVITY = (Health.NONE, Health.HEALTHY, Health.STARTING, Health.UNHEALTHY)
 _URL = re.compile(r"(?P<scheme>[a-z]+)://(?P<host>[^/:?#]+)(?::(?P<port>[^/?#]*))?(?P<path>[/?].*)?", re.IGNORECASE)
@@ -138,6 +139,8 @@ def parse_delay(text: str) -> float:
 
 def _parse_path(path: str) -> str:
     path = path if path.startswith("/") else f"/{path}"
+    if len(path) > MAX_PATH_LENGTH:
+        raise ValueError(f"has a path of {len(path)} characters, more than {MAX_PATH_LENGTH}")
     if not re.fullmatch(r"[!-~]+", path) or "#" in path:
         raise ValueError(f"has the path {path!r}, which contains blanks, # or characters that need percent-encoding")
     return path

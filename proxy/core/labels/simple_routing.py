@@ -15,14 +15,23 @@ from typing import Any
 
 from proxy.core.containers.containers import Container
 from proxy.core.labels import probing
-from proxy.core.labels.labels import BackendSettings, ContainerSpec, Label, service_label, service_of
+from proxy.core.labels.label import MAX_LONG_VALUE, Label
+from proxy.core.labels.labels import BackendSettings, ContainerSpec, service_label, service_of
 from proxy.core.labels.probing import Probe
 from proxy.core.labels.stickiness import COOKIE_DIRECTIVE, stickiness_lines
 from proxy.errors import Problem, shorten
 from proxy.grammar import values as values
 from proxy.grammar.spelling import IN_NAMESPACE, nearest
 from proxy.grammar.values import DEFAULT_WEIGHT
-from proxy.grammar.virtual_host import Scheme, VirtualHost, parse_domain, parse_path, parse_port
+from proxy.grammar.virtual_host import (
+    MAX_ENTRIES,
+    Scheme,
+    VirtualHost,
+    find_scheme_fault,
+    parse_domain,
+    parse_path,
+    parse_port,
+)
 from proxy.settings import SimpleSettings, SourceKind
 
 ROUTING_PREFIX = "aliyun.routing."
@@ -71,9 +80,9 @@ def parse_addresses(text: str) -> tuple[Address, ...]:
 
 
 def parse_redirect(text: str) -> Redirect:
-    """Parse `true`, `false`, or a `;` list of domains or prefixes."""
-    if text.lower() in ("true", "false"):
-        return Redirect(everything=text.lower() == "true")
+    """Parse a word that means yes or no, or a `;` list of domains or prefixes."""
+    if values.is_yes_or_no(text):
+        return Redirect(everything=values.parse_boolean(text))
     return Redirect(names=tuple(_parse_name(entry) for entry in _split(text)))
 
 
@@ -81,6 +90,8 @@ ROUTING_LABELS: tuple[Label, ...] = (
     Label(
         name=f"{PORT_PREFIX}<N>",
         parse=parse_addresses,
+        separator=";",
+        max_length=MAX_LONG_VALUE,
         help="Addresses that port N of the container answers: `;` list of `[scheme://]domain[/context_path]`. "
         "The schemes `http`, `https`, `ws` and `wss` have the same effect. A domain without a dot is a "
         "prefix of the cluster's domain. You can also write `domain:context_path`",
@@ -106,6 +117,7 @@ ROUTING_LABELS: tuple[Label, ...] = (
     Label(
         name=f"{ROUTING_PREFIX}force_https",
         parse=parse_redirect,
+        separator=";",
         help="`true`, or a `;` list of domains: redirect to https (301) if the load balancer in front sends "
         "`X-Forwarded-Proto: http`",
         help_zh="`true`，或以 `;` 分隔的域名：前端负载均衡发来 `X-Forwarded-Proto: http` 时，重定向到 https（301）",
@@ -124,6 +136,7 @@ ROUTING_LABELS: tuple[Label, ...] = (
     Label(
         name=f"{PROBE_PREFIX}cmd",
         parse=probing.parse_command,
+        is_secret=True,
         help="Health probe: shell command that is run inside the container. Healthy if it exits with 0. Do not "
         "combine it with `url`",
         help_zh="健康检查：在容器内执行的 shell 命令，返回 0 为健康。不要与 `url` 同时使用",
@@ -157,7 +170,7 @@ def parse_container(container: Container, settings: SimpleSettings) -> tuple[tup
             service=service_label(container),
             container=container.name,
             setting=setting,
-            value=shorten(container.labels.get(setting, "")),
+            value=shorten(container.labels.get(setting, "")) if reading.is_shown(setting) else "",
             reason=reason,
         )
         for setting, reason in sorted(reading.faults.items())
@@ -207,10 +220,16 @@ class _Reading:
         """Return the parsed value of a label; `default` if it is missing or faulty."""
         return self._settings.get(name, default)
 
+    def is_shown(self, name: str) -> bool:
+        """Return whether messages show the value of a label. A command may have a password in it."""
+        return name not in self._table or self._table[name].is_shown
+
     def _read_port(self, name: str, text: str) -> None:
         try:
             port = parse_port(name.removeprefix(PORT_PREFIX))
-            self.ports[port] = self._table[f"{PORT_PREFIX}<N>"].parse(text)
+            if len(self.ports) == values.MAX_PORTS:
+                raise ValueError(f"is one port more than the {values.MAX_PORTS} that a container may have routed")
+            self.ports[port] = self._table[f"{PORT_PREFIX}<N>"].read(text)
         except ValueError as error:
             self.faults[name] = str(error)
 
@@ -221,7 +240,7 @@ class _Reading:
             self.faults[name] = "is not a label of simple routing" + (f"; did you mean {meant}?" if meant else "")
             return
         try:
-            self._settings[name] = row.parse(text)
+            self._settings[name] = row.read(text)
         except ValueError as error:
             self.faults[name] = str(error)
 
@@ -279,10 +298,15 @@ def _redirected_domains(reading: _Reading, root: str) -> frozenset[str]:
 
 
 def _split(text: str) -> Sequence[str]:
-    return [entry.strip() for entry in text.split(";") if entry.strip()]
+    entries = [entry.strip() for entry in text.split(";") if entry.strip()]
+    if len(entries) > MAX_ENTRIES:
+        raise ValueError(f"has {len(entries)} entries, more than {MAX_ENTRIES}")
+    return entries
 
 
 def _parse_address(entry: str) -> Address:
+    if fault := find_scheme_fault(entry):
+        raise ValueError(f"entry {shorten(entry)!r} {fault}")
     match = _ENTRY.fullmatch(entry)
     if match is None:
         raise ValueError(f"entry {entry!r} is not [scheme://]domain[/context_path]")

@@ -2,7 +2,8 @@
 
 In: the specs of containers. Out: `Service` values, sorted by name. The containers of one Compose service are one service.
 Its settings come from its newest container that is ready, so that old and new containers can run side by side while a new
-version is rolled out, and a new version that does not start changes nothing. Services with equal VIRTUAL_HOST are merged
+version is rolled out, and a new version that does not start changes nothing. It cannot take protection away as long as
+another container that is ready asks for it (`protection`). Services with equal VIRTUAL_HOST are merged
 into one.
 """
 
@@ -15,6 +16,7 @@ from typing import Any
 
 from proxy.core.containers.containers import Container, ProxyContainer
 from proxy.core.labels.labels import BackendSettings, ContainerSpec, TcpPort
+from proxy.core.model.protection import join_protection, keep_protection
 from proxy.core.model.readiness import is_ready
 from proxy.grammar.syntax import BackendName, make_backend_name
 from proxy.grammar.virtual_host import VirtualHost
@@ -87,14 +89,17 @@ def build_service(label: str, specs: Sequence[ContainerSpec]) -> Service:
         labels=(label,),
         virtual_hosts=deciding.virtual_hosts,
         weight=deciding.weight,
-        settings=deciding.settings,
+        settings=keep_protection(deciding.settings, specs),
         tcp_ports=_join_ports(spec.tcp_ports for spec in newer),
         members=tuple(members),
     )
 
 
 def merge_services(services: Sequence[Service]) -> Service:
-    """Merge services with equal virtual hosts. Each setting comes from the first service, by name, that has it."""
+    """Merge services with equal virtual hosts. Each setting comes from the first service, by name, that has it.
+
+    What protects visitors is in force if one of the services asks for it.
+    """
     if len(services) == 1:
         return services[0]
     return Service(
@@ -133,7 +138,7 @@ def _merge_settings(all_settings: Sequence[BackendSettings]) -> BackendSettings:
 
     empty = BackendSettings()
     merged = {field.name: first(field.name) for field in dataclasses.fields(BackendSettings)}
-    return dataclasses.replace(empty, **merged)
+    return join_protection(dataclasses.replace(empty, **merged), all_settings)
 
 
 def _join_ports(groups: Iterable[Iterable[TcpPort]]) -> tuple[TcpPort, ...]:

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from proxy.errors import shorten
 from proxy.grammar.spelling import nearest
 from proxy.grammar.syntax import split_list
+from proxy.grammar.values import doubt
 from proxy.settings.variables.haproxy import HAPROXY_VARIABLES, RUNTIME_VARIABLES
 from proxy.settings.variables.routing import ROUTING_VARIABLES, TLS_VARIABLES
 from proxy.settings.variables.simple import SIMPLE_VARIABLES
@@ -62,3 +64,9 @@ def _meant_variable(name: str) -> str | None:
     if name.startswith(_PREFIXES):
         return nearest(name, known, similarity=_WITH_PREFIX)
     return nearest(name, known) if len(name) >= _SHORTEST else None
+
+
+def unclear_switches(environment: Mapping[str, str]) -> tuple[str, ...]:
+    """Return a sentence for each switch that is set to neither yes nor no, in the order of the table."""
+    texts = {variable.name: environment.get(variable.name, "").strip() for variable in VARIABLES if variable.is_switch}
+    return tuple(f"{name}={shorten(text)!r}: {doubt(text)}" for name, text in texts.items() if text and doubt(text))

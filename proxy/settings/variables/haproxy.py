@@ -163,8 +163,9 @@ RUNTIME_VARIABLES: tuple[Variable, ...] = (
     ),
     Variable(
         name="DEBUG",
-        help="Any value except `false`: write a detailed log",
-        help_zh="除 `false` 外的任意值：输出详细日志",
+        help="`true`: write a detailed log",
+        help_zh="`true`：输出详细日志",
         example="true",
+        is_switch=True,
     ),
 )

@@ -77,10 +77,10 @@ ROUTING_VARIABLES: tuple[Variable, ...] = (
     ),
     Variable(
         name="SKIP_FORWARDED_PROTO",
-        help="Any value: do not set `X-Forwarded-Proto` and `X-Forwarded-Host`. Use this behind another proxy "
-        "that sets them",
-        help_zh="任意值：不设置 `X-Forwarded-Proto` 和 `X-Forwarded-Host`。适用于前面已有其他代理设置这些请求头的情况",
-        example="yes",
+        help="`true`: do not set `X-Forwarded-Proto` and `X-Forwarded-Host`. Use this behind another proxy that sets them",
+        help_zh="`true`：不设置 `X-Forwarded-Proto` 和 `X-Forwarded-Host`。适用于前面已有其他代理设置这些请求头的情况",
+        example="true",
+        is_switch=True,
     ),
     Variable(
         name="FORCE_DEFAULT_BACKEND",
@@ -88,6 +88,7 @@ ROUTING_VARIABLES: tuple[Variable, ...] = (
         help="`True`: a service without virtual host receives all requests that match no entry. `False`: only "
         "if no service has a virtual host",
         help_zh="`True`：没有虚拟主机的服务接收所有不匹配任何条目的请求。`False`：仅当所有服务都没有虚拟主机时才如此",
+        is_switch=True,
     ),
     Variable(
         name="EXTRA_FRONTEND_SETTINGS_<PORT>",
@@ -145,9 +146,11 @@ ROUTING_VARIABLES: tuple[Variable, ...] = (
     Variable(
         name="PROXY_ALLOW_EXTRA_SETTINGS",
         default="true",
-        help="`false`: refuse containers with the labels `EXTRA_SETTINGS`, `EXTRA_ROUTE_SETTINGS`, `OPTION` or "
-        "`HEALTH_CHECK`",
-        help_zh="`false`：拒绝带有 `EXTRA_SETTINGS`、`EXTRA_ROUTE_SETTINGS`、`OPTION` 或 `HEALTH_CHECK` 标签的容器",
+        help="What the labels `EXTRA_SETTINGS`, `EXTRA_ROUTE_SETTINGS`, `OPTION` and `HEALTH_CHECK` may contain. `false`: "
+        "containers with these labels are refused. `true`: lines that affect only the service itself. `unrestricted`: "
+        "any line, also one that reads files, uses other sections or makes many servers",
+        help_zh="`EXTRA_SETTINGS`、`EXTRA_ROUTE_SETTINGS`、`OPTION`、`HEALTH_CHECK` 标签可以包含什么。`false`："
+        "拒绝带有这些标签的容器。`true`：只允许仅影响该服务自身的配置行。`unrestricted`：允许任何配置行，包括读取文件、引用其他配置段、生成大量服务器的行",
     ),
 )
 

@@ -11,7 +11,7 @@ class Variable:
     """One environment variable, or a family of them: `<PORT>` and `<NAME>` in a name stand for any port or name.
 
     `default` is the text that is used if the variable is unset or empty. The value of an `is_secret` variable is never
-    shown.
+    shown. An `is_switch` variable is on with any value except a word that means no.
     """
 
     name: str
@@ -20,6 +20,7 @@ class Variable:
     help_zh: str
     example: str = ""
     is_secret: bool = False
+    is_switch: bool = False
 
     def matches(self, name: str) -> bool:
         """Return whether `name` is this variable, or one of this family."""

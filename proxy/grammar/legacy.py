@@ -59,6 +59,10 @@ _METHOD_PATTERN = re.compile(r"\^\((?:\[\^[^\]]*\]|\[A-Z\]|\\S|\\w|\.)[*+]\)(?:[
 _VERSION_PATTERN = re.compile(r"[ ](?:\(?HTTP/[^ ]*|\(\.\*\))$")
 _VERSION = re.compile(r"[ ](?:HTTP/[^ ]*|\\\d)$")
 
+_BOUND = "(*LIMIT_MATCH=100000)"
+"""Begins every regular expression of a user (pcre2pattern, "Setting resource limits"). Without it, a pattern that backtracks
+works for seconds on a request of some kilobytes. When the limit is reached, nothing is replaced."""
+
 _CHECK = re.compile(r"(?:(?P<method>[A-Z]+) +)?(?P<uri>[/*][^ \r\n]*)(?: +(?P<version>HTTP/\d\.\d))?")
 _SESSION = re.compile(r"(?P<cookie>\S+) len (?P<length>\d+) timeout (?P<hold>\d+(?:us|ms|[smhd])?)(?P<options>( \S+)*)")
 SESSION_TABLE_SIZE = "100k"
@@ -151,7 +155,7 @@ def _translate_header_rule(rule: re.Match[str], words: Sequence[str]) -> str:
         return _join(f"{directive} {_add(keyword, *arguments)}", condition)
     if action == "del":
         return _join(f"{directive} {_delete(keyword, *arguments)}", condition)
-    flags = "(?i)" if rule["any_case"] else ""
+    flags = _BOUND + ("(?i)" if rule["any_case"] else "")
     return _join(f"{directive} {_replace(keyword, *arguments, flags=flags)}", condition)
 
 
@@ -178,7 +182,7 @@ def _delete(keyword: str, search: str) -> str:
         if match["value"] in ("", ".*", "$", ".*$"):
             return f"del-header {match['name']}"
     elif match := _NAME_PATTERN.fullmatch(search):
-        return f"del-header {_word('(?i)' + match['name'] + '$')} -m reg"
+        return f"del-header {_word(_BOUND + '(?i)' + match['name'] + '$')} -m reg"
     raise ValueError(f"{keyword!r} was removed from HAProxy; write 'http-request del-header NAME' or http-response")
 
 

@@ -41,7 +41,7 @@ class Scheme(StrEnum):
 
 MAX_ENTRY_LENGTH = 1024
 MAX_WILDCARDS = 8
-"""Each `*` multiplies the work of the regular expression. No real address has more than this."""
+"""Each `*` adds to the work for every request. No real address has more than this."""
 
 _ENTRY = re.compile(
     r"(?:(?P<scheme>[a-z]+)://)?(?P<domain>\[[0-9a-f:.]+\]|[^/:\s]*)(?::(?P<port>[^/]*))?(?P<path>/.*)?$",

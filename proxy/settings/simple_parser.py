@@ -11,7 +11,7 @@ import ipaddress
 from pathlib import Path
 
 from proxy.grammar.syntax import quote
-from proxy.grammar.virtual_host import parse_domain
+from proxy.grammar.virtual_host import DOMAIN_OF_REQUEST, parse_domain
 from proxy.settings import ProxyMode, RoutingSettings, Scope, SimpleSettings
 from proxy.settings import value_parsers as values
 from proxy.settings.reader import SettingsReader
@@ -23,7 +23,7 @@ ERROR_PAGE = Path(__file__).resolve().parent.parent.parent / "templates" / "503.
 _ALIBABA_DOMAIN = "alicontainer.com"
 _LOCAL_DOMAIN = "localhost"
 """Browsers and resolvers resolve every name below it to the machine itself (RFC 6761), so prefixes work without a DNS."""
-_LOCAL_HOST = "{ req.hdr(host),host_only,lower -m end .local }"
+_LOCAL_HOST = f"{{ {DOMAIN_OF_REQUEST} -m end .local }}"
 
 
 def parse_simple(reader: SettingsReader) -> SimpleSettings:

@@ -22,6 +22,7 @@ from proxy.core.model.matching import Row
 from proxy.core.model.model import Backend, Frontend, RoutingModel, Server, ServerState
 from proxy.errors import TemplateError
 from proxy.grammar.syntax import quote
+from proxy.grammar.virtual_host import DOMAIN_OF_REQUEST
 from proxy.secret import Secret
 from proxy.settings import ProxyMode, Settings
 
@@ -142,6 +143,7 @@ class Renderer:
             local_peer=LOCAL_PEER,
             has_stick_tables=_has_stick_tables(model),
             frontend_lines=self._frontend_lines,
+            domain_of_request=DOMAIN_OF_REQUEST,
             max_reloads=MAX_RELOADS_OF_A_WORKER,
             map_file=map_file,
             quote=quote,

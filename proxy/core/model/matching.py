@@ -29,9 +29,9 @@ BY_PATH = "/"
 IN_ORDER = "~"
 """Markers in `choices`. No backend can have one of them as its name."""
 
-_HOST_SIGN = "[^/*]"
-_ANY_PATH = "(?:[/*]|$)"
-"""A host ends where the path begins: with a slash, or with the star of `OPTIONS *`."""
+_HOST_SIGN = "[^/]"
+_ANY_PATH = "(?:/|$)"
+"""A host ends where the path begins. HAProxy gives no path for `OPTIONS *` and for `CONNECT`."""
 
 Row = tuple[str, str]
 
@@ -123,6 +123,8 @@ class _HostTables:
     def _add_indexed(self, key: str, candidates: Sequence[Route]) -> None:
         for route in candidates:
             path = route.entry.path or "/*"
+            if not route.entry.path:
+                self._paths[key] = route.backend
             if path.endswith("*"):
                 self._prefixes.setdefault(key + path[:-1], route.backend)
             else:

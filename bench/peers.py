@@ -18,7 +18,9 @@ from pathlib import Path
 from bench.packages import install
 from bench.stage import Visitor, find_haproxy, pinned_to, running, running_backend, running_proxy
 from bench.table import Row
+from proxy.core.haproxy.forwarded_headers import forwarding_lines
 from proxy.core.haproxy.rendering import RETRIES, SMALL_BUFFER_BYTES
+from proxy.settings.parser import parse_settings
 from tests.ports import free_port
 from tests.wrk import requests_per_second
 
@@ -196,8 +198,8 @@ def _write_hard_wired(folder: Path, port: int, backend: int) -> list[str]:
 def _write_hard_wired_alike(folder: Path, port: int, backend: int) -> list[str]:
     lines = ["    option idle-close-on-response"]
     lines += ["    http-request disable-l7-retry unless METH_GET or { method OPTIONS }"]
-    lines += ["    http-request set-header X-Forwarded-Proto http"]
-    lines += ["    http-request set-header X-Forwarded-Host %[req.hdr(host)] if { req.hdr(host) -m found }"]
+    settings = parse_settings({}, lambda path: path.read_text())
+    lines += [f"    {line}" for line in forwarding_lines(settings, is_tls=False)]
     lines += ["    default_backend one", "backend one", *(f"    {line}" for line in RETRIES)]
     lines += ["    option use-small-buffers l7-retries"]
     return _haproxy(folder, port, [*lines, f"    server one 127.0.0.1:{backend}"])

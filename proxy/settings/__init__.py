@@ -81,6 +81,8 @@ class RoutingSettings:
     extra_route_settings: str
     force_default_backend: bool
     skip_forwarded_proto: bool
+    trusted_proxies: tuple[str, ...]
+    """The networks whose headers about the visitor are believed."""
     allow_extra_settings: bool
     basic_users: tuple[BasicUser, ...]
     network: str

@@ -78,6 +78,7 @@ def _parse_routing(reader: SettingsReader) -> RoutingSettings:
         extra_route_settings=reader.parse("EXTRA_ROUTE_SETTINGS", values.parse_text, ""),
         force_default_backend=reader.parse("FORCE_DEFAULT_BACKEND", values.is_not_false, True),
         skip_forwarded_proto=reader.is_set("SKIP_FORWARDED_PROTO"),
+        trusted_proxies=reader.entries("PROXY_TRUSTED_PROXIES", values.parse_network),
         allow_extra_settings=reader.parse("PROXY_ALLOW_EXTRA_SETTINGS", values.parse_boolean, False),
         basic_users=_parse_basic_users(reader),
         network=reader.text("PROXY_NETWORK"),

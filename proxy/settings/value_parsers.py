@@ -110,6 +110,14 @@ def parse_log_target(text: str) -> str:
     return f"{match['host']}:{parse_port(match['port'] or str(SYSLOG_PORT))}"
 
 
+def parse_network(text: str) -> str:
+    """Return a network. An address is the network that holds only itself."""
+    try:
+        return str(ipaddress.ip_network(text, strict=False))
+    except ValueError:
+        raise ValueError("is not a network; write a network such as 10.0.0.0/8") from None
+
+
 def parse_variable_name(text: str) -> str:
     """Return the name of an environment variable."""
     if not re.fullmatch(r"\w[\w.-]*", text, re.ASCII):

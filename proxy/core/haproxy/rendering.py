@@ -16,6 +16,7 @@ from jinja2 import Environment, TemplateSyntaxError
 from jinja2 import TemplateError as JinjaError
 
 from proxy.core.haproxy.default_checks import loaded_check
+from proxy.core.haproxy.forwarded_headers import forwarding_lines
 from proxy.core.haproxy.loaded import add_digest
 from proxy.core.model.backends import PEERS, USERLIST
 from proxy.core.model.matching import Row
@@ -142,6 +143,7 @@ class Renderer:
             peers=PEERS,
             local_peer=LOCAL_PEER,
             has_stick_tables=_has_stick_tables(model),
+            forwarding_lines=partial(forwarding_lines, self._settings),
             frontend_lines=self._frontend_lines,
             domain_of_request=DOMAIN_OF_REQUEST,
             max_reloads=MAX_RELOADS_OF_A_WORKER,

@@ -261,7 +261,8 @@ def _http_lines(settings: BackendSettings, context: BuildContext) -> list[str]:
 def _redirect_line(context: BuildContext) -> str:
     port = f":{context.https_port}" if context.https_port else ""
     target = f"https://%[{HOST_OF_REQUEST}]{port}%[pathq]"
-    already = " !{ req.hdr(X-Forwarded-Proto) -i https }" if context.settings.skip_forwarded_proto else ""
+    is_told = context.settings.skip_forwarded_proto or context.settings.trusted_proxies
+    already = " !{ req.hdr(X-Forwarded-Proto) -i https }" if is_told else ""
     return f"http-request redirect code 301 location {target} if !{{ ssl_fc }}{already}"
 
 

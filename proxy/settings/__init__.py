@@ -120,6 +120,8 @@ class HaproxySettings:
     """
 
     maxconn: int
+    maxconn_per_source: int
+    """0 means any number."""
     threads: int | None
     options: tuple[str, ...]
     timeouts: tuple[str, ...]

@@ -116,8 +116,10 @@ def _parse_tls(reader: SettingsReader) -> TlsSettings:
 def _parse_haproxy(reader: SettingsReader) -> HaproxySettings:
     positive = values.number(minimum=1)
     processes = reader.parse("NBPROC", positive, None)
+    maxconn = reader.parse("MAXCONN", positive, 0)
     return HaproxySettings(
-        maxconn=reader.parse("MAXCONN", positive, 0),
+        maxconn=maxconn,
+        maxconn_per_source=reader.parse("PROXY_MAXCONN_PER_SOURCE", values.number_or_off, max(1, maxconn // 2)),
         threads=reader.parse("NBTHREAD", positive, None) or processes,
         options=_parse_options(reader),
         timeouts=_parse_timeouts(reader),

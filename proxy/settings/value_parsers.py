@@ -159,6 +159,16 @@ def number(*, minimum: int, maximum: int | None = None) -> Callable[[str], int]:
     return parse
 
 
+def number_or_off(text: str) -> int:
+    """Return a whole number; 0 for `off`."""
+    if text.lower() == "off":
+        return 0
+    try:
+        return number(minimum=0)(text)
+    except ValueError as error:
+        raise ValueError(f"{error}, or off") from None
+
+
 def choice(kind: type[Choice]) -> Callable[[str], Choice]:
     """Return the parser of one of the enum's values. Case is ignored."""
 

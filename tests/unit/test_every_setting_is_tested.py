@@ -49,6 +49,7 @@ OF_VARIABLES = {
     "SSL_BIND_OPTIONS": f"{_TLS}::test_tls_options_can_be_set",
     "SSL_BIND_CIPHERS": f"{_TLS}::test_ciphers_can_be_set",
     "MAXCONN": f"{_PROXY}::test_number_of_connections_can_be_set",
+    "PROXY_MAXCONN_PER_SOURCE": "haproxy/test_slow_visitors.py::test_one_source_has_a_bounded_number_of_connections",
     "NBTHREAD": f"{_PROXY}::test_number_of_threads_can_be_set",
     "NBPROC": f"{_PROXY}::test_number_of_threads_can_be_set",
     "OPTION": f"{_PROXY}::test_options_of_the_proxy_are_in_force",

@@ -10,21 +10,19 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from proxy.core.haproxy.source_limits import TRUSTED
 from proxy.grammar.syntax import quote
 from proxy.settings import RoutingMode, Settings
 from proxy.settings.simple_parser import WAS_FORWARDED
 
-_TRUSTED = "from_trusted_proxy"
 _NAMES = ("x[-_]forwarded[-_].*", "x[-_]real[-_]ip", "forwarded")
 """Applications behind CGI or WSGI cannot tell `_` from `-` in a name."""
-_NETWORKS_PER_LINE = 50
-"""HAProxy takes at most 64 words in a line."""
 
 
 def forwarding_lines(settings: Settings, *, is_tls: bool) -> Sequence[str]:
     """Return the rules of a frontend that delete what visitors claim, and tell backends the truth.
 
-    With SKIP_FORWARDED_PROTO and no trusted networks, everything passes as it is.
+    They come after `connection_lines`. With SKIP_FORWARDED_PROTO and no trusted networks, everything passes as it is.
     """
     routing = settings.routing
     lines = []
@@ -38,12 +36,9 @@ def forwarding_lines(settings: Settings, *, is_tls: bool) -> Sequence[str]:
 
 
 def _deletion(settings: Settings) -> Sequence[str]:
-    networks = settings.routing.trusted_proxies
-    starts = range(0, len(networks), _NETWORKS_PER_LINE)
-    unless = f" unless {_TRUSTED}" if networks else ""
+    unless = f" unless {TRUSTED}" if settings.routing.trusted_proxies else ""
     names = "|".join((*_NAMES, *_names_of_options(settings.haproxy.options)))
     return [
-        *(f"acl {_TRUSTED} src {' '.join(networks[start : start + _NETWORKS_PER_LINE])}" for start in starts),
         f"http-request del-header {quote(f'(?i)^({names})$')} -m reg{unless}",
         f"http-request add-header X-Real-IP %[src]{unless}",
     ]

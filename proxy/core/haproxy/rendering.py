@@ -18,6 +18,7 @@ from jinja2 import TemplateError as JinjaError
 from proxy.core.haproxy.default_checks import loaded_check
 from proxy.core.haproxy.forwarded_headers import forwarding_lines
 from proxy.core.haproxy.loaded import add_digest
+from proxy.core.haproxy.source_limits import SOURCE_TABLE, SOURCES, body_lines, connection_lines
 from proxy.core.model.backends import PEERS, USERLIST
 from proxy.core.model.matching import Row
 from proxy.core.model.model import Backend, Frontend, RoutingModel, Server, ServerState
@@ -143,6 +144,10 @@ class Renderer:
             peers=PEERS,
             local_peer=LOCAL_PEER,
             has_stick_tables=_has_stick_tables(model),
+            sources=SOURCES,
+            source_table=SOURCE_TABLE,
+            connection_lines=partial(connection_lines, self._settings),
+            body_lines=body_lines(self._settings.haproxy),
             forwarding_lines=partial(forwarding_lines, self._settings),
             frontend_lines=self._frontend_lines,
             domain_of_request=DOMAIN_OF_REQUEST,

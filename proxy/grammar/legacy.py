@@ -208,7 +208,7 @@ def _translate_request_line(search: str, replacement: str) -> tuple[str, str] | 
     pattern, path = request["path"], replacement.removeprefix(r"\1 ")
     if _VERSION_PATTERN.search(pattern):
         pattern, path = _VERSION_PATTERN.sub("", pattern), _VERSION.sub("", path)
-    if " " in re.sub(r"\[[^\]]*\]", "", pattern) + path or r"\1" in path:
+    if " " in re.sub(r"\[[^\]]*(\]|$)", "", pattern) + path or r"\1" in path:
         return None
     # The method was group 1, and is gone. So the numbers of the path's groups become smaller by one.
     return f"^{pattern}", re.sub(r"\\(\d)", lambda group: f"\\{int(group[1]) - 1}", path)

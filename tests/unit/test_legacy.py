@@ -185,3 +185,10 @@ def test_appsession_becomes_a_stick_table(text: str, expire: str, uri: str, lear
 def test_appsession_that_is_none_is_refused(text: str, reason: str) -> None:
     with pytest.raises(ValueError, match=re.escape(reason)):
         translate_appsession(text)
+
+
+@pytest.mark.timeout(20)
+def test_long_line_is_read_in_a_moment() -> None:
+    """Reading it again from every bracket would take a minute."""
+    with pytest.raises(ValueError, match="replace-path"):
+        translate_line(r"reqrep ^([^\ ]*)\ /" + "[" * 300_000 + r"\ x \1\ /b\1")

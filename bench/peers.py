@@ -20,6 +20,7 @@ from bench.stage import Visitor, find_haproxy, pinned_to, running, running_backe
 from bench.table import Row
 from proxy.core.haproxy.forwarded_headers import forwarding_lines
 from proxy.core.haproxy.rendering import RETRIES, SMALL_BUFFER_BYTES
+from proxy.core.haproxy.source_limits import body_lines
 from proxy.settings.parser import parse_settings
 from tests.ports import free_port
 from tests.wrk import requests_per_second
@@ -199,7 +200,8 @@ def _write_hard_wired_alike(folder: Path, port: int, backend: int) -> list[str]:
     lines = ["    option idle-close-on-response"]
     lines += ["    http-request disable-l7-retry unless METH_GET or { method OPTIONS }"]
     settings = parse_settings({}, lambda path: path.read_text())
-    lines += [f"    {line}" for line in forwarding_lines(settings, is_tls=False)]
+    common = (*forwarding_lines(settings, is_tls=False), *body_lines(settings.haproxy))
+    lines += [f"    {line}" for line in common]
     lines += ["    default_backend one", "backend one", *(f"    {line}" for line in RETRIES)]
     lines += ["    option use-small-buffers l7-retries"]
     return _haproxy(folder, port, [*lines, f"    server one 127.0.0.1:{backend}"])

@@ -4,7 +4,7 @@ FROM haproxy:3.4
 USER root
 RUN apt-get update \
  && apt-get install -y --no-install-recommends \
-      python3 python3-docker python3-paramiko python3-jinja2 python3-watchdog python3-cryptography python3-yaml python3-tabulate \
+      python3 python3-docker python3-paramiko python3-jinja2 python3-watchdog python3-cryptography python3-yaml python3-tabulate python3-idna \
       tini openssh-client \
  && rm -rf /var/lib/apt/lists/* \
  && printf 'ConnectTimeout 10\nServerAliveInterval 10\nServerAliveCountMax 2\n' > /etc/ssh/ssh_config.d/proxy.conf \

@@ -19,8 +19,11 @@ from bench.packages import install
 from bench.stage import Visitor, find_haproxy, pinned_to, running, running_backend, running_proxy
 from bench.table import Row
 from proxy.core.haproxy.defaults_section import LEAST_RETRIES, RETRY_ON
+from proxy.core.haproxy.forwarded_headers import forwarding_lines
 from proxy.core.haproxy.rendering import SMALL_BUFFER_BYTES
+from proxy.core.haproxy.source_limits import body_lines
 from proxy.settings import ProxyMode
+from proxy.settings.parser import parse_settings
 from tests.ports import free_port
 from tests.wrk import requests_per_second
 
@@ -198,8 +201,9 @@ def _write_hard_wired(folder: Path, port: int, backend: int) -> list[str]:
 def _write_hard_wired_alike(folder: Path, port: int, backend: int) -> list[str]:
     lines = ["    option idle-close-on-response"]
     lines += ["    http-request disable-l7-retry unless METH_GET or { method OPTIONS }"]
-    lines += ["    http-request set-header X-Forwarded-Proto http"]
-    lines += ["    http-request set-header X-Forwarded-Host %[req.hdr(host)] if { req.hdr(host) -m found }"]
+    settings = parse_settings({}, lambda path: path.read_text())
+    common = (*forwarding_lines(settings, is_tls=False), *body_lines(settings.haproxy))
+    lines += [f"    {line}" for line in common]
     lines += ["    default_backend one", "backend one", f"    retries {LEAST_RETRIES[ProxyMode.HTTP]}", f"    {RETRY_ON}"]
     lines += ["    option use-small-buffers l7-retries"]
     return _haproxy(folder, port, [*lines, f"    server one 127.0.0.1:{backend}"])

@@ -43,7 +43,10 @@ class Entry:
 
 @dataclass(frozen=True)
 class Request:
-    """The parts of a request that decide on its route. `target` may have a query string, `host` a port."""
+    """The parts of a request that decide on its route.
+
+    `target` may have a query string; `host` may have a port, and a dot at the end.
+    """
 
     host: str
     target: str
@@ -78,7 +81,7 @@ def matches(entry: Entry, request: Request) -> bool:
         return False
     if entry.scheme in ("ws", "wss") and not request.is_websocket:
         return False
-    host = request.host.lower().split(":")[0]
+    host = request.host.lower().split(":")[0].rstrip(".")
     path = request.target.lower().split("?")[0]
     return glob(entry.domain, host) and (entry.path == "" or glob(entry.path, path))
 

@@ -20,7 +20,8 @@ from cryptography.x509.oid import NameOID
 
 from proxy.secret import Secret
 
-_BLOCK = re.compile(r"-----BEGIN (?P<kind>[A-Z0-9 ]+)-----.*?-----END (?P=kind)-----", re.DOTALL)
+_BLOCK = re.compile(r"-----BEGIN (?P<kind>[A-Z0-9 ]++)-----[^-]*+(?:-(?!----)[^-]*+)*+-----END (?P=kind)-----")
+"""It stops at the first dashes. So a text with many beginnings and no end does not cost more than its length."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -59,6 +59,10 @@ _METHOD_PATTERN = re.compile(r"\^\((?:\[\^[^\]]*\]|\[A-Z\]|\\S|\\w|\.)[*+]\)(?:[
 _VERSION_PATTERN = re.compile(r"[ ](?:\(?HTTP/[^ ]*|\(\.\*\))$")
 _VERSION = re.compile(r"[ ](?:HTTP/[^ ]*|\\\d)$")
 
+_BOUND = "(*LIMIT_MATCH=100000)"
+"""Begins every regular expression of a user (pcre2pattern, "Setting resource limits"). Without it, a pattern that backtracks
+works for seconds on a request of some kilobytes. When the limit is reached, nothing is replaced."""
+
 _CHECK = re.compile(r"(?:(?P<method>[A-Z]+) +)?(?P<uri>[/*][^ \r\n]*)(?: +(?P<version>HTTP/\d\.\d))?")
 _SESSION = re.compile(r"(?P<cookie>\S+) len (?P<length>\d{1,9}) timeout (?P<hold>\d+(?:us|ms|[smhd])?)(?P<options>( \S+)*)")
 MAX_KEY_LENGTH = 512
@@ -155,7 +159,7 @@ def _translate_header_rule(rule: re.Match[str], words: Sequence[str]) -> str:
         return _join(f"{directive} {_add(keyword, *arguments)}", condition)
     if action == "del":
         return _join(f"{directive} {_delete(keyword, *arguments)}", condition)
-    flags = "(?i)" if rule["any_case"] else ""
+    flags = _BOUND + ("(?i)" if rule["any_case"] else "")
     return _join(f"{directive} {_replace(keyword, *arguments, flags=flags)}", condition)
 
 
@@ -182,7 +186,7 @@ def _delete(keyword: str, search: str) -> str:
         if match["value"] in ("", ".*", "$", ".*$"):
             return f"del-header {match['name']}"
     elif match := _NAME_PATTERN.fullmatch(search):
-        return f"del-header {_word('(?i)' + match['name'] + '$')} -m reg"
+        return f"del-header {_word(_BOUND + '(?i)' + match['name'] + '$')} -m reg"
     raise ValueError(f"{keyword!r} was removed from HAProxy; write 'http-request del-header NAME' or http-response")
 
 
@@ -208,7 +212,7 @@ def _translate_request_line(search: str, replacement: str) -> tuple[str, str] | 
     pattern, path = request["path"], replacement.removeprefix(r"\1 ")
     if _VERSION_PATTERN.search(pattern):
         pattern, path = _VERSION_PATTERN.sub("", pattern), _VERSION.sub("", path)
-    if " " in re.sub(r"\[[^\]]*\]", "", pattern) + path or r"\1" in path:
+    if " " in re.sub(r"\[[^\]]*(\]|$)", "", pattern) + path or r"\1" in path:
         return None
     # The method was group 1, and is gone. So the numbers of the path's groups become smaller by one.
     return f"^{pattern}", re.sub(r"\\(\d)", lambda group: f"\\{int(group[1]) - 1}", path)

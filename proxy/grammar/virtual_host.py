@@ -12,6 +12,8 @@ import urllib.parse
 from dataclasses import dataclass
 from enum import StrEnum
 
+import idna
+
 from proxy.errors import shorten
 from proxy.grammar.syntax import bounded_list
 
@@ -42,9 +44,13 @@ class Scheme(StrEnum):
 
 MAX_ENTRIES = 500
 """The number of virtual hosts of one service."""
+HOST_OF_REQUEST = "req.hdr(host),host_only,rtrim(.)"
+DOMAIN_OF_REQUEST = f"{HOST_OF_REQUEST},lower"
+"""How HAProxy reads the host of a request: without the port and the dot at the end; the second in the form of `domain`."""
+
 MAX_ENTRY_LENGTH = 1024
 MAX_WILDCARDS = 8
-"""Each `*` multiplies the work of the regular expression. No real address has more than this."""
+"""Each `*` adds to the work for every request. No real address has more than this."""
 
 _ENTRY = re.compile(
     r"(?:(?P<scheme>[a-z]+)://)?(?P<domain>\[[0-9a-f:.]+\]|[^/:\s]*)(?::(?P<port>[^/]*))?(?P<path>/.*)?$",
@@ -156,9 +162,8 @@ def parse_domain(text: str) -> str:
         raise ValueError("has no domain; write * for any domain")
     if text.startswith("["):
         return _parse_ipv6(text)
-    domain = text.lower().rstrip(".") if text != "." else text
-    if not domain.isascii():
-        domain = ".".join(_to_ascii(label) for label in domain.split("."))
+    domain = _to_ascii(text).lower()
+    domain = domain.rstrip(".") or domain
     for label in domain.split("."):
         if not _LABEL.match(label) and not (label == "" and "*" in domain):
             raise ValueError(
@@ -193,12 +198,21 @@ def _parse_ipv6(text: str) -> str:
         raise ValueError(f"domain {text!r} is not an IPv6 address in brackets") from None
 
 
-def _to_ascii(label: str) -> str:
+def _to_ascii(text: str) -> str:
+    """Return an international domain name as browsers send it (IDNA 2008; UTS 46 without transitional processing)."""
+    if text.isascii():
+        return text
+    try:
+        labels = idna.uts46_remap(text, std3_rules=False).split(".")
+        return ".".join(_label_to_ascii(label) for label in labels)
+    except idna.IDNAError as error:
+        reason = f"is not a valid international domain name ({error}); you can write it in the form xn--..."
+        raise ValueError(f"{text!r} {reason}") from None
+
+
+def _label_to_ascii(label: str) -> str:
     if label.isascii():
         return label
     if "*" in label:
         raise ValueError(f"{label!r} has a wildcard together with non-ASCII characters")
-    try:
-        return label.encode("idna").decode("ascii")
-    except UnicodeError:
-        raise ValueError(f"{label!r} is not a valid international domain name") from None
+    return idna.encode(label).decode("ascii")

@@ -89,6 +89,8 @@ class RoutingSettings:
     extra_route_settings: str
     force_default_backend: bool
     skip_forwarded_proto: bool
+    trusted_proxies: tuple[str, ...]
+    """The networks whose headers about the visitor are believed."""
     extra_settings: ExtraSettings
     basic_users: tuple[BasicUser, ...]
     network: str
@@ -128,6 +130,8 @@ class HaproxySettings:
 
     maxconn: int
     wanted_maxconn: int
+    maxconn_per_source: int
+    """0 means any number."""
     threads: int | None
     options: tuple[str, ...]
     timeouts: tuple[str, ...]

@@ -84,6 +84,7 @@ def _parse_routing(reader: SettingsReader) -> RoutingSettings:
         extra_route_settings=reader.parse("EXTRA_ROUTE_SETTINGS", values.parse_text, ""),
         force_default_backend=reader.parse("FORCE_DEFAULT_BACKEND", is_on, True),
         skip_forwarded_proto=_skips_forwarded_proto(reader),
+        trusted_proxies=reader.entries("PROXY_TRUSTED_PROXIES", values.parse_network),
         extra_settings=reader.parse("PROXY_ALLOW_EXTRA_SETTINGS", values.parse_extra_settings, ExtraSettings.FORBIDDEN),
         basic_users=_parse_basic_users(reader),
         network=reader.text("PROXY_NETWORK"),
@@ -125,6 +126,7 @@ def _parse_haproxy(reader: SettingsReader) -> HaproxySettings:
     return HaproxySettings(
         maxconn=maxconn,
         wanted_maxconn=maxconn,
+        maxconn_per_source=reader.parse("PROXY_MAXCONN_PER_SOURCE", values.number_or_off, max(1, maxconn // 2)),
         threads=reader.parse("NBTHREAD", positive, None) or processes,
         options=_parse_options(reader),
         timeouts=_parse_timeouts(reader),

@@ -7,14 +7,14 @@ The rest of the program depends on the mode only in the label grammar and in how
 from __future__ import annotations
 
 import dataclasses
-import ipaddress
 from pathlib import Path
 
 from proxy.grammar.syntax import quote
-from proxy.grammar.virtual_host import parse_domain
+from proxy.grammar.virtual_host import DOMAIN_OF_REQUEST, parse_domain
 from proxy.settings import ProxyMode, RoutingSettings, Scope, SimpleSettings
 from proxy.settings import value_parsers as values
 from proxy.settings.reader import SettingsReader
+from proxy.settings.variables.simple import PRIVATE_NETWORKS
 
 HTTP_PORT = 80
 MONITOR_URI = "/haproxy-monitor"
@@ -23,7 +23,13 @@ ERROR_PAGE = Path(__file__).resolve().parent.parent.parent / "templates" / "503.
 _ALIBABA_DOMAIN = "alicontainer.com"
 _LOCAL_DOMAIN = "localhost"
 """Browsers and resolvers resolve every name below it to the machine itself (RFC 6761), so prefixes work without a DNS."""
-_LOCAL_HOST = "{ req.hdr(host),host_only,lower -m end .local }"
+_BALANCER_NETWORKS = (*PRIVATE_NETWORKS.split(","), "100.64.0.0/10")
+"""Where the load balancer in front is. Alibaba's balancers have addresses in the last network (RFC 6598)."""
+
+WAS_FORWARDED = "txn.was_forwarded"
+"""HAProxy's variable that says that the request came with `X-Forwarded-For`."""
+
+_LOCAL_HOST = f"{{ {DOMAIN_OF_REQUEST} -m end .local }}"
 
 
 def parse_simple(reader: SettingsReader) -> SimpleSettings:
@@ -31,7 +37,7 @@ def parse_simple(reader: SettingsReader) -> SimpleSettings:
     positive = values.number(minimum=1, maximum=10**9)
     return SimpleSettings(
         domain=_parse_domain(reader),
-        local_networks=reader.entries("PROXY_LOCAL_NETWORKS", _parse_network, has_blanks=False),
+        local_networks=reader.entries("PROXY_LOCAL_NETWORKS", values.parse_network, has_blanks=False),
         error_page=Path(reader.text("PROXY_ERROR_PAGE_503") or ERROR_PAGE),
         sticky_idle_seconds=reader.parse("PROXY_STICKY_IDLE_SECONDS", positive, 0),
         sticky_life_seconds=reader.parse("PROXY_STICKY_LIFE_SECONDS", positive, 0),
@@ -53,6 +59,7 @@ def adapt(routing: RoutingSettings, reader: SettingsReader) -> RoutingSettings:
         health_check=routing.health_check if reader.is_set("HEALTH_CHECK") else "",
         # The load balancer in front says which scheme the visitor used. It always speaks http to the proxy.
         skip_forwarded_proto=True,
+        trusted_proxies=routing.trusted_proxies or _BALANCER_NETWORKS,
         monitor_port=routing.monitor_port or HTTP_PORT,
         monitor_uri=routing.monitor_uri or MONITOR_URI,
         extra_frontend_settings=frontends,
@@ -66,7 +73,7 @@ def _frontend_lines(simple: SimpleSettings) -> tuple[str, ...]:
         f"errorfile 503 {quote(str(simple.error_page))}",
         f"http-request deny deny_status 503 if {_LOCAL_HOST} !{inside}",
         # Only the load balancer in front adds this header. A client inside the cluster connects directly.
-        f"http-request deny deny_status 503 if {_LOCAL_HOST} {{ req.hdr(X-Forwarded-For) -m found }}",
+        f"http-request deny deny_status 503 if {_LOCAL_HOST} {{ var({WAS_FORWARDED}) -m bool }}",
     )
 
 
@@ -88,10 +95,3 @@ def parse_plain_domain(text: str) -> str:
     if "*" in text:
         raise ValueError("contains a wildcard; write a plain domain")
     return parse_domain(text.removeprefix("."))
-
-
-def _parse_network(text: str) -> str:
-    try:
-        return str(ipaddress.ip_network(text, strict=False))
-    except ValueError:
-        raise ValueError("is not a network; write a network such as 10.0.0.0/8") from None

@@ -134,6 +134,14 @@ def parse_log_target(text: str) -> str:
     return f"{match['host']}:{parse_port(match['port'] or str(SYSLOG_PORT))}"
 
 
+def parse_network(text: str) -> str:
+    """Return a network. An address is the network that holds only itself."""
+    try:
+        return str(ipaddress.ip_network(text, strict=False))
+    except ValueError:
+        raise ValueError("is not a network; write a network such as 10.0.0.0/8") from None
+
+
 def parse_variable_name(text: str) -> str:
     """Return the name of an environment variable."""
     if not re.fullmatch(r"\w[\w.-]*", text, re.ASCII):
@@ -170,6 +178,16 @@ def number(*, minimum: int, maximum: int | None = None) -> Callable[[str], int]:
         return int(text)
 
     return parse
+
+
+def number_or_off(text: str) -> int:
+    """Return a whole number; 0 for `off`."""
+    if text.lower() == "off":
+        return 0
+    try:
+        return number(minimum=0)(text)
+    except ValueError as error:
+        raise ValueError(f"{error}, or off") from None
 
 
 def choice(kind: type[Choice]) -> Callable[[str], Choice]:

@@ -100,7 +100,10 @@ class _Conversation(socketserver.StreamRequestHandler):
         if not lines:
             return None
         method, target, *_ = lines[0].split()
-        headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines[1:])}
+        headers: dict[str, str] = {}
+        for name, _, value in (line.partition(":") for line in lines[1:]):
+            before = [headers[name.lower()]] if name.lower() in headers else []
+            headers[name.lower()] = ", ".join([*before, value.strip()])
         return Seen(method=method, target=target, headers=headers, proxied=proxied)
 
     def _write(self, text: str) -> None:

@@ -58,7 +58,7 @@ def run_haproxy(binary: str, folder: Path, model: RoutingModel, settings: Settin
         )
     running = RunningHaproxy(folder=folder, offset=settings.haproxy.port_offset, log=log)
     try:
-        eventually(lambda: process.poll() is not None or (folder / "haproxy.sock").exists())
+        eventually(lambda: process.poll() is not None or running.runtime("show version"))
         assert process.poll() is None, log.read_text() + config.read_text()
         yield running
     finally:

@@ -41,7 +41,10 @@ NASTY = (
     ("", "x~default"),
     ("", "a/b;c\n'\"\\"),
     ("", "\U0001f6d2"),
-    *(("", name) for name in ("stats", "http", "tcp", "port_80", "tcp_80", "workers", "proxy_users", "profile_ab12")),
+    *(
+        ("", name)
+        for name in ("stats", "http", "tcp", "sources", "port_80", "tcp_80", "workers", "proxy_users", "profile_ab12")
+    ),
     *(("", name) for name in ("GLOBAL", "MASTER", "BACKEND", "FRONTEND", "from", "global", "defaults", "123")),
     ("x" * 120, "y" * 120),
     ("x" * 120, "y" * 119 + "z"),

@@ -163,15 +163,6 @@ def test_backends_are_told_who_asked_and_how(product: Product) -> None:
     assert ("127.0.0.1", "http", HOST) == tuple(forwarded[f"x-forwarded-{name}"] for name in ("for", "proto", "host"))
 
 
-def test_what_another_proxy_tells_passes_when_asked_so(product: Product) -> None:
-    container = product.backend().container(VIRTUAL_HOST=HOST)
-    told = {"X-Forwarded-Proto": "https", "X-Forwarded-For": "203.0.113.7", "X-Forwarded-Host": "public.example"}
-
-    forwarded = product.serve(container, SKIP_FORWARDED_PROTO="yes").ask(headers=told).forwarded
-
-    assert told == {name: forwarded.get(name.lower()) for name in told}
-
-
 @pytest.fixture
 def syslog() -> Iterator[socket.socket]:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as receiver:

@@ -10,6 +10,7 @@ import pytest
 
 from proxy.core.model.model import RoutingModel
 from tests.builders import make_container, make_model, make_settings, with_labels
+from tests.haproxy.product import Product
 from tests.haproxy.running import RunningHaproxy, run_haproxy
 from tests.ports import free_offset
 from tests.reference_matcher import Entry, Request, choose
@@ -18,10 +19,14 @@ pytestmark = pytest.mark.haproxy
 
 # entry, requests that match it, requests that do not
 TABLE: tuple[tuple[str, tuple[str, ...], tuple[str, ...]], ...] = (
-    ("http://domain.com", ("domain.com", "DOMAIN.com", "domain.com:80"), ("www.domain.com",)),
+    (
+        "http://domain.com",
+        ("domain.com", "DOMAIN.com", "domain.com:80", "domain.com.", "Domain.com.:80"),
+        ("www.domain.com", "domain.com.x"),
+    ),
     ("domain.com", ("domain.com",), ("www.domain.com",)),
     ("domain.com:90", ("domain.com:90",), ("domain.com",)),
-    ("*.domain.com", ("www.domain.com", "a.b.domain.com"), ("domain.com",)),
+    ("*.domain.com", ("www.domain.com", "a.b.domain.com", "a.domain.com."), ("domain.com",)),
     ("*domain.com", ("www.domain.com", "domain.com", "anotherdomain.com"), ("www.abc.com",)),
     ("www.e*e.com", ("www.exxe.com", "www.ee.com"), ("www.axxa.com",)),
     ("www.domain.*", ("www.domain.com", "www.domain.org"), ("domain.com",)),
@@ -80,7 +85,8 @@ class Client:
             connection = socket.create_connection(("127.0.0.1", self._haproxy.port(request.port)), timeout=10)
             self._connections[request.port] = connection
         upgrade = UPGRADE if request.is_websocket else ""
-        connection.sendall(f"GET {request.target} HTTP/1.1\r\nHost: {request.host}\r\n{upgrade}\r\n".encode())
+        method = "OPTIONS" if request.target == "*" else "GET"
+        connection.sendall(f"{method} {request.target} HTTP/1.1\r\nHost: {request.host}\r\n{upgrade}\r\n".encode())
         head, body = self._read(connection)
         if b" 200 " in head.split(b"\r\n")[0]:
             return body.decode()
@@ -125,9 +131,31 @@ def test_entry_matches_what_the_table_says(
     assert {**dict.fromkeys(matching, "web"), **dict.fromkeys(others)} == answers
 
 
+WITHOUT_PATH = {
+    "options-of-the-server": "OPTIONS * HTTP/1.1\r\nHost: a.com",
+    "options-of-a-url": "OPTIONS http://A.com.:80 HTTP/1.1\r\nHost: A.com.:80",
+    "connect": "CONNECT a.com:80 HTTP/1.1\r\nHost: a.com:80",
+    "connect-with-a-dot": "CONNECT a.com.:443 HTTP/1.1\r\nHost: a.com.",
+}
+
+
+@pytest.mark.parametrize("head", WITHOUT_PATH.values(), ids=WITHOUT_PATH)
+def test_request_without_a_path_reaches_the_entry_without_a_path(product: Product, head: str) -> None:
+    """Other entries of the same host have paths, one of them covers all paths."""
+    entries = {"rest": "a.com", "below": "a.com/*", "x": "a.com/x", "any": "*"}
+    containers = [product.backend(f"{name}-1").container(VIRTUAL_HOST=entry) for name, entry in entries.items()]
+    serving = product.serve(*containers)
+
+    with socket.create_connection(("127.0.0.1", serving.haproxy.port(80)), timeout=10) as connection:
+        connection.sendall(f"{head}\r\n\r\n".encode())
+        answer = connection.recv(65536).decode().lower()
+
+    assert "server-name: rest-1" in answer
+
+
 HOSTS = ("a.com", "b.a.com", "c.b.a.com", "ab.com", "a.org", "b.org")
 DOMAIN_PATTERNS = (*HOSTS, *HOSTS, "*", "*.a.com", "*a.com", "*.com", "a.*", "*b*", "b.*.com", "*.b.a.com")
-PATHS = ("/", "/p", "/p/", "/p/q", "/p/q/", "/p/x.js", "/x.js", "/X.JS", "/q/p/x", "/pq", "/p/q/r?a=/p", "/p?x.js")
+PATHS = ("/", "/p", "/p/", "/p/q", "/p/q/", "/p/x.js", "/x.js", "/X.JS", "/q/p/x", "/pq", "/p/q/r?a=/p", "/p?x.js", "*")
 PATH_PATTERNS = (
     "",
     "",
@@ -163,7 +191,7 @@ def draw_entries(rng: random.Random) -> dict[str, tuple[str, int]]:
 
 
 def draw_request(rng: random.Random) -> Request:
-    host = rng.choice((*HOSTS, "other.net", "A.com", "a.com:8080", "xa.com"))
+    host = rng.choice((*HOSTS, "other.net", "A.com", "a.com:8080", "xa.com", "a.com.", "B.a.COM.:80"))
     return Request(host=host, target=rng.choice(PATHS), is_websocket=rng.random() < 0.3)
 
 

@@ -119,7 +119,7 @@ def test_local_name_answers_callers_inside(site: SimpleSite) -> None:
 def test_local_name_is_unknown_to_what_came_through_the_balancer(site: SimpleSite) -> None:
     serving = site.serve(played_by(site.backend(), "restserver.local"))
 
-    assert_is_the_page(serving, host="RestServer.local:80", headers={"X-Forwarded-For": "10.0.0.1"})
+    assert_is_the_page(serving, host="RestServer.local.:80", headers={"X-Forwarded-For": "10.0.0.1"})
 
 
 def test_local_name_is_unknown_outside_of_the_networks(site: SimpleSite) -> None:

@@ -71,3 +71,16 @@ def test_certificate_shows_nothing_of_its_key() -> None:
 
 def test_blank_lines_are_left_out() -> None:
     assert "a\nb\n" == normalise_pem("\n a\\n\\nb \n\n")
+
+
+def test_old_form_of_a_key_is_read_with_its_headers() -> None:
+    headers = "Proc-Type: 4,ENCRYPTED\nDEK-Info: AES-128-CBC,0123456789ABCDEF\n"
+
+    with pytest.raises(ValueError, match="is encrypted with a password"):
+        parse_certificate(f"-----BEGIN RSA PRIVATE KEY-----\n{headers}\nAAAA\n-----END RSA PRIVATE KEY-----\n{CHAIN}")
+
+
+def test_long_text_without_an_end_is_read_in_a_moment() -> None:
+    """Reading it again from every beginning would take hours."""
+    with pytest.raises(ValueError, match="contains no certificate"):
+        parse_certificate("-----BEGIN CERTIFICATE-----" * 100_000)

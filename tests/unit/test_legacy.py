@@ -28,22 +28,22 @@ LINES = {
         "http-response del-header Via unless { ssl_fc }",
     ),
     "delete-header-start": ("rspidel ^Server", "http-response del-header Server -m beg"),
-    "delete-header-pattern": ("rspidel ^X-(A|B).*:", "http-response del-header (?i)^X-(A|B).*$ -m reg"),
+    "delete-header-pattern": ("rspidel ^X-(A|B).*:", "http-response del-header (*LIMIT_MATCH=100000)(?i)^X-(A|B).*$ -m reg"),
     "replace-header": (
         r"rspirep ^Location:\ http://(.*) Location:\ https://\1",
-        r"http-response replace-header Location '(?i)^http://(.*)' 'https://\1'",
+        r"http-response replace-header Location '(*LIMIT_MATCH=100000)(?i)^http://(.*)' 'https://\1'",
     ),
     "replace-header-case-sensitive": (
         r"reqrep ^Host:[\ ]*(.*)\.old\.example$ Host:\ \1.new.example if { path_beg /x }",
-        r"http-request replace-header Host '^(.*)\.old\.example$' '\1.new.example' if { path_beg /x }",
+        r"http-request replace-header Host '(*LIMIT_MATCH=100000)^(.*)\.old\.example$' '\1.new.example' if { path_beg /x }",
     ),
     "rewrite-path": (
         r"reqrep ^([^\ :]*)\ /static/(.*) \1\ /\2",
-        r"http-request replace-pathq '^/static/(.*)' '/\1'",
+        r"http-request replace-pathq '(*LIMIT_MATCH=100000)^/static/(.*)' '/\1'",
     ),
     "rewrite-path-with-version": (
         r"reqirep ^([^\ ]*)\ /api/([^\ ]*)\ (.*) \1\ /v1/\2\ \3",
-        r"http-request replace-pathq '(?i)^/api/([^ ]*)' '/v1/\1'",
+        r"http-request replace-pathq '(*LIMIT_MATCH=100000)(?i)^/api/([^ ]*)' '/v1/\1'",
     ),
     "block": ("block if { path_beg /admin }", "http-request deny if { path_beg /admin }"),
     "redispatch": ("redispatch", "option redispatch"),
@@ -185,3 +185,10 @@ def test_appsession_becomes_a_stick_table(text: str, expire: str, uri: str, lear
 def test_appsession_that_is_none_is_refused(text: str, reason: str) -> None:
     with pytest.raises(ValueError, match=re.escape(reason)):
         translate_appsession(text)
+
+
+@pytest.mark.timeout(20)
+def test_long_line_is_read_in_a_moment() -> None:
+    """Reading it again from every bracket would take a minute."""
+    with pytest.raises(ValueError, match="replace-path"):
+        translate_line(r"reqrep ^([^\ ]*)\ /" + "[" * 300_000 + r"\ x \1\ /b\1")

@@ -27,6 +27,11 @@ GOOD = {
     "münchen.example": VirtualHost(domain="xn--mnchen-3ya.example"),
     "例子.cn/路径": VirtualHost(domain="xn--fsqu00a.cn", path="/%e8%b7%af%e5%be%84"),
     "*.例子.cn": VirtualHost(domain="*.xn--fsqu00a.cn"),
+    "Straße.de": VirtualHost(domain="xn--strae-oqa.de"),
+    "βόλος.example.": VirtualHost(domain="xn--nxasmm1c.example"),
+    "例子。CN": VirtualHost(domain="xn--fsqu00a.cn"),
+    "Ｓhop.example": VirtualHost(domain="shop.example"),
+    "XN--Strae-OQA.de": VirtualHost(domain="xn--strae-oqa.de"),
 }
 
 BAD = {
@@ -41,6 +46,8 @@ BAD = {
     "domain..com": "has the invalid part ''; use letters",
     "-domain.com": "has the invalid part '-domain'; use letters",
     "doma$in.com": "has the invalid part 'doma$in'; use letters",
+    "☃.example": "is not a valid international domain name",
+    "ü" * 70 + ".de": "is not a valid international domain name",
     "b*ü.de": "has a wildcard together with non-ASCII characters",
     "a" * 2000: "is longer than 1024 characters",
     "*" * 9 + ".com": "has more than 8 wildcards",

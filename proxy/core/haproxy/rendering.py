@@ -17,15 +17,18 @@ from jinja2 import TemplateError as JinjaError
 
 from proxy.core.haproxy.default_checks import loaded_check
 from proxy.core.haproxy.defaults_section import default_lines
+from proxy.core.haproxy.forwarded_headers import forwarding_lines
 from proxy.core.haproxy.frontend_lines import fallback_lines, frontend_lines
 from proxy.core.haproxy.loaded import add_digest
 from proxy.core.haproxy.map_files import MAP_KINDS, map_file
 from proxy.core.haproxy.own_lines import STANDARD_OUTPUT, Substitutes, adapt
+from proxy.core.haproxy.source_limits import SOURCE_TABLE, SOURCES, body_lines, connection_lines
 from proxy.core.model.backends import PEERS, USERLIST
 from proxy.core.model.matching import Row
 from proxy.core.model.model import Backend, Frontend, RoutingModel, Server, ServerState
 from proxy.errors import TemplateError
 from proxy.grammar.syntax import quote
+from proxy.grammar.virtual_host import DOMAIN_OF_REQUEST
 from proxy.secret import Secret
 from proxy.settings import HaproxySettings, ProxyMode, Settings
 
@@ -147,8 +150,14 @@ class Renderer:
             peers=PEERS,
             local_peer=LOCAL_PEER,
             has_stick_tables=_has_stick_tables(model),
+            sources=SOURCES,
+            source_table=SOURCE_TABLE,
+            connection_lines=partial(connection_lines, settings),
+            body_lines=body_lines(settings.haproxy),
+            forwarding_lines=partial(forwarding_lines, settings),
             frontend_lines=partial(frontend_lines, settings.routing),
             fallback_lines=partial(fallback_lines, settings.routing),
+            domain_of_request=DOMAIN_OF_REQUEST,
             max_reloads=MAX_RELOADS_OF_A_WORKER,
             map_file=map_file,
             quote=quote,

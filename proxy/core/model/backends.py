@@ -22,6 +22,7 @@ from proxy.core.model.server_weights import weigh
 from proxy.core.model.services import Service, settings_by_label
 from proxy.errors import Problem
 from proxy.grammar.syntax import BackendName, make_digest, make_variant_name
+from proxy.grammar.virtual_host import HOST_OF_REQUEST
 from proxy.settings import ProxyMode, RoutingMode, RoutingSettings
 
 USERLIST = "proxy_users"
@@ -247,8 +248,9 @@ def _http_lines(settings: BackendSettings, context: BuildContext) -> list[str]:
 
 def _redirect_line(context: BuildContext) -> str:
     port = f":{context.https_port}" if context.https_port else ""
-    target = f"https://%[req.hdr(host),host_only]{port}%[pathq]"
-    already = " !{ req.hdr(X-Forwarded-Proto) -i https }" if context.settings.skip_forwarded_proto else ""
+    target = f"https://%[{HOST_OF_REQUEST}]{port}%[pathq]"
+    is_told = context.settings.skip_forwarded_proto or context.settings.trusted_proxies
+    already = " !{ req.hdr(X-Forwarded-Proto) -i https }" if is_told else ""
     return f"http-request redirect code 301 location {target} if !{{ ssl_fc }}{already}"
 
 

@@ -21,7 +21,11 @@ def fit_connections(settings: Settings, open_files: int, cpus: int) -> Settings:
     haproxy = settings.haproxy
     own = _FILES_OF_HAPROXY + _FILES_OF_A_THREAD * (haproxy.threads or cpus)
     most = max((open_files - own) * 15 // 32, 1)
-    return dataclasses.replace(settings, haproxy=dataclasses.replace(haproxy, maxconn=min(haproxy.maxconn, most)))
+    if most >= haproxy.maxconn:
+        return settings
+    per_source = min(haproxy.maxconn_per_source, max(most // 2, 1))  # 0, any number, stays
+    fitting = dataclasses.replace(haproxy, maxconn=most, maxconn_per_source=per_source)
+    return dataclasses.replace(settings, haproxy=fitting)
 
 
 def too_few_files(haproxy: HaproxySettings) -> Iterable[Problem]:

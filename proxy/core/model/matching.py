@@ -22,12 +22,17 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from proxy.grammar.globs import translate_glob
 from proxy.grammar.syntax import BackendName
 from proxy.grammar.virtual_host import VirtualHost
 
 BY_PATH = "/"
 IN_ORDER = "~"
 """Markers in `choices`. No backend can have one of them as its name."""
+
+_HOST_SIGN = "[^/]"
+_ANY_PATH = "(?:/|$)"
+"""A host ends where the path begins. HAProxy gives no path for `OPTIONS *` and for `CONNECT`."""
 
 Row = tuple[str, str]
 
@@ -91,8 +96,8 @@ def join_tables(
 
 
 def matches_domain(pattern: str, domain: str) -> bool:
-    """Say whether `pattern` matches `domain`, where each `*` stands for any text without a slash."""
-    return re.fullmatch("[^/]*".join(re.escape(part) for part in pattern.split("*")), domain) is not None
+    """Say whether `pattern` matches `domain`, where each `*` stands for any text."""
+    return re.fullmatch(translate_glob(pattern), domain) is not None
 
 
 class _HostTables:
@@ -121,6 +126,8 @@ class _HostTables:
     def _add_indexed(self, key: str, candidates: Sequence[Route]) -> None:
         for route in candidates:
             path = route.entry.path or "/*"
+            if not route.entry.path:
+                self._paths[key] = route.backend
             if path.endswith("*"):
                 self._prefixes.setdefault(key + path[:-1], route.backend)
             else:
@@ -156,6 +163,5 @@ def _is_longest_first(candidates: Sequence[Route]) -> bool:
 def _pattern_row(route: Route, domain: str, kind: str = "") -> Row:
     if not kind:
         kind = "w" if route.entry.scheme.is_websocket else "."
-    host = "[^/]*".join(re.escape(part) for part in domain.split("*"))
-    path = ".*".join(re.escape(part) for part in route.entry.path.split("*")) + "$" if route.entry.path else ""
-    return f"^{kind}{host}{path or '(?:[/*]|$)'}", route.backend
+    path = f"{translate_glob(route.entry.path)}$" if route.entry.path else _ANY_PATH
+    return f"^{kind}{translate_glob(domain, _HOST_SIGN)}{path}", route.backend

@@ -18,7 +18,7 @@ from proxy.core.model.service_table import ServiceTable
 from proxy.core.model.services import Service, build_service, group_services, join_keys
 from proxy.grammar.syntax import BackendName, make_shared_name, make_variant_name
 from proxy.grammar.values import DEFAULT_WEIGHT
-from proxy.grammar.virtual_host import VirtualHost
+from proxy.grammar.virtual_host import DOMAIN_OF_REQUEST, HOST_OF_REQUEST, VirtualHost
 from proxy.settings import RoutingMode
 
 _DOMAINS_PER_LINE = 40
@@ -135,9 +135,9 @@ def _redirect_lines(members: Iterable[ContainerSpec], hosts: Iterable[VirtualHos
     """Return the rules that send visitors to https, if the load balancer in front says that they came over http."""
     domains = {host.domain for host in hosts}
     redirected = sorted(domains & {name for spec in members for name in spec.redirected_domains})
-    rule = "http-request redirect code 301 location https://%[req.hdr(host),host_only]%[pathq]"
+    rule = f"http-request redirect code 301 location https://%[{HOST_OF_REQUEST}]%[pathq]"
     scheme = "{ req.hdr(X-Forwarded-Proto) -i http }"
     if len(redirected) == len(domains):
         return (f"{rule} if {scheme}",) if redirected else ()
     chunks = (redirected[start : start + _DOMAINS_PER_LINE] for start in range(0, len(redirected), _DOMAINS_PER_LINE))
-    return tuple(f"{rule} if {scheme} {{ req.hdr(host),host_only,lower -m str {' '.join(chunk)} }}" for chunk in chunks)
+    return tuple(f"{rule} if {scheme} {{ {DOMAIN_OF_REQUEST} -m str {' '.join(chunk)} }}" for chunk in chunks)

@@ -12,6 +12,14 @@ HAPROXY_VARIABLES: tuple[Variable, ...] = (
         help_zh="同时连接数的上限",
     ),
     Variable(
+        name="PROXY_MAXCONN_PER_SOURCE",
+        help="Maximum number of connections of one address (IPv6: of one `/64` network) on all ports together. Empty: half "
+        "of `MAXCONN`. `0` or `off`: no limit. Does not apply to `PROXY_TRUSTED_PROXIES`",
+        help_zh="单个地址（IPv6 为单个 `/64` 网段）在所有端口上的连接总数上限。空：`MAXCONN` 的一半。`0` 或 `off`：不限制。"
+        "不适用于 `PROXY_TRUSTED_PROXIES`",
+        example="500",
+    ),
+    Variable(
         name="NBTHREAD",
         help="Number of threads. If it is not set, HAProxy uses one per CPU",
         help_zh="线程数。未设置时每个 CPU 一个",

@@ -77,10 +77,20 @@ ROUTING_VARIABLES: tuple[Variable, ...] = (
     ),
     Variable(
         name="SKIP_FORWARDED_PROTO",
-        help="`true`: do not set `X-Forwarded-Proto` and `X-Forwarded-Host`. Use this behind another proxy that sets them",
-        help_zh="`true`：不设置 `X-Forwarded-Proto` 和 `X-Forwarded-Host`。适用于前面已有其他代理设置这些请求头的情况",
+        help="`true`: do not set `X-Forwarded-Proto` and `X-Forwarded-Host`. Use this behind another proxy that sets them. "
+        "Without `PROXY_TRUSTED_PROXIES`, what any visitor says is passed on",
+        help_zh="`true`：不设置 `X-Forwarded-Proto` 和 `X-Forwarded-Host`。适用于前面已有其他代理设置这些请求头的情况。"
+        "未设置 `PROXY_TRUSTED_PROXIES` 时，任何访问者的这些请求头都会原样转发",
         example="true",
         is_switch=True,
+    ),
+    Variable(
+        name="PROXY_TRUSTED_PROXIES",
+        help="Comma list of networks of the proxies in front. Their `X-Forwarded-*`, `X-Real-IP` and `Forwarded` are "
+        "passed on; those of other visitors are replaced. acsrouting: all private networks and `100.64.0.0/10` by default",
+        help_zh="前置代理所在网段，逗号分隔。来自这些网段的 `X-Forwarded-*`、`X-Real-IP` 和 `Forwarded` 会被转发，"
+        "其他访问者的会被替换。acsrouting 默认为所有私有网段和 `100.64.0.0/10`",
+        example="10.0.0.5,192.168.0.0/24",
     ),
     Variable(
         name="FORCE_DEFAULT_BACKEND",

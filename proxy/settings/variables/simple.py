@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from proxy.settings.variables.variable import Variable
 
+PRIVATE_NETWORKS = "127.0.0.0/8,10.0.0.0/8,172.16.0.0/12,192.168.0.0/16,::1/128,fc00::/7"
+
 SIMPLE_VARIABLES: tuple[Variable, ...] = (
     Variable(
         name="PROXY_ROOT_DOMAIN",
@@ -27,7 +29,7 @@ SIMPLE_VARIABLES: tuple[Variable, ...] = (
     ),
     Variable(
         name="PROXY_LOCAL_NETWORKS",
-        default="127.0.0.0/8,10.0.0.0/8,172.16.0.0/12,192.168.0.0/16,::1/128,fc00::/7",
+        default=PRIVATE_NETWORKS,
         help="acsrouting: comma list of networks. Only clients in these networks can use names in `.local`",
         help_zh="acsrouting：以逗号分隔的网段。只有来自这些网段的客户端才能访问 `.local` 域名",
     ),

@@ -35,7 +35,8 @@ def programs_of_shell(text: str) -> list[str]:
         elif is_command and not re.match(r"\w+=", word):
             words.append(word)
             is_command = word in _FOLLOWED_BY_A_COMMAND or word in STARTS_ANOTHER
-    return [word for word in [*words, *found] if word not in _WORDS_OF_THE_SHELL.split() and PROGRAM.match(word)]
+    names = [word.rpartition("/")[2] if word.startswith("/") else word for word in [*words, *found]]
+    return [name for name in names if name not in _WORDS_OF_THE_SHELL.split() and PROGRAM.match(name)]
 
 
 def programs_of_make(text: str) -> list[str]:

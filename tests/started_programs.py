@@ -109,6 +109,8 @@ class _Reader:
                 return self._words(scope, value)
             case ast.ListComp(elt=ast.Call(func=ast.Name(id="str")), generators=[ast.comprehension(iter=value)]):
                 return self._words(scope, value)
+            case ast.BinOp(op=ast.Div()):
+                return []  # a path, to a file that the test has made or that is read as well
             case ast.BoolOp(values=values):
                 return [word for value in values for word in self._words(scope, value)]
             case ast.IfExp(body=body, orelse=other):

@@ -40,7 +40,7 @@ _FRONTEND_SETTINGS = re.compile(r"EXTRA_FRONTEND_SETTINGS_(?P<port>\d+)")
 _FRONTEND_FILE = re.compile(r"EXTRA_FRONTEND_SETTINGS_(FILE_)?(?P<port>\d+)(?(1)|_FILE)")
 _BACKEND = re.compile(r"ADDITIONAL_BACKEND_(?!FILE_)(?P<name>.+)")
 _BACKEND_FILE = re.compile(r"ADDITIONAL_BACKEND_FILE_(?P<name>.+)")
-_TEMPLATES = Path(__file__).resolve().parent.parent.parent / "templates"
+_TEMPLATES = Path(__file__).resolve().parent.parent / "templates"
 
 
 def parse_settings(environment: Mapping[str, str], read_text: Callable[[Path], str]) -> Settings:

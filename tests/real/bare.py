@@ -35,9 +35,15 @@ _ENTER = """\
 mount -t proc proc "$0/proc"
 mount --rbind /sys "$0/sys"
 mount --rbind /dev "$0/dev"
-exec chroot "$0" sh -c "cd /checkout && $1"
+exec chroot "$0" sh -ec "cd /checkout; $1"
 """
 _WITH_PARTS = "set -a && . .cache/real.env && set +a &&"
+_PIP_INSTALL = """\
+python3 -m venv /opt/proxy && /opt/proxy/bin/pip install -q --disable-pip-version-check .
+cd /tmp
+export PROXY_SOURCES=file PROXY_SERVICES_FILE=/checkout/examples/demo/services.yml PROXY_STATE_FOLDER=/tmp/state
+/opt/proxy/bin/proxy check
+"""
 _TESTS = (
     "tests/haproxy/test_process.py",
     "tests/haproxy/test_faults.py::test_service_that_came_while_the_disk_was_full_is_served_later",
@@ -106,6 +112,7 @@ def _proof(machine: BareMachine) -> Sequence[Step]:
         "parts": f"python3 -m tests.real up {parts}",
         "engine": "python3 -c 'from tests.real.engine import install_programs; print(install_programs())'",
         "tests can be read": ".venv/bin/python -m pytest -q --collect-only tests",
+        "pip install": _PIP_INSTALL,
         "tests": f"{_WITH_PARTS} .venv/bin/python -m pytest -q {' '.join(_TESTS)}",
     }
     needs = [(), *((name,) for name in commands)]

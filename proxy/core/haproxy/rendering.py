@@ -1,7 +1,7 @@
 """The model as text: haproxy.cfg, map files, certificate files and the list of certificates.
 
-In: `RoutingModel`, settings, a Jinja environment over `templates/`. Out: `DesiredState`. Templates are views: what they
-print is decided here and before. Equal models give byte-equal files.
+In: `RoutingModel`, settings, a Jinja environment over `proxy/templates/`. Out: `DesiredState`. Templates are views: what
+they print is decided here and before. Equal models give byte-equal files.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from jinja2 import Environment, TemplateSyntaxError
+from jinja2 import Environment, Template, TemplateSyntaxError
 from jinja2 import TemplateError as JinjaError
 
 from proxy.core.haproxy.default_checks import loaded_check
@@ -84,7 +84,7 @@ class Renderer:
 
     def __init__(self, environment: Environment, settings: Settings, paths: Paths) -> None:
         self._environment = environment
-        self._backend = environment.get_template("backend.cfg.j2")
+        self._backend: Template | None = None
         self._settings = settings
         self._paths = paths
         self._backend_texts: dict[str, tuple[Backend, str]] = {}
@@ -120,7 +120,8 @@ class Renderer:
             return self._render_config(model, show_secrets=show_secrets)
         except JinjaError as error:
             line = f" line {error.lineno}" if isinstance(error, TemplateSyntaxError) else ""
-            raise TemplateError(f"a template of haproxy.cfg cannot be printed{line}: {error.message}") from error
+            text = f"a template of haproxy.cfg cannot be printed{line}: {error.message}; correct it (PROXY_TEMPLATES)"
+            raise TemplateError(text) from error
 
     def _render_config(self, model: RoutingModel, *, show_secrets: bool) -> str:
         backend_template = self._environment.get_template("backend.cfg.j2")
@@ -148,14 +149,14 @@ class Renderer:
             secret=lambda secret: _show(secret, show_secrets=show_secrets),
             server_line=partial(server_line, default_check=check),
         )
-        backends = "".join(self._backend_text(backend) for backend in model.backends)
+        backends = "".join(self._backend_text(backend, backend_template) for backend in model.backends)
         return head + backends.replace(_CHECK_PLACE, check)
 
-    def _backend_text(self, backend: Backend) -> str:
+    def _backend_text(self, backend: Backend, template: Template) -> str:
         """Return a backend's section; where the default health check goes, its place is marked."""
         known, text = self._backend_texts.get(backend.name, (None, ""))
         if known != backend:
-            text = self._backend.render(backend=backend, server_line=partial(server_line, default_check=_CHECK_PLACE))
+            text = template.render(backend=backend, server_line=partial(server_line, default_check=_CHECK_PLACE))
             self._backend_texts[backend.name] = (backend, text)
         return text
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from proxy.supervision.haproxy_starts import NO_SERVER_STATES
 from tests.eventually import eventually
 from tests.haproxy.small_site import SmallSite, finish_request, make_site
 from tests.haproxy.supervised import (
@@ -271,7 +272,8 @@ def test_old_health_of_servers_is_not_taken_into_a_fresh_start(saved_site: Small
     supervised = start()
     eventually(supervised.serves)
 
-    assert not saved_site.layout.server_state.exists()
+    assert NO_SERVER_STATES == saved_site.layout.server_state.read_text()
+    assert "server state file" not in supervised.log.read_text()
 
 
 def test_quiet_supervisor_uses_next_to_no_processor_time(saved_site: SmallSite, start: Start) -> None:

@@ -22,6 +22,7 @@ SYSTEM: Programs = {
     "cat": "coreutils",
     "chroot": "coreutils",
     "cp": "coreutils",
+    "curl": "curl",
     "dirname": "coreutils",
     "dpkg-deb": "dpkg",
     "dpkg-query": "dpkg",

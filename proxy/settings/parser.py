@@ -75,7 +75,7 @@ def _parse_routing(reader: SettingsReader) -> RoutingSettings:
         scope=Scope(everything=None in services, services=frozenset(pair for pair in services if pair)),
         balance=reader.parse("BALANCE", parse_balance, ""),
         health_check=reader.parse("HEALTH_CHECK", values.parse_text, "") if reader.is_set("HEALTH_CHECK") else None,
-        extra_route_settings=reader.parse("EXTRA_ROUTE_SETTINGS", values.parse_text, ""),
+        extra_route_settings=reader.parse("EXTRA_ROUTE_SETTINGS", values.parse_server_words, ""),
         force_default_backend=reader.parse("FORCE_DEFAULT_BACKEND", values.is_not_false, True),
         skip_forwarded_proto=reader.is_set("SKIP_FORWARDED_PROTO"),
         allow_extra_settings=reader.parse("PROXY_ALLOW_EXTRA_SETTINGS", values.parse_boolean, False),
@@ -115,13 +115,14 @@ def _parse_tls(reader: SettingsReader) -> TlsSettings:
 def _parse_haproxy(reader: SettingsReader) -> HaproxySettings:
     positive = values.number(minimum=1)
     processes = reader.parse("NBPROC", positive, None)
+    options, option_lines = _parse_options(reader)
     return HaproxySettings(
         maxconn=reader.parse("MAXCONN", positive, 0),
         threads=reader.parse("NBTHREAD", positive, None) or processes,
-        options=_parse_options(reader),
+        options=options,
         timeouts=_parse_timeouts(reader),
         extra_global_settings=_lines_and_file(reader, "EXTRA_GLOBAL_SETTINGS"),
-        extra_default_settings=_lines_and_file(reader, "EXTRA_DEFAULT_SETTINGS"),
+        extra_default_settings=option_lines + _lines_and_file(reader, "EXTRA_DEFAULT_SETTINGS"),
         extra_bind_settings=_group(reader.entries("EXTRA_BIND_SETTINGS", values.parse_bind_setting)),
         log_target=_parse_log_target(reader),
         stats_port=reader.parse("STATS_PORT", parse_port, 0),
@@ -188,12 +189,14 @@ def _lines_of(reader: SettingsReader, name: str, *, is_file: bool) -> tuple[str,
     return reader.file_lines(name) if is_file else reader.lines(name)
 
 
-def _parse_options(reader: SettingsReader) -> tuple[str, ...]:
-    options = reader.entries("OPTION", values.parse_option)
+def _parse_options(reader: SettingsReader) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the options without the word `option`, and the other lines that some of them need."""
+    lines = [line for lines in reader.entries("OPTION", values.parse_option) for line in lines]
+    options = tuple(line.removeprefix("option ") for line in lines if line.startswith("option "))
     if reader.is_set("SKIP_FORWARDED_PROTO") and not reader.is_set("OPTION"):
         # What the proxy in front says about the client is passed on unchanged, so we add no header of our own.
-        return tuple(option for option in options if option != "forwardfor")
-    return options
+        options = tuple(option for option in options if option != "forwardfor")
+    return options, tuple(line for line in lines if not line.startswith("option "))
 
 
 def _parse_timeouts(reader: SettingsReader) -> tuple[str, ...]:

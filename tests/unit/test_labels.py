@@ -176,3 +176,25 @@ def test_free_form_labels_can_be_forbidden() -> None:
 
 def test_every_label_is_explained_in_both_languages() -> None:
     assert [] == [label.name for label in LABELS if not (label.help and label.help_zh)]
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        pytest.param("300", "max-age=300; includeSubDomains", id="seconds, as in the old images"),
+        pytest.param("max-age=300", "max-age=300", id="without the subdomains"),
+        pytest.param("300; includeSubdomains; preload", "max-age=300; includeSubDomains; preload", id="as in a header"),
+        pytest.param("max-age=0 ;preload;", "max-age=0; preload", id="blanks and a last semicolon"),
+    ],
+)
+def test_value_of_strict_transport_security(value: str, expected: str) -> None:
+    spec = spec_of(make_container(labels=with_labels(VIRTUAL_HOST="a.com", HSTS_MAX_AGE=value)))
+
+    assert expected == spec.settings.hsts_max_age
+
+
+@pytest.mark.parametrize("value", ["300; everything", "max-age=; preload", "-1", "includeSubDomains"])
+def test_value_of_strict_transport_security_that_is_none(value: str) -> None:
+    _, problems = parse_container(make_container(labels=with_labels(VIRTUAL_HOST="a.com", HSTS_MAX_AGE=value)))
+
+    assert ["aliyun.proxy.HSTS_MAX_AGE"] == [problem.setting for problem in problems]

@@ -10,7 +10,6 @@ RUN apt-get update \
  && printf 'ConnectTimeout 10\nServerAliveInterval 10\nServerAliveCountMax 2\n' > /etc/ssh/ssh_config.d/proxy.conf \
  && install -d -o haproxy -g haproxy -m 700 /var/lib/proxy
 
-COPY templates /opt/proxy/templates
 COPY proxy /opt/proxy/proxy
 COPY reload.sh /reload.sh
 RUN printf '#!/bin/sh\nexec python3 -m proxy "$@"\n' > /usr/local/bin/proxy \

@@ -11,6 +11,7 @@ run: $(STAMP)   ## run the proxy in the foreground with three small backends, un
 
 test: $(STAMP)   ## set up a real engine, images and both versions of HAProxy; run every check and test
 	@$(PYTHON) -m tests.real up
+	@$(PYTHON) -m tests.real bare
 	@$(MAKE) --no-print-directory lint
 	@set -a; . .cache/real.env; set +a; \
 	  $(PYTHON) -m pytest -q tests/unit --cov && $(PYTHON) -m pytest -q tests/haproxy tests/e2e; code=$$?; \
@@ -33,14 +34,15 @@ bench: $(STAMP)   ## measure against peers; prints Markdown
 	@$(PYTHON) -m bench
 
 soak: $(STAMP)   ## long runs that `make test` leaves out: fifty kills, many more random sequences
-	@$(PYTHON) -m tests.real up haproxy26 haproxy34
+	@$(PYTHON) -m tests.real up --only haproxy26 --only haproxy34
 	@set -a; . .cache/real.env; set +a; $(PYTHON) -m pytest -q -s -m soak tests
 
 $(STAMP): setup.cfg pyproject.toml
 	@echo "Python packages: installed into $(VENV)"
-	@python3 -m venv $(VENV) 2>/dev/null || { \
+	@python3 -m venv $(VENV) >/dev/null 2>&1 || { \
 	  echo "python3 has no venv module here: installing Debian's python3-venv"; \
-	  apt-get install -y -qq python3-venv >/dev/null && python3 -m venv $(VENV); }
+	  { apt-get install -y -qq python3-venv || { apt-get update -qq && apt-get install -y -qq python3-venv; }; } >/dev/null 2>&1; \
+	  python3 -m venv $(VENV); }
 	@$(VENV)/bin/pip install -q --disable-pip-version-check -e '.[test]'
 	@touch $@
 

@@ -29,13 +29,13 @@ COUNTED = (HARD_WIRED_ALIKE, HARD_WIRED, f"HAProxy written by hand, {HOSTS:,} ba
 
 def measure_instructions() -> list[Row]:
     """Return the instructions of a request, of the proxy's HAProxy and of its peers."""
-    install("valgrind")
+    install("valgrind", "callgrind_control")
     counts = {}
     with tempfile.TemporaryDirectory() as name, running_backend(find_haproxy(), Path(name)) as backend:
         counts[OWN] = _count(*_write_own(Path(name) / "own", backend))
         for peer in all_peers():
             if peer.name in COUNTED:
-                install(*peer.packages)
+                install(*peer.programs)
                 folder, port = Path(tempfile.mkdtemp(dir=name)), free_port()
                 command = peer.write(folder, port, backend)
                 alone = ["-g", "master_process off;"] if peer.name == NGINX else []

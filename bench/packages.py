@@ -1,22 +1,14 @@
-"""Debian's packages of the peers."""
+"""Debian's packages of the programs that are measured, or that measure."""
 
 from __future__ import annotations
 
-import os
-import shutil
-import subprocess
+import sys
+
+from tests.real import programs
 
 
-def install(*packages: str) -> None:
-    """Install those that are missing, without starting what they serve; says so. Needs root."""
-    path = f"{os.environ.get('PATH', '')}:/usr/sbin"
-    missing = [package for package in packages if not shutil.which(package.removesuffix("-light"), path=path)]
-    if missing:
-        print(f"installing {', '.join(missing)}", flush=True)
-        environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive", "RUNLEVEL": "1"}
-        subprocess.run(
-            ["apt-get", "install", "-y", "-qq", "--no-install-recommends", *missing],
-            env=environment,
-            check=True,
-            timeout=300,
-        )
+def install(*names: str) -> None:
+    """Install those of these programs that are missing, without starting what they serve; says so. Needs root."""
+    for name in names:
+        done = programs.provide({**programs.TESTS, **programs.BENCH}, name)
+        print(f"{name}: {done}", file=sys.stderr, flush=True)

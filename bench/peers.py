@@ -75,7 +75,7 @@ class Peer:
 
     name: str
     write: Callable[[Path, int, int], list[str]]
-    packages: tuple[str, ...] = ()
+    programs: tuple[str, ...] = ()
 
 
 def measure_throughput() -> list[Row]:
@@ -135,7 +135,7 @@ class _Runs:
 @contextmanager
 def _running(peer: Peer) -> Iterator[_Runs]:
     """Run a peer until the block ends; raises TimeoutError where it does not answer in time."""
-    install(*peer.packages)
+    install(*peer.programs)
     with tempfile.TemporaryDirectory() as name, running_backend(find_haproxy(), Path(name), LOAD_CORE) as backend_port:
         folder, port = Path(name), free_port()
         command = [*pinned_to(PROXY_CORE), *peer.write(folder, port, backend_port)]
@@ -178,8 +178,8 @@ def _wired_peers() -> Iterable[Peer]:
 def _peers() -> Iterable[Peer]:
     yield Peer(name=f"HAProxy written by hand, {HOSTS:,} backends and a map", write=_write_map)
     yield Peer(name=f"HAProxy as the parents wrote it, {HOSTS:,} ACL lines", write=_write_acls)
-    yield Peer(name=NGINX, write=_write_nginx, packages=("nginx-light",))
-    yield Peer(name=f"Caddy, {HOSTS:,} sites", write=_write_caddy, packages=("caddy",))
+    yield Peer(name=NGINX, write=_write_nginx, programs=("nginx",))
+    yield Peer(name=f"Caddy, {HOSTS:,} sites", write=_write_caddy, programs=("caddy",))
     if shutil.which("traefik"):
         yield Peer(name=f"Traefik, {HOSTS:,} routers from a file", write=_write_traefik)
 

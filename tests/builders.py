@@ -30,7 +30,7 @@ from proxy.core.model.whole_model import build_routing_model
 from proxy.settings import RoutingMode, Settings
 from proxy.settings.parser import parse_settings
 
-TEMPLATES = Path(__file__).parent.parent / "templates"
+TEMPLATES = Path(__file__).parent.parent / "proxy" / "templates"
 NOWHERE = Path("/nonexistent")
 _ids = itertools.count(1)
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
-from proxy.controller.background import run_job
+from proxy.controller.background import Results, run_job
 
 Result = TypeVar("Result")
 
@@ -20,13 +19,12 @@ class _Job:
     run: Callable[[], Callable[[], None]]
 
 
-class Later:
+class Later(Results):
     """Stands for one thread. `run_next` does its work; what that comes to is handed over by `deliver`."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.waiting: list[_Job] = []
-        self._finished: deque[tuple[str, Callable[[], None]]] = deque()
-        self._busy: Counter[str] = Counter()
         self._submitted = 0
 
     def submit(
@@ -39,7 +37,7 @@ class Later:
         urgency: int = 0,
     ) -> None:
         """Take the job in."""
-        self._busy[name] += 1
+        self.expect(name)
         self._submitted += 1
         self.waiting.append(_Job(urgency, self._submitted, name, lambda: run_job(job, done, failed)))
 
@@ -49,24 +47,10 @@ class Later:
             return False
         job = min(self.waiting, key=lambda job: (job.urgency, job.number))
         self.waiting.remove(job)
-        self._finished.append((job.name, job.run()))
+        self.add(job.name, job.run())
         return True
 
     @property
     def is_idle(self) -> bool:
         """Whether nothing waits, and nothing is to be handed over."""
         return not (self.waiting or self._finished)
-
-    def is_busy(self, name: str) -> bool:
-        """Whether a job of that name has not been delivered yet."""
-        return self._busy[name] > 0
-
-    def deliver(self) -> bool:
-        """Hand over what has finished, as `Background` does."""
-        has_delivered = bool(self._finished)
-        while self._finished:
-            name, deliver = self._finished[0]
-            deliver()
-            self._finished.popleft()
-            self._busy[name] -= 1
-        return has_delivered

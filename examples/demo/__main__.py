@@ -1,34 +1,51 @@
-"""Runs the demo in the foreground until Ctrl-C: three backends in this process, the proxy beside them.
+"""Runs the demo in the foreground until Ctrl-C: small backends in this process, the proxy beside them.
 
 Changes nothing outside of the checkout, but for HAProxy's package when it is missing, and says so.
 """
 
 from __future__ import annotations
 
+import contextlib
 import http.server
 import os
-import shutil
+import shlex
 import signal
+import socket
 import subprocess
 import sys
 import threading
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+import yaml
+
+from proxy.errors import SettingsError
+from proxy.settings import Settings
+from proxy.settings.parser import parse_settings
+from tests.real import machine, programs
+from tests.real.steps import StepError
+
 CHECKOUT = Path(__file__).parent.parent.parent
-SERVICES = Path(__file__).with_name("services.yml")
-BACKENDS = {"hello": 9101, "shop": 9102, "fallback": 9103}
-PORT_OFFSET = 8000
-HINTS = """\
+HERE = "127.0.0.1"
+HTTP_PORT = 80
+POLL_SECONDS = 0.05
+HINTS = """
 The proxy runs. Try, in another terminal:
 
-  curl -H 'Host: hello.localhost' http://localhost:8080/
-  curl -H 'Host: any.localhost' http://localhost:8080/shop/cart     # a path, under any host
-  curl -si -H 'Host: shop.localhost' http://localhost:8080/         # look at its sticky cookie
-  curl http://localhost:8080/                                      # no host matches: the default backend
-  curl -u stats:stats http://localhost:9936/                       # the statistics page; open it in a browser
+  curl -H 'Host: hello.localhost' http://localhost:{http}/
+  curl -H 'Host: any.localhost' http://localhost:{http}/shop/cart     # a path, under any host
+  curl -si -H 'Host: shop.localhost' http://localhost:{http}/         # look at its sticky cookie
+  curl http://localhost:{http}/                                      # no host matches: the default backend
+{stats}
+Hosts, paths, services and servers, as the proxy sees them:
+
+  {routes}
 
 {docker}
 Services: {services} (change it while the proxy runs). Ctrl-C stops everything.
+"""
+STATS_HINT = """\
+  curl -u {user} http://localhost:{port}/                       # the statistics page; open it in a browser
 """
 
 
@@ -65,43 +82,59 @@ class NamedServer(http.server.ThreadingHTTPServer):
 
 
 def main() -> int:
-    """Run until Ctrl-C; return the proxy's exit code."""
-    if not shutil.which("haproxy", path=f"{os.environ.get('PATH', '')}:/usr/sbin"):
-        if os.geteuid() != 0:
-            sys.stderr.write("HAProxy is missing: apt-get install haproxy (2.6 or newer), then try again\n")
-            return 2
-        install_haproxy()
-    try:
-        servers = [NamedServer(name, port) for name, port in BACKENDS.items()]
-    except OSError as error:
-        sys.stderr.write(f"a demo backend's port is taken ({', '.join(map(str, BACKENDS.values()))}): {error.strerror}\n")
-        return 2
-    for server in servers:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-    return run_proxy()
-
-
-def run_proxy() -> int:
-    """Run the supervisor as a child; Ctrl-C reaches it from the terminal, so here it is only waited for."""
-    environment = {
-        "ADDITIONAL_SERVICES": "*",
-        "PROXY_SERVICES_FILE": str(SERVICES),
+    """Run until Ctrl-C; return the proxy's exit code, or 2 if the demo cannot start."""
+    own = {
+        "PROXY_SERVICES_FILE": str(Path(__file__).with_name("services.yml")),
         "PROXY_STATE_FOLDER": str(CHECKOUT / ".cache" / "demo"),
-        "PROXY_PORT_OFFSET": str(PORT_OFFSET),
-        **os.environ,
-        "PATH": f"{os.environ.get('PATH', '')}:/usr/sbin",
-        "PYTHONPATH": str(CHECKOUT),
-        "PYTHONUNBUFFERED": "1",
+        "PROXY_PORT_OFFSET": "8000",
     }
-    proxy = subprocess.Popen([sys.executable, "-m", "proxy", "run"], env=environment)
+    try:
+        own["PROXY_HAPROXY"] = os.environ.get("PROXY_HAPROXY") or find_haproxy()
+        own |= {name: os.environ[name] for name in own.keys() & os.environ.keys()}
+        settings = parse_settings({**os.environ, **own}, lambda path: path.read_text(encoding="utf-8"))
+        backends = read_backends(Path(own["PROXY_SERVICES_FILE"]))
+    except (StepError, SettingsError, OSError) as error:
+        sys.stderr.write(f"{error}\n")
+        return 2
+    if taken := [*taken_backends(backends), *taken_ports(settings)]:
+        sys.stderr.write("".join(f"{line}\n" for line in taken))
+        return 2
+    with contextlib.ExitStack() as stack:
+        for name, port in backends.items():
+            server = stack.enter_context(NamedServer(name, port))
+            threading.Thread(target=server.serve_forever, daemon=True).start()
+        return run_proxy(settings, own)
+
+
+def run_proxy(settings: Settings, own: Mapping[str, str]) -> int:
+    """Run the supervisor as a child; Ctrl-C reaches it from the terminal, so here it is only waited for."""
+    environment = {**os.environ, **own, "PYTHONPATH": str(CHECKOUT), "PYTHONUNBUFFERED": "1"}
     signal.signal(signal.SIGINT, lambda *_: None)
+    proxy = subprocess.Popen([sys.executable, "-m", "proxy", "run"], env=environment)
     signal.signal(signal.SIGTERM, lambda *_: proxy.terminate())
-    sys.stdout.write(HINTS.format(docker=describe_docker(environment), services=SERVICES))
+    while not accepts(HTTP_PORT + settings.haproxy.port_offset):
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            return proxy.wait(POLL_SECONDS)
+    sys.stdout.write(describe(settings, own))
     sys.stdout.flush()
     return proxy.wait()
 
 
-def describe_docker(environment: dict[str, str]) -> str:
+def describe(settings: Settings, own: Mapping[str, str]) -> str:
+    """Return what to try, with the ports that are used."""
+    offset, stats = settings.haproxy.port_offset, settings.haproxy.stats_port
+    user = '"$STATS_AUTH"' if os.environ.get("STATS_AUTH") else "stats:stats"
+    variables = " ".join(f"{name}={shlex.quote(value)}" for name, value in own.items())
+    return HINTS.format(
+        http=HTTP_PORT + offset,
+        stats=STATS_HINT.format(user=user, port=stats + offset) if stats else "",
+        routes=f"{variables} {shlex.quote(str(Path(sys.executable).with_name('proxy')))} routes",
+        docker=describe_docker(os.environ),
+        services=own["PROXY_SERVICES_FILE"],
+    )
+
+
+def describe_docker(environment: Mapping[str, str]) -> str:
     """Tell whether containers are routed, too."""
     address = environment.get("DOCKER_HOST", "unix:///var/run/docker.sock")
     if address.startswith("unix://") and not Path(address.removeprefix("unix://")).exists():
@@ -109,13 +142,42 @@ def describe_docker(environment: dict[str, str]) -> str:
     return f"Containers of the engine at {address} with aliyun.proxy.* labels are routed, too."
 
 
-def install_haproxy() -> None:
-    """Install Debian's package, without starting its service."""
-    sys.stdout.write("HAProxy is missing: installing Debian's package haproxy\n")
-    sys.stdout.flush()
-    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    for command in (["update"], ["install", "-y", "haproxy"]):
-        subprocess.run(["apt-get", "-qq", *command], check=True, env=environment, stdout=subprocess.DEVNULL)
+def find_haproxy() -> str:
+    """Return the path of HAProxy; installs Debian's package, without starting its service. Raises StepError."""
+    if not machine.program("haproxy"):
+        sys.stdout.write("HAProxy is missing: installing Debian's package haproxy\n")
+        sys.stdout.flush()
+        programs.provide(programs.TESTS, "haproxy")
+    return str(machine.program("haproxy"))
+
+
+def read_backends(file: Path) -> Mapping[str, int]:
+    """Return the port of each service of the file that is to run here."""
+    services = yaml.safe_load(file.read_text(encoding="utf-8"))["services"]
+    external = {name: service["external"] for name, service in services.items()}
+    return {name: place["ports"][0] for name, place in external.items() if place["host"] == HERE}
+
+
+def taken_backends(backends: Mapping[str, int]) -> Iterable[str]:
+    """Yield a sentence for each backend whose port another program has."""
+    for name, port in backends.items():
+        if accepts(port):
+            yield f"port {port} is taken by another program, and the demo's backend {name} needs it; stop that program"
+
+
+def taken_ports(settings: Settings) -> Iterable[str]:
+    """Yield a sentence for each port of HAProxy that another program has."""
+    offset = settings.haproxy.port_offset
+    other = f"choose other ports: PROXY_PORT_OFFSET={offset + 1000} make run"
+    for what, port in {"requests": HTTP_PORT, "the statistics page": settings.haproxy.stats_port}.items():
+        if port and accepts(port + offset):
+            yield f"port {port + offset} is taken by another program, and the demo needs it for {what}; {other}"
+
+
+def accepts(port: int) -> bool:
+    """Return whether a program on this machine listens on the port."""
+    with socket.socket() as probe:
+        return probe.connect_ex((HERE, port)) == 0
 
 
 if __name__ == "__main__":

@@ -30,15 +30,47 @@ class _Job:
     run: Callable[[], Callable[[], None]] = field(compare=False)
 
 
-class Background:
-    """One thread for jobs. `submit`, `is_busy` and `deliver` are the deciding thread's."""
+class Results:
+    """What jobs have come to, on its way to the deciding thread, which alone calls `is_busy` and `deliver`."""
+
+    def __init__(self) -> None:
+        self._finished: deque[tuple[str, Callable[[], None]]] = deque()
+        self._busy: Counter[str] = Counter()
+
+    def expect(self, name: str) -> None:
+        """Take note that a job of that name was submitted."""
+        self._busy[name] += 1
+
+    def add(self, name: str, hand_over: Callable[[], None]) -> None:
+        """Keep the result of an expected job until `deliver` is called. Any thread may call it."""
+        self._finished.append((name, hand_over))
+
+    def is_busy(self, name: str) -> bool:
+        """Whether a job of that name has not been delivered yet."""
+        return self._busy[name] > 0
+
+    def deliver(self) -> bool:
+        """Hand over what has finished, and return whether anything has.
+
+        A result whose taking in fails is handed over again at the next call.
+        """
+        has_delivered = bool(self._finished)
+        while self._finished:
+            name, hand_over = self._finished[0]
+            hand_over()
+            self._finished.popleft()
+            self._busy[name] -= 1
+        return has_delivered
+
+
+class Background(Results):
+    """One thread for jobs. `submit` is the deciding thread's."""
 
     def __init__(self, name: str, put: Callable[[Trigger], None]) -> None:
+        super().__init__()
         self._name = name
         self._put = put
         self._jobs: queue.PriorityQueue[_Job] = queue.PriorityQueue()
-        self._finished: deque[tuple[str, Callable[[], None]]] = deque()
-        self._busy: Counter[str] = Counter()
         self._numbers = itertools.count()
         self._thread: threading.Thread | None = None
 
@@ -52,41 +84,21 @@ class Background:
         urgency: int = 0,
     ) -> None:
         """Have `job` run; then `done` gets its result, or `failed` what it raised. A lower `urgency` comes first."""
-        self._busy[name] += 1
+        self.expect(name)
         self._jobs.put(_Job(urgency, next(self._numbers), name, lambda: run_job(job, done, failed)))
         if self._thread is None:
             self._thread = threading.Thread(target=self._work, name=self._name, daemon=True)
             self._thread.start()
 
-    def is_busy(self, name: str) -> bool:
-        """Whether a job of that name has not been delivered yet."""
-        return self._busy[name] > 0
-
-    def deliver(self) -> bool:
-        """Hand over what has finished, and return whether anything has.
-
-        A result whose taking in fails is handed over again at the next call.
-        """
-        has_delivered = bool(self._finished)
-        while self._finished:
-            name, deliver = self._finished[0]
-            deliver()
-            self._finished.popleft()
-            self._busy[name] -= 1
-        return has_delivered
-
     def _work(self) -> None:
         while True:
             job = self._jobs.get()
-            self._finished.append((job.name, job.run()))
+            self.add(job.name, job.run())
             self._put(Trigger(reason=f"{job.name} has ended", kind=TriggerKind.URGENT))
 
 
-class AtOnce:
+class AtOnce(Results):
     """Runs each job in the thread that asks for it. Results are handed over by `deliver` all the same."""
-
-    def __init__(self) -> None:
-        self._finished: deque[Callable[[], None]] = deque()
 
     def submit(
         self,
@@ -98,20 +110,9 @@ class AtOnce:
         urgency: int = 0,
     ) -> None:
         """Run the job now."""
-        del name, urgency
-        self._finished.append(run_job(job, done, failed))
-
-    def is_busy(self, name: str) -> bool:
-        """Whether a job of that name has not been delivered yet; here any counts."""
-        del name
-        return bool(self._finished)
-
-    def deliver(self) -> bool:
-        """Hand over what has finished; return whether anything has."""
-        has_delivered = bool(self._finished)
-        while self._finished:
-            self._finished.popleft()()
-        return has_delivered
+        del urgency
+        self.expect(name)
+        self.add(name, run_job(job, done, failed))
 
 
 def run_job(

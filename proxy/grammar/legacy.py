@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from proxy.grammar.rewrites import Rewrite, bounded, translate_request_line
 from proxy.grammar.syntax import has_variable, quote, safe_word, split_words
 
 _RENAMED = {
@@ -49,20 +50,15 @@ _REMOVED = {
     **dict.fromkeys(("rspdeny", "rspideny"), _RESPONSE_DENY),
 }
 
+_DNS_WORDS = frozenset({"init-addr", "resolvers", "resolve-net", "resolve-opts", "resolve-prefer"})
+"""Words of a server line, each with one argument."""
+
 _HEADER_RULE = re.compile(r"(?P<side>req|rsp)(?P<any_case>i?)(?P<action>add|del|rep)")
 _PLAIN_WORD = re.compile(r"[\w.:/{}()!,=*^$|?+~@%&<>;\[\]-]+", re.ASCII)
 _HEADER = re.compile(r"(?P<name>[\w-]+):[ ]*(?P<value>.*)", re.ASCII)
 _BLANKS = r"(?:(?:[ ]|\[[ ]\]|\\s|\[\[:space:\]\])[*+?]?)?"
 _HEADER_PATTERN = re.compile(rf"\^(?P<name>[\w-]+):{_BLANKS}(?P<value>.*)", re.ASCII)
 _NAME_PATTERN = re.compile(rf"(?P<name>\^?[^:]+):{_BLANKS}(?:\.\*)?\$?")
-_METHOD_PATTERN = re.compile(r"\^\((?:\[\^[^\]]*\]|\[A-Z\]|\\S|\\w|\.)[*+]\)(?:[ ]|\\s|\[[ ]\])\+?(?P<path>\(?/.*)")
-_VERSION_PATTERN = re.compile(r"[ ](?:\(?HTTP/[^ ]*|\(\.\*\))$")
-_VERSION = re.compile(r"[ ](?:HTTP/[^ ]*|\\\d)$")
-
-_BOUND = "(*LIMIT_MATCH=100000)"
-"""Begins every regular expression of a user (pcre2pattern, "Setting resource limits"). Without it, a pattern that backtracks
-works for seconds on a request of some kilobytes. When the limit is reached, nothing is replaced."""
-
 _CHECK = re.compile(r"(?:(?P<method>[A-Z]+) +)?(?P<uri>[/*][^ \r\n]*)(?: +(?P<version>HTTP/\d\.\d))?")
 _SESSION = re.compile(r"(?P<cookie>\S+) len (?P<length>\d{1,9}) timeout (?P<hold>\d+(?:us|ms|[smhd])?)(?P<options>( \S+)*)")
 MAX_KEY_LENGTH = 512
@@ -71,14 +67,30 @@ SESSION_TABLE_SIZE = "100k"
 """The number of sessions that a service's table holds. When it is full, the least recently used one is dropped."""
 
 
-def translate_line(line: str) -> str:
-    """Return `line` as HAProxy 2.6 and 3.4 accept it. A line that is not obsolete is returned unchanged.
+def translate_lines(line: str) -> tuple[str, ...]:
+    """Return the lines with the effect of `line`. Only an HTTP check with headers becomes more than one.
 
-    If no single line does the same, raises ValueError that says what to write instead.
+    If no line does the same, raises ValueError that says what to write instead.
     """
     words = split_words(line)
     if words[:2] == ("option", "httpchk") and any("\n" in word for word in words):
-        raise ValueError("has headers after the version, which HAProxy no longer accepts; use HTTP_CHECK")
+        return translate_http_check(line)
+    return (translate_line(line),)
+
+
+def translate_server_words(text: str) -> str:
+    """Return the words of a server line without those about the DNS.
+
+    They made HAProxy follow the addresses of containers. The proxy itself follows them: a server has an address, not a name.
+    """
+    words = text.split()
+    kept = [word for before, word in zip(["", *words], words, strict=False) if not {before, word} & _DNS_WORDS]
+    return " ".join(kept) if len(kept) < len(words) else text
+
+
+def translate_line(line: str) -> str:
+    """Return `line` as HAProxy 2.6 and 3.4 accept it. A line that is not obsolete is returned unchanged."""
+    words = split_words(line)
     starts = [" ".join(words[:length]) for length in (2, 1)]
     for start in starts:
         if start in _REMOVED:
@@ -159,8 +171,8 @@ def _translate_header_rule(rule: re.Match[str], words: Sequence[str]) -> str:
         return _join(f"{directive} {_add(keyword, *arguments)}", condition)
     if action == "del":
         return _join(f"{directive} {_delete(keyword, *arguments)}", condition)
-    flags = _BOUND + ("(?i)" if rule["any_case"] else "")
-    return _join(f"{directive} {_replace(keyword, *arguments, flags=flags)}", condition)
+    rewrite = _replace(keyword, *arguments, flags="(?i)" if rule["any_case"] else "")
+    return _join(f"{directive} {rewrite.action}", _for_methods(rewrite.methods, condition))
 
 
 def _split_condition(keyword: str, words: Sequence[str], *, count: int) -> tuple[Sequence[str], Sequence[str]]:
@@ -186,36 +198,32 @@ def _delete(keyword: str, search: str) -> str:
         if match["value"] in ("", ".*", "$", ".*$"):
             return f"del-header {match['name']}"
     elif match := _NAME_PATTERN.fullmatch(search):
-        return f"del-header {_word(_BOUND + '(?i)' + match['name'] + '$')} -m reg"
+        return f"del-header {_word(bounded('(?i)' + match['name'] + '$'))} -m reg"
     raise ValueError(f"{keyword!r} was removed from HAProxy; write 'http-request del-header NAME' or http-response")
 
 
-def _replace(keyword: str, search: str, replacement: str, *, flags: str) -> str:
+def _replace(keyword: str, search: str, replacement: str, *, flags: str) -> Rewrite:
     pattern, header = _HEADER_PATTERN.fullmatch(search), _HEADER.fullmatch(replacement)
     if pattern and header and pattern["name"].lower() == header["name"].lower():
-        value = quote(f"{flags}^{pattern['value']}")
-        return f"replace-header {pattern['name']} {value} {_format_word(header['value'])}"
-    path = _translate_request_line(search, replacement) if keyword.startswith("req") else None
+        value = quote(bounded(f"{flags}^{pattern['value']}"))
+        return Rewrite(action=f"replace-header {pattern['name']} {value} {_format_word(header['value'])}")
+    path = translate_request_line(search, replacement) if keyword.startswith("req") else None
     if path:
-        return f"replace-pathq {quote(flags + path[0])} {_format_word(path[1])}"
+        action = f"replace-pathq {quote(bounded(flags + path.pattern))} {_format_word(path.replacement)}"
+        return Rewrite(action=action, methods=path.methods)
     raise ValueError(
         f"{keyword!r} was removed from HAProxy, and this pattern cannot be translated reliably; write "
         "'replace-header NAME PATTERN VALUE', 'replace-path' or 'set-header' after http-request or http-response"
     )
 
 
-def _translate_request_line(search: str, replacement: str) -> tuple[str, str] | None:
-    """Return pattern and replacement for path and query, if the rewritten request line changes only these; else None."""
-    request = _METHOD_PATTERN.fullmatch(search)
-    if request is None or not replacement.startswith((r"\1 /", r"\1 \2")):
-        return None
-    pattern, path = request["path"], replacement.removeprefix(r"\1 ")
-    if _VERSION_PATTERN.search(pattern):
-        pattern, path = _VERSION_PATTERN.sub("", pattern), _VERSION.sub("", path)
-    if " " in re.sub(r"\[[^\]]*(\]|$)", "", pattern) + path or r"\1" in path:
-        return None
-    # The method was group 1, and is gone. So the numbers of the path's groups become smaller by one.
-    return f"^{pattern}", re.sub(r"\\(\d)", lambda group: f"\\{int(group[1]) - 1}", path)
+def _for_methods(methods: Sequence[str], condition: Sequence[str]) -> Sequence[str]:
+    """Add to a condition that the request has one of the methods; none are all."""
+    if not methods:
+        return condition
+    if condition and (condition[0] != "if" or {"or", "||"} & {*condition}):
+        raise ValueError("names a method besides a condition with 'unless' or 'or'; write 'http-request replace-path'")
+    return ["if", "{", "method", *methods, "}", *condition[1:]]
 
 
 def _join(start: str, words: Sequence[str]) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 
 from proxy.grammar.hints import without_quotes
-from proxy.grammar.legacy import translate_appsession, translate_http_check, translate_line
+from proxy.grammar.legacy import translate_appsession, translate_http_check, translate_lines, translate_server_words
 from proxy.grammar.syntax import bounded_list, safe_line, safe_word
 from proxy.grammar.virtual_host import parse_port
 
@@ -49,6 +49,18 @@ def parse_seconds(text: str) -> int:
 def is_yes_or_no(text: str) -> bool:
     """Return whether the text is a word that means yes, or one that means no. Case is ignored."""
     return without_quotes(text).lower() in YES_WORDS + NO_WORDS
+
+
+def parse_hsts(text: str) -> str:
+    """Return the value of `Strict-Transport-Security` (RFC 6797). Seconds alone mean all subdomains, too."""
+    seconds, *others = (part.strip() for part in text.split(";"))
+    if not others and seconds.isascii() and seconds.isdigit():
+        others = ["includeSubDomains"]
+    known = {"includesubdomains": "includeSubDomains", "preload": "preload"}
+    if unknown := [word for word in others if word and word.lower() not in known]:
+        raise ValueError(f"{unknown[0]!r} is neither includeSubDomains nor preload")
+    age = parse_seconds(seconds.lower().removeprefix("max-age=").strip())
+    return "; ".join([f"max-age={age}", *(known[word.lower()] for word in others if word)])
 
 
 def parse_boolean(text: str) -> bool:
@@ -112,9 +124,16 @@ def parse_line(text: str) -> str:
     return safe_line(text)
 
 
+def parse_server_words(text: str) -> str:
+    """Parse free text, which is appended to a server line."""
+    kept = translate_server_words(text)
+    return safe_line(kept) if kept else ""
+
+
 def parse_lines(text: str) -> tuple[str, ...]:
     """Parse a comma list of lines, and translate them into HAProxy's current syntax."""
-    return tuple(safe_line(translate_line(safe_line(entry))) for entry in bounded_list(text, MAX_LINES))
+    lines = (line for entry in bounded_list(text, MAX_LINES) for line in translate_lines(_entry(entry)))
+    return tuple(safe_line(line) for line in lines)
 
 
 def parse_http_check(text: str) -> tuple[str, ...]:
@@ -124,10 +143,16 @@ def parse_http_check(text: str) -> tuple[str, ...]:
 
 def parse_options(text: str) -> tuple[str, ...]:
     """Parse a comma list of `option` lines. `no` before an entry switches it off; the word `option` may be left out."""
-    return tuple(_option_line(safe_line(entry)) for entry in bounded_list(text, MAX_LINES))
+    lines = (line for entry in bounded_list(text, MAX_LINES) for line in _option_lines(_entry(entry)))
+    return tuple(safe_line(line) for line in lines)
 
 
-def _option_line(entry: str) -> str:
-    negation = "no " if entry.startswith("no ") else ""
-    option = entry.removeprefix("no ").removeprefix("option ")
-    return negation + translate_line(f"option {option}")
+def _option_lines(entry: str) -> tuple[str, ...]:
+    lines = translate_lines(f"option {entry.removeprefix('no ').removeprefix('option ')}")
+    return (f"no {lines[0]}",) if entry.startswith("no ") else lines
+
+
+def _entry(text: str) -> str:
+    r"""Return an entry as a safe line. In a health check, YAML may have made real line breaks of `\r\n`."""
+    is_check = text.split()[:1] == ["httpchk"] or text.split()[:2] == ["option", "httpchk"]
+    return safe_line(re.sub(r"\r?\n", r"\\r\\n", text.strip()) if is_check else text)

@@ -41,7 +41,7 @@ _FRONTEND_SETTINGS = re.compile(r"EXTRA_FRONTEND_SETTINGS_(?P<port>\d+)")
 _FRONTEND_FILE = re.compile(r"EXTRA_FRONTEND_SETTINGS_(FILE_)?(?P<port>\d+)(?(1)|_FILE)")
 _BACKEND = re.compile(r"ADDITIONAL_BACKEND_(?!FILE_)(?P<name>.+)")
 _BACKEND_FILE = re.compile(r"ADDITIONAL_BACKEND_FILE_(?P<name>.+)")
-_TEMPLATES = Path(__file__).resolve().parent.parent.parent / "templates"
+_TEMPLATES = Path(__file__).resolve().parent.parent / "templates"
 
 
 def parse_settings(environment: Mapping[str, str], read_text: Callable[[Path], str]) -> Settings:
@@ -81,7 +81,7 @@ def _parse_routing(reader: SettingsReader) -> RoutingSettings:
         scope=Scope(everything=None in services, services=frozenset(pair for pair in services if pair)),
         balance=reader.parse("BALANCE", values.parse_balance, ""),
         health_check=reader.parse("HEALTH_CHECK", values.parse_text, "") if reader.is_set("HEALTH_CHECK") else None,
-        extra_route_settings=reader.parse("EXTRA_ROUTE_SETTINGS", values.parse_text, ""),
+        extra_route_settings=reader.parse("EXTRA_ROUTE_SETTINGS", values.parse_server_words, ""),
         force_default_backend=reader.parse("FORCE_DEFAULT_BACKEND", is_on, True),
         skip_forwarded_proto=_skips_forwarded_proto(reader),
         trusted_proxies=reader.entries("PROXY_TRUSTED_PROXIES", values.parse_network),
@@ -123,15 +123,16 @@ def _parse_haproxy(reader: SettingsReader) -> HaproxySettings:
     positive = values.number(minimum=1)
     processes = reader.parse("NBPROC", positive, None)
     maxconn = reader.parse("MAXCONN", positive, 0)
+    options, option_lines = _parse_options(reader)
     return HaproxySettings(
         maxconn=maxconn,
         wanted_maxconn=maxconn,
         maxconn_per_source=reader.parse("PROXY_MAXCONN_PER_SOURCE", values.number_or_off, max(1, maxconn // 2)),
         threads=reader.parse("NBTHREAD", positive, None) or processes,
-        options=_parse_options(reader),
+        options=options,
         timeouts=_parse_timeouts(reader),
         extra_global_settings=_lines_and_file(reader, "EXTRA_GLOBAL_SETTINGS"),
-        extra_default_settings=_lines_and_file(reader, "EXTRA_DEFAULT_SETTINGS"),
+        extra_default_settings=option_lines + _lines_and_file(reader, "EXTRA_DEFAULT_SETTINGS"),
         extra_bind_settings=_group(reader.entries("EXTRA_BIND_SETTINGS", values.parse_bind_setting)),
         log_target=_parse_log_target(reader),
         stats_port=reader.parse("STATS_PORT", parse_port, 0),
@@ -200,12 +201,14 @@ def _lines_of(reader: SettingsReader, name: str, *, is_file: bool) -> tuple[str,
     return reader.file_lines(name) if is_file else reader.lines(name)
 
 
-def _parse_options(reader: SettingsReader) -> tuple[str, ...]:
-    options = reader.entries("OPTION", values.parse_option)
+def _parse_options(reader: SettingsReader) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the options without the word `option`, and the other lines that some of them need."""
+    lines = [line for lines in reader.entries("OPTION", values.parse_option) for line in lines]
+    options = tuple(line.removeprefix("option ") for line in lines if line.startswith("option "))
     if _skips_forwarded_proto(reader) and not reader.is_set("OPTION"):
         # What the proxy in front says about the client is passed on unchanged, so we add no header of our own.
-        return tuple(option for option in options if option != "forwardfor")
-    return options
+        options = tuple(option for option in options if option != "forwardfor")
+    return options, tuple(line for line in lines if not line.startswith("option "))
 
 
 def _skips_forwarded_proto(reader: SettingsReader) -> bool:

@@ -16,7 +16,7 @@ from proxy.errors import shorten
 from proxy.grammar.hints import add_hint, is_in_quotes
 from proxy.grammar.syntax import split_list
 from proxy.secret import Secret
-from proxy.settings.value_parsers import parse_line
+from proxy.settings.value_parsers import parse_lines
 from proxy.settings.variables.all import VARIABLES
 from proxy.settings.variables.variable import Variable
 
@@ -67,11 +67,14 @@ class SettingsReader:
 
     def lines(self, name: str) -> tuple[str, ...]:
         """Return the configuration lines of a comma list."""
-        return self.entries(name, parse_line)
+        return tuple(line for lines in self.entries(name, parse_lines) for line in lines)
 
     def file_lines(self, name: str) -> tuple[str, ...]:
         """Return the configuration lines of the file that the variable names, without blank lines and comments."""
-        return self._parse_each(name, self._read_lines(name), parse_line, add_hint) if self.is_set(name) else ()
+        if not self.is_set(name):
+            return ()
+        parsed = self._parse_each(name, self._read_lines(name), parse_lines, add_hint)
+        return tuple(line for lines in parsed for line in lines)
 
     def family(self, pattern: re.Pattern[str]) -> Iterator[tuple[str, re.Match[str]]]:
         """Yield the variables that are set and whose whole name matches, sorted by name."""

@@ -18,7 +18,7 @@ from proxy.settings.variables.simple import PRIVATE_NETWORKS
 
 HTTP_PORT = 80
 MONITOR_URI = "/haproxy-monitor"
-ERROR_PAGE = Path(__file__).resolve().parent.parent.parent / "templates" / "503.http"
+ERROR_PAGE = Path(__file__).resolve().parent.parent / "templates" / "503.http"
 
 _ALIBABA_DOMAIN = "alicontainer.com"
 _LOCAL_DOMAIN = "localhost"

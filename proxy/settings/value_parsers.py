@@ -13,7 +13,7 @@ from enum import StrEnum
 from typing import TypeVar
 
 from proxy.grammar.balance import find_algorithm
-from proxy.grammar.legacy import translate_line
+from proxy.grammar.legacy import translate_line, translate_lines, translate_server_words
 from proxy.grammar.syntax import quote, safe_line, safe_word
 from proxy.grammar.values import is_on, is_yes_or_no
 from proxy.grammar.virtual_host import parse_port
@@ -46,9 +46,10 @@ def parse_text(text: str) -> str:
     return safe_line(text, trusted=True)
 
 
-def parse_line(text: str) -> str:
-    """Return the operator's line in HAProxy's current syntax."""
-    return safe_line(translate_line(safe_line(text, trusted=True)), trusted=True)
+def parse_server_words(text: str) -> str:
+    """Return the operator's text for server lines."""
+    kept = translate_server_words(text)
+    return parse_text(kept) if kept else ""
 
 
 def parse_balance(text: str) -> str:
@@ -58,14 +59,20 @@ def parse_balance(text: str) -> str:
     return line
 
 
-def parse_option(text: str) -> str:
-    """Return the text after the word `option`. The word itself may be left out."""
-    return parse_line(f"option {text.removeprefix('option ')}").removeprefix("option ")
+def parse_lines(text: str) -> tuple[str, ...]:
+    """Return the operator's line in HAProxy's current syntax, which may need more than one."""
+    return tuple(safe_line(line, trusted=True) for line in translate_lines(safe_line(text, trusted=True)))
+
+
+def parse_option(text: str) -> tuple[str, ...]:
+    """Return the lines of an option. The word `option` may be left out."""
+    return parse_lines(f"option {text.removeprefix('option ')}")
 
 
 def parse_timeout(text: str) -> tuple[str, str]:
     """Return a timeout as (name, time). The word `timeout` itself may be left out."""
-    name, _, time = parse_line(f"timeout {text.removeprefix('timeout ')}").removeprefix("timeout ").partition(" ")
+    line = translate_line(parse_text(f"timeout {text.removeprefix('timeout ')}"))
+    name, _, time = line.removeprefix("timeout ").partition(" ")
     if name not in TIMEOUTS and name not in _OTHER_TIMEOUTS:
         raise ValueError(f"is not a timeout of HAProxy; use one of {', '.join((*TIMEOUTS, *_OTHER_TIMEOUTS))}")
     if not re.fullmatch(r"[0-9]+(us|ms|[smhd])?", time.strip()):

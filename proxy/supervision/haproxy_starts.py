@@ -23,6 +23,9 @@ from proxy.supervision.adopted_haproxy import AdoptedHaproxy
 from proxy.supervision.process_keeper import Process
 from proxy.supervision.watched_signals import unblock_signals
 
+NO_SERVER_STATES = "1\n"
+"""A server-state file (manual, `server-state-file`) that says nothing of any server: only the version of its format."""
+
 logger = logging.getLogger(__name__)
 
 
@@ -81,8 +84,9 @@ class HaproxyStarts:
 
     def _run(self, prepare: Callable[[], None] = lambda: None) -> Process:
         with contextlib.suppress(OSError):
-            # What was saved before some reload long ago says nothing about servers now.
+            # What was saved before some reload long ago says nothing about servers now. HAProxy warns of a missing file.
             self._layout.server_state.unlink(missing_ok=True)
+            self._layout.server_state.write_text(NO_SERVER_STATES)
 
         def prepare_child() -> None:
             unblock_signals()

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import subprocess
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -115,11 +114,9 @@ class Container:
         """Return the result of a Go template for `docker inspect`."""
         return docker("inspect", "--format", template, self.name)
 
-    def stop(self, seconds: int = 10) -> float:
-        """Stop the container as `docker stop` does. Return how many seconds it took."""
-        before = time.monotonic()
+    def stop(self, seconds: int = 10) -> None:
+        """Stop the container as `docker stop` does. After these seconds the engine kills it."""
         docker("stop", "--time", str(seconds), self.name)
-        return time.monotonic() - before
 
     def restart(self) -> None:
         """Stop the container and start it again, with the same files."""

@@ -73,19 +73,19 @@ def test_container_becomes_healthy(run_container: RunContainer) -> None:
 
 
 def test_docker_stop_lets_a_request_finish(run_container: RunContainer) -> None:
-    served = Served(run_container, image="backend")
+    """It ends with its last request, long before the time that requests may take."""
+    served = Served(run_container, ("-e", "PROXY_STOP_SECONDS=600", *mount_socket()), image="backend")
     eventually(served.answers)
     answers: list[Answer] = []
     visitor = threading.Thread(target=lambda: answers.append(fetch(served.port, "/slow/3")))
     visitor.start()
     eventually(lambda: served.requests_in_flight() == 1)
 
-    seconds = served.proxy.stop(10)
+    served.proxy.stop(60)
     visitor.join()
 
     assert [answer.status for answer in answers] == [200]
     assert served.proxy.inspect("{{.State.ExitCode}}") == "0"
-    assert seconds < 6
 
 
 def test_read_only_root_file_system(run_container: RunContainer) -> None:

@@ -12,6 +12,8 @@ import pytest
 from tests.haproxy.product import Product
 from tests.haproxy.program import Program
 from tests.haproxy.simple_site import SimpleSite, simple_site
+from tests.haproxy.small_site import SmallSite, make_site
+from tests.haproxy.supervised import Start, save_files, supervisors
 
 ENVIRONMENT_FILE = Path(__file__).parent.parent.parent / ".cache" / "real.env"
 
@@ -54,3 +56,23 @@ def program(product: Product, haproxy_binary: str, tmp_path: Path) -> Program:
         "PROXY_PORT_OFFSET": str(product.port_offset),
     }
     return Program(folder=tmp_path, environment=environment, offset=product.port_offset)
+
+
+@pytest.fixture
+def small_site(tmp_path: Path) -> SmallSite:
+    """A site whose files are not on disk yet."""
+    return make_site(tmp_path / "state")
+
+
+@pytest.fixture
+def saved_site(small_site: SmallSite) -> SmallSite:
+    """A site whose files are on disk from an earlier run."""
+    save_files(small_site)
+    return small_site
+
+
+@pytest.fixture
+def start(haproxy_binary: str, small_site: SmallSite, tmp_path: Path) -> Iterator[Start]:
+    """Start supervisors of the site; they end with the test."""
+    with supervisors(haproxy_binary, small_site, tmp_path) as start:
+        yield start

@@ -165,7 +165,7 @@ def test_answers_over_tls_carry_strict_transport_security(product: Product) -> N
 
     plain, secure = serving.ask(), serving.ask(port=443, tls=any_tls())
 
-    assert "max-age=31536000" == secure.headers["strict-transport-security"]
+    assert "max-age=31536000; includeSubDomains" == secure.headers["strict-transport-security"]
     assert "strict-transport-security" not in plain.headers  # RFC 6797, section 7.2
 
 

@@ -7,16 +7,14 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
 from functools import partial
-from pathlib import Path
 
 import pytest
 
 from proxy.adapters.haproxy.haproxy_process import HaproxyProgram
 from proxy.adapters.haproxy.master_identity import MasterIdentity, is_reachable, read_identity, read_mark, write_mark
 from tests.eventually import eventually
-from tests.haproxy.small_site import SmallSite, finish_request, make_site
+from tests.haproxy.small_site import SmallSite, finish_request
 from tests.haproxy.supervised import (
     Start,
     Supervised,
@@ -26,24 +24,10 @@ from tests.haproxy.supervised import (
     is_answering,
     master_pids,
     save_files,
-    supervisors,
     voluntary_switches,
 )
 
-pytestmark = pytest.mark.haproxy
-
-
-@pytest.fixture
-def site(tmp_path: Path) -> SmallSite:
-    site = make_site(tmp_path / "state")
-    save_files(site)
-    return site
-
-
-@pytest.fixture
-def start(haproxy_binary: str, site: SmallSite, tmp_path: Path) -> Iterator[Start]:
-    with supervisors(haproxy_binary, site, tmp_path) as start:
-        yield start
+pytestmark = [pytest.mark.haproxy, pytest.mark.usefixtures("saved_site")]
 
 
 @pytest.fixture
@@ -62,12 +46,12 @@ def has_adopted(supervised: Supervised) -> bool:
     return supervised.says("is kept")
 
 
-def test_haproxy_outlives_a_killed_supervisor_and_the_next_one_adopts_it(site: SmallSite, start: Start) -> None:
+def test_haproxy_outlives_a_killed_supervisor_and_the_next_one_adopts_it(saved_site: SmallSite, start: Start) -> None:
     first = start()
     eventually(first.serves)
     controller, haproxy = eventually(first.controller_pid), first.haproxy_pid()
 
-    with constant_requests(site) as answers:
+    with constant_requests(saved_site) as answers:
         first.process.kill()
         eventually(lambda: not is_alive(controller))
         second = start()
@@ -79,10 +63,10 @@ def test_haproxy_outlives_a_killed_supervisor_and_the_next_one_adopts_it(site: S
     second.process.send_signal(signal.SIGTERM)
 
     assert 0 == second.process.wait(timeout=30)
-    assert not is_answering(site)
+    assert not is_answering(saved_site)
 
 
-def test_adopted_haproxy_that_dies_is_started_again(site: SmallSite, start: Start) -> None:
+def test_adopted_haproxy_that_dies_is_started_again(saved_site: SmallSite, start: Start) -> None:
     first = start()
     eventually(first.serves)
     haproxy = first.haproxy_pid()
@@ -96,30 +80,32 @@ def test_adopted_haproxy_that_dies_is_started_again(site: SmallSite, start: Star
     assert eventually(second.serves)
 
 
-def test_haproxy_that_does_not_answer_at_the_moment_is_adopted(left: int, site: SmallSite, start: Start) -> None:
+def test_haproxy_that_does_not_answer_at_the_moment_is_adopted(left: int, saved_site: SmallSite, start: Start) -> None:
     """HAProxy 2.6 refuses connections to its master socket while it reloads. Here the socket is gone for good."""
-    site.layout.master_socket.unlink()
+    saved_site.layout.master_socket.unlink()
 
     second = start()
     eventually(lambda: second.says("runs as process"))
 
-    assert {left} == master_pids(site)
+    assert {left} == master_pids(saved_site)
     assert has_adopted(second)
 
 
-def test_adopted_haproxy_that_refuses_connections_is_not_taken_for_dead(left: int, site: SmallSite, start: Start) -> None:
+def test_adopted_haproxy_that_refuses_connections_is_not_taken_for_dead(
+    left: int, saved_site: SmallSite, start: Start
+) -> None:
     second = start()
     eventually(lambda: has_adopted(second))
-    site.layout.master_socket.rename(site.layout.master_socket.with_suffix(".away"))
+    saved_site.layout.master_socket.rename(saved_site.layout.master_socket.with_suffix(".away"))
 
     deadline = time.monotonic() + 2.5
     eventually(lambda: time.monotonic() > deadline, interval=0.2)
 
-    assert {left} == master_pids(site)
+    assert {left} == master_pids(saved_site)
     assert not second.says("is started again")
 
 
-def test_reloads_while_supervisors_come_and_go_leave_one_haproxy(left: int, site: SmallSite, start: Start) -> None:
+def test_reloads_while_supervisors_come_and_go_leave_one_haproxy(left: int, saved_site: SmallSite, start: Start) -> None:
     for _ in range(4):
         os.kill(left, signal.SIGUSR2)
         supervised = start()
@@ -128,36 +114,38 @@ def test_reloads_while_supervisors_come_and_go_leave_one_haproxy(left: int, site
         supervised.process.kill()
         supervised.process.wait()
 
-    assert {left} == master_pids(site)
+    assert {left} == master_pids(saved_site)
 
 
-def test_stop_ends_an_adopted_haproxy_whose_socket_is_gone(left: int, site: SmallSite, start: Start) -> None:
-    site.layout.master_socket.unlink()
+def test_stop_ends_an_adopted_haproxy_whose_socket_is_gone(left: int, saved_site: SmallSite, start: Start) -> None:
+    saved_site.layout.master_socket.unlink()
     second = start()
     eventually(lambda: has_adopted(second))
 
     second.process.send_signal(signal.SIGTERM)
 
     assert 0 == second.process.wait(timeout=30)
-    eventually(lambda: not haproxy_pids(site))
+    eventually(lambda: not haproxy_pids(saved_site))
 
 
 @pytest.mark.parametrize("has_socket", [True, False], ids=["socket", "no socket"])
-def test_haproxy_without_a_mark_is_adopted_and_marked(left: int, site: SmallSite, start: Start, has_socket: bool) -> None:
-    site.layout.start_mark.unlink()
+def test_haproxy_without_a_mark_is_adopted_and_marked(
+    left: int, saved_site: SmallSite, start: Start, has_socket: bool
+) -> None:
+    saved_site.layout.start_mark.unlink()
     if not has_socket:
-        site.layout.master_socket.unlink()
+        saved_site.layout.master_socket.unlink()
 
     second = start()
     eventually(lambda: has_adopted(second))
 
-    assert {left} == master_pids(site)
-    assert read_identity(left) == eventually(lambda: read_mark(site.layout.start_mark))
+    assert {left} == master_pids(saved_site)
+    assert read_identity(left) == eventually(lambda: read_mark(saved_site.layout.start_mark))
 
 
-def test_disk_that_does_not_take_the_mark_keeps_nobody_from_serving(site: SmallSite, start: Start) -> None:
+def test_disk_that_does_not_take_the_mark_keeps_nobody_from_serving(saved_site: SmallSite, start: Start) -> None:
     """A folder with the name of the mark can be neither written nor removed."""
-    site.layout.start_mark.mkdir()
+    saved_site.layout.start_mark.mkdir()
     first = start()
     eventually(first.serves)
     haproxy = first.haproxy_pid()
@@ -172,31 +160,31 @@ def test_disk_that_does_not_take_the_mark_keeps_nobody_from_serving(site: SmallS
     assert eventually(second.serves)
 
 
-def test_mark_names_the_master_also_after_a_reload(site: SmallSite, start: Start) -> None:
+def test_mark_names_the_master_also_after_a_reload(saved_site: SmallSite, start: Start) -> None:
     supervised = start()
     eventually(supervised.serves)
     haproxy = supervised.haproxy_pid()
     identity = read_identity(haproxy)
 
-    save_files(site, answer="two")
+    save_files(saved_site, answer="two")
 
     def has_reloaded() -> bool:
         os.kill(haproxy, signal.SIGUSR2)  # Again each time, because a master that is just starting loses the signal.
-        return site.fetch() == "two"
+        return saved_site.fetch() == "two"
 
     eventually(has_reloaded, interval=0.5)
 
     assert identity == read_identity(haproxy)
-    assert identity == read_mark(site.layout.start_mark)
+    assert identity == read_mark(saved_site.layout.start_mark)
 
 
 @pytest.mark.parametrize("shift", [0, 1], ids=["same start time", "another start time"])
 def test_another_program_that_has_the_number_is_neither_adopted_nor_signalled(
-    site: SmallSite, start: Start, shift: int
+    saved_site: SmallSite, start: Start, shift: int
 ) -> None:
     with subprocess.Popen(["sleep", "600"], start_new_session=True) as stranger:
         identity = read_identity(stranger.pid) or pytest.fail("the stranger does not run")
-        write_mark(site.layout.start_mark, MasterIdentity(pid=stranger.pid, start_time=identity.start_time + shift))
+        write_mark(saved_site.layout.start_mark, MasterIdentity(pid=stranger.pid, start_time=identity.start_time + shift))
 
         supervised = start()
         eventually(supervised.serves)
@@ -212,17 +200,17 @@ def test_another_program_that_has_the_number_is_neither_adopted_nor_signalled(
 
 
 def test_haproxy_that_somebody_else_started_is_adopted_when_it_answers(
-    site: SmallSite, start: Start, haproxy_binary: str
+    saved_site: SmallSite, start: Start, haproxy_binary: str
 ) -> None:
     """It leads no session and no mark names it. Only the kernel's information about the socket identifies it."""
     program = HaproxyProgram(haproxy_binary, os.environ)
-    command = program.master_command(site.layout.config, site.layout.master_socket)
+    command = program.master_command(saved_site.layout.config, saved_site.layout.master_socket)
     with subprocess.Popen(command, env=program.environment) as master:
         try:
-            eventually(lambda: is_reachable(master.pid, site.layout))
+            eventually(lambda: is_reachable(master.pid, saved_site.layout))
             supervised = start()
             eventually(lambda: has_adopted(supervised))
-            masters = master_pids(site)
+            masters = master_pids(saved_site)
         finally:
             master.kill()
 
@@ -230,25 +218,25 @@ def test_haproxy_that_somebody_else_started_is_adopted_when_it_answers(
 
 
 def test_second_haproxy_that_a_killed_supervisor_left_is_ended_softly(
-    left: int, site: SmallSite, start: Start, haproxy_binary: str
+    left: int, saved_site: SmallSite, start: Start, haproxy_binary: str
 ) -> None:
     """A supervisor that is killed while one HAProxy takes over from another leaves both running."""
     program = HaproxyProgram(haproxy_binary, os.environ)
-    command = program.master_command(site.layout.config, site.layout.master_socket)
+    command = program.master_command(saved_site.layout.config, saved_site.layout.master_socket)
     with subprocess.Popen(command, env=program.environment, start_new_session=True) as other:
         try:
-            eventually(lambda: is_reachable(other.pid, site.layout))
+            eventually(lambda: is_reachable(other.pid, saved_site.layout))
             second = start()
             eventually(lambda: other.poll() is not None)
         finally:
             other.kill()
 
-    assert {left} == master_pids(site)
+    assert {left} == master_pids(saved_site)
     assert 0 == other.returncode
     assert eventually(second.serves)
 
 
-def test_adopted_haproxy_costs_no_processor_time(left: int, site: SmallSite, start: Start) -> None:
+def test_adopted_haproxy_costs_no_processor_time(left: int, saved_site: SmallSite, start: Start) -> None:
     second = start()
     eventually(lambda: has_adopted(second))
     eventually((second.notes / "ready").exists)
@@ -260,13 +248,13 @@ def test_adopted_haproxy_costs_no_processor_time(left: int, site: SmallSite, sta
     assert voluntary_switches(second.process.pid) - before <= 1
 
 
-def test_stop_finishes_a_request_in_flight_of_an_adopted_haproxy(left: int, site: SmallSite, start: Start) -> None:
+def test_stop_finishes_a_request_in_flight_of_an_adopted_haproxy(left: int, saved_site: SmallSite, start: Start) -> None:
     second = start()
     eventually(lambda: has_adopted(second))
-    request = site.begin_request()
+    request = saved_site.begin_request()
 
     second.process.send_signal(signal.SIGTERM)
-    eventually(lambda: not is_answering(site))
+    eventually(lambda: not is_answering(saved_site))
 
     assert finish_request(request).endswith("one")
     assert 0 == second.process.wait(timeout=30)

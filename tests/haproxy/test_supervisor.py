@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
 import pytest
 
+from proxy.supervision.haproxy_starts import NO_SERVER_STATES
 from tests.eventually import eventually
-from tests.haproxy.small_site import SmallSite, finish_request, make_site
+from tests.haproxy.small_site import SmallSite, finish_request
 from tests.haproxy.supervised import (
     STUBBORN_CONTROLLER,
     WRONG_SETTINGS,
@@ -22,29 +22,10 @@ from tests.haproxy.supervised import (
     is_alive,
     is_answering,
     save_files,
-    supervisors,
     voluntary_switches,
 )
 
 pytestmark = pytest.mark.haproxy
-
-
-@pytest.fixture
-def site(tmp_path: Path) -> SmallSite:
-    return make_site(tmp_path / "state")
-
-
-@pytest.fixture
-def saved_site(site: SmallSite) -> SmallSite:
-    """A site whose files are on disk from an earlier run."""
-    save_files(site)
-    return site
-
-
-@pytest.fixture
-def start(haproxy_binary: str, site: SmallSite, tmp_path: Path) -> Iterator[Start]:
-    with supervisors(haproxy_binary, site, tmp_path) as start:
-        yield start
 
 
 def test_last_good_files_are_served_while_the_controller_does_nothing(saved_site: SmallSite, start: Start) -> None:
@@ -53,10 +34,10 @@ def test_last_good_files_are_served_while_the_controller_does_nothing(saved_site
     assert eventually(supervised.serves)
 
 
-def test_first_files_are_served_as_soon_as_they_are_there(site: SmallSite, start: Start) -> None:
+def test_first_files_are_served_as_soon_as_they_are_there(small_site: SmallSite, start: Start) -> None:
     supervised = start()
     eventually(supervised.controller_pid)
-    save_files(site)
+    save_files(small_site)
 
     assert eventually(supervised.serves)
 
@@ -87,7 +68,7 @@ def test_killed_controller_is_started_again_and_no_request_notices(saved_site: S
     assert haproxy == supervised.haproxy_pid()
 
 
-def test_controller_that_keeps_ending_is_started_again_ever_later(site: SmallSite, start: Start) -> None:
+def test_controller_that_keeps_ending_is_started_again_ever_later(small_site: SmallSite, start: Start) -> None:
     supervised = start("raise SystemExit(1)")
 
     def delays() -> list[str]:
@@ -157,7 +138,7 @@ def test_controller_that_ignores_the_stop_is_killed(saved_site: SmallSite, start
 
 
 @pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGUSR1], ids=lambda number: number.name)
-def test_request_for_a_reload_reaches_the_controller(site: SmallSite, start: Start, number: signal.Signals) -> None:
+def test_request_for_a_reload_reaches_the_controller(small_site: SmallSite, start: Start, number: signal.Signals) -> None:
     supervised = start()
     eventually(supervised.controller_pid)
 
@@ -167,7 +148,9 @@ def test_request_for_a_reload_reaches_the_controller(site: SmallSite, start: Sta
 
 
 @pytest.mark.parametrize("haproxy_binary", ["HAPROXY_34"], ids=["3.4"], indirect=True)
-def test_controller_that_is_only_starting_outlives_a_request_for_a_reload_and_gets_it(site: SmallSite, start: Start) -> None:
+def test_controller_that_is_only_starting_outlives_a_request_for_a_reload_and_gets_it(
+    small_site: SmallSite, start: Start
+) -> None:
     supervised = start(waits=True)
     controller = eventually(supervised.controller_pid)
 
@@ -191,11 +174,11 @@ def test_controller_is_told_that_haproxy_was_started(saved_site: SmallSite, star
     assert eventually(lambda: supervised.noted("starts"))
 
 
-def test_controller_is_told_of_the_first_haproxy_when_it_runs_before_it(site: SmallSite, start: Start) -> None:
+def test_controller_is_told_of_the_first_haproxy_when_it_runs_before_it(small_site: SmallSite, start: Start) -> None:
     supervised = start()
     eventually((supervised.notes / "ready").exists)
 
-    save_files(site)
+    save_files(small_site)
 
     assert eventually(lambda: supervised.noted("starts"))
 
@@ -271,7 +254,8 @@ def test_old_health_of_servers_is_not_taken_into_a_fresh_start(saved_site: Small
     supervised = start()
     eventually(supervised.serves)
 
-    assert not saved_site.layout.server_state.exists()
+    assert NO_SERVER_STATES == saved_site.layout.server_state.read_text()
+    assert "server state file" not in supervised.log.read_text()
 
 
 def test_quiet_supervisor_uses_next_to_no_processor_time(saved_site: SmallSite, start: Start) -> None:

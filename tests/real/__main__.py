@@ -1,4 +1,4 @@
-"""The command line: `python3 -m tests.real up [--only PART] | env | down`."""
+"""The command line: `python3 -m tests.real up [--only PART] | env | bare | down`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from tests.real import engine
+from tests.real import bare, engine
 from tests.real.environment import EnvFile
 from tests.real.places import Places
 from tests.real.steps import StepError, run_steps
@@ -27,6 +27,9 @@ def main() -> int:
             case "up":
                 with _alone(places):
                     return _up(places, env_file, arguments.only or list(PARTS))
+            case "bare":
+                with _alone(places):
+                    return 0 if bare.prove(places) else 1
             case _:
                 with _alone(places):
                     return _down(places, env_file)
@@ -41,6 +44,7 @@ def _parse_arguments() -> argparse.Namespace:
     up = commands.add_parser("up", help="set up what is missing; a second run only looks")
     up.add_argument("--only", action="append", choices=list(PARTS), help="set up this part and what it needs")
     commands.add_parser("env", help="print where the parts are, as KEY=VALUE lines")
+    commands.add_parser("bare", help="prove on a bare Debian that the set-up names everything that it needs")
     commands.add_parser("down", help="stop the engine if `up` started it; images and programs stay for the next `up`")
     return parser.parse_args()
 

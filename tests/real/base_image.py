@@ -1,6 +1,6 @@
-"""The base of all other images: Debian testing, set up to use the machine's mirrors and certificates in a build.
+"""A small Debian in a tar file, set up to use the machine's mirrors and certificates: the base of all images, and `bare`.
 
-Its content is kept as a tar file named after its recipe, so that an engine that has lost its images gets it back at once.
+The tar file is named after its recipe. So an engine that has lost its images gets the base back at once.
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ Dir::Cache::pkgcache "";
 Dir::Cache::srcpkgcache "";
 DPkg::Post-Invoke { "rm -f /var/cache/apt/archives/*.deb /var/cache/apt/archives/partial/*.deb || true"; };
 """
+_SCRIPTS = Path("/usr/share/debootstrap/scripts")
 _EMPTIED = ("dev", "proc", "sys", "run", "tmp", "var/cache/apt", "var/lib/apt/lists", "var/log")
 _DROPPED = (
     *("usr/share/doc", "usr/share/man", "usr/share/locale"),
@@ -45,15 +46,18 @@ _DROPPED = (
 
 @dataclass(frozen=True)
 class Recipe:
-    """Everything that the base image is made of. Equal recipes give equal images, except for the versions of packages."""
+    """Everything that such a Debian is made of. Equal recipes give equal files, except for the versions of packages."""
 
     mirror: str
+    suite: str
+    packages: tuple[str, ...]
     files: Mapping[str, bytes]
 
     @classmethod
-    def of_this_machine(cls) -> Recipe:
+    def of_this_machine(cls, suite: str = TESTING, packages: tuple[str, ...] = ()) -> Recipe:
+        """Return the recipe with this machine's settings: the smallest system of the suite, with these packages."""
         mirror = machine.debian_mirror()
-        sources = _SOURCES.format(mirror=mirror, suite=TESTING, keyring=machine.KEYRING)
+        sources = _SOURCES.format(mirror=mirror, suite=suite, keyring=machine.KEYRING)
         apt_settings = "".join(f'{key} "{value}";\n' for key, value in APT_SETTINGS.items())
         files = {
             "etc/apt/sources.list.d/debian.sources": sources.encode(),
@@ -63,7 +67,7 @@ class Recipe:
         }
         certificates = machine.extra_certificates()
         files |= {f"usr/local/share/ca-certificates/{name}": content for name, content in certificates.items()}
-        return cls(mirror, files)
+        return cls(mirror, suite, ("ca-certificates", *packages), files)
 
     @property
     def key(self) -> str:
@@ -75,11 +79,11 @@ def tar_path(folder: Path, recipe: Recipe) -> Path:
 
 
 def provide_tar(folder: Path, recipe: Recipe) -> Path:
-    """Return a tar file in the folder with the base image's content. debootstrap makes it unless it exists."""
+    """Return a tar file in the folder with all files of that Debian. debootstrap makes it unless it exists."""
     tar = tar_path(folder, recipe)
     if tar.exists():
         return tar
-    require_root("to make a base image with debootstrap")
+    require_root("to make a Debian with debootstrap")
     shutil.rmtree(folder, ignore_errors=True)  # the tar of an older recipe
     folder.mkdir(parents=True)
     with tempfile.TemporaryDirectory(dir=folder) as scratch:
@@ -93,10 +97,12 @@ def provide_tar(folder: Path, recipe: Recipe) -> Path:
 
 
 def _bootstrap(root: Path, recipe: Recipe) -> None:
-    script = Path("/usr/share/debootstrap/scripts/sid")  # fits any newer suite, known by name or not
-    command = ("debootstrap", "--variant=minbase", "--include=ca-certificates", f"--keyring={machine.KEYRING}")
+    script = _SCRIPTS / recipe.suite
+    if not script.exists():
+        script = _SCRIPTS / "sid"  # fits any newer suite
+    command = ("debootstrap", "--variant=minbase", f"--include={','.join(recipe.packages)}", f"--keyring={machine.KEYRING}")
     try:
-        run(*command, TESTING, root, recipe.mirror, script)
+        run(*command, recipe.suite, root, recipe.mirror, script)
     except StepError as error:
         log = root / "debootstrap/debootstrap.log"
         shown = f"\n    {log.read_text(errors='replace')[-2000:]}" if log.exists() else ""

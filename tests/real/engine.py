@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Network
 from pathlib import Path
 
-from tests.real import host_network, machine, processes
+from tests.real import host_network, machine, processes, programs
 from tests.real.host_network import Before, Range
 from tests.real.places import Places
 from tests.real.steps import StepError, answer, last_lines, require_root, run
@@ -56,14 +56,14 @@ def find(places: Places) -> Engine | None:
     return None
 
 
-def install_packages() -> str:
+def install_programs() -> str:
     """Install what is missing of engine and client. If an engine answers already, only the client is needed."""
     if _answering_by_settings():
         return "an engine answers: nothing to install"
-    packages = ["docker.io", "iptables", "iproute2"]
+    wanted = dict(programs.ENGINE)
     if machine.program("docker") is None and answer("apt-cache", "show", "docker-cli"):
-        packages.append("docker-cli")  # newer Debian releases have a separate package for the client
-    return machine.install(*packages)
+        wanted["docker"] = "docker-cli"  # newer Debian releases have a separate package for the client
+    return programs.provide(wanted)
 
 
 def stop(places: Places) -> str:

@@ -47,6 +47,10 @@ class Places:
         return self.cache / "base-image"
 
     @property
+    def bare(self) -> Path:
+        return self.cache / "bare"
+
+    @property
     def engine(self) -> Path:
         return self.cache / "engine"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import cached_property
 
-from tests.real import base_image, compose, engine, haproxy, machine
+from tests.real import base_image, compose, engine, haproxy, programs
 from tests.real.environment import EnvFile
 from tests.real.images import BASE_TAG, IMAGES, Image, ImageStore, docker_environment
 from tests.real.places import Places
@@ -16,11 +16,9 @@ PARTS = {
     "haproxy26": ("haproxy 2.6",),
     "haproxy34": ("haproxy 3.4",),
     "engine": ("engine", "compose"),
-    "load": ("load generator",),
+    "programs": ("programs",),
     "images": tuple(f"image {image.name}" for image in IMAGES),
 }
-_PACKAGES = {"haproxy 2.6": "haproxy", "haproxy 3.4": "patchelf", "base tree": "debootstrap", "load generator": "wrk"}
-"""The programs that tests start, by the step that needs them; `taskset` and `mount` are on every Debian."""
 
 
 class Up:
@@ -42,25 +40,22 @@ class Up:
             if name not in wanted:
                 wanted.add(name)
                 to_add += steps[name].needs
-        packages = [package for name, package in _PACKAGES.items() if name in wanted]
-        steps["packages"] = Step("packages", lambda: machine.install(*packages))
         return [step for name, step in steps.items() if name in wanted]
 
     def _host_steps(self) -> list[Step]:
         return [
-            Step("packages", str),  # set when it is known which packages are needed
-            Step("haproxy 2.6", self._provide_haproxy_26, needs=("packages",)),
-            Step("haproxy 3.4", self._provide_haproxy_34, needs=("packages",)),
-            Step("base tree", self._provide_base_tree, needs=("packages",)),
-            Step("load generator", lambda: "wrk", needs=("packages",)),
+            Step("programs", lambda: programs.provide({**programs.SYSTEM, **programs.TESTS})),
+            Step("haproxy 2.6", self._provide_haproxy_26, needs=("programs",)),
+            Step("haproxy 3.4", self._provide_haproxy_34, needs=("programs",)),
+            Step("base tree", self._provide_base_tree, needs=("programs",)),
         ]
 
     def _engine_steps(self) -> list[Step]:
         return [
-            # After the other packages: apt-get runs one at a time, and debootstrap, the longest step, needs those.
-            Step("engine packages", engine.install_packages, needs=("packages",)),
-            Step("engine", self._provide_engine, needs=("engine packages",)),
-            Step("compose", self._provide_compose, needs=("engine packages",)),
+            # After the other programs: apt-get runs one at a time, and debootstrap, the longest step, needs those.
+            Step("engine programs", engine.install_programs, needs=("programs",)),
+            Step("engine", self._provide_engine, needs=("engine programs",)),
+            Step("compose", self._provide_compose, needs=("engine programs",)),
         ]
 
     def _image_steps(self) -> list[Step]:

@@ -116,6 +116,18 @@ def test_variable_on_the_server_lines_is_named(
     assert "EXTRA_ROUTE_SETTINGS of the proxy: left out, HAProxy rejects it" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("command", ["check", "render"])
+def test_folder_without_templates_is_told(
+    command_line: CommandLine, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    monkeypatch.setenv("PROXY_TEMPLATES", "/nonexistent")
+
+    code = command_line.run(command)
+
+    said = capsys.readouterr().err
+    assert (1, True) == (code, "backend.cfg.j2" in said and "correct it (PROXY_TEMPLATES)" in said), said
+
+
 def test_rendered_configuration_hides_passwords(
     command_line: CommandLine, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

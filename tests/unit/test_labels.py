@@ -297,3 +297,25 @@ def test_switch_in_quotes_means_what_it_says(text: str, is_open: bool) -> None:
     settings = spec_of(make_container(labels=with_labels(VIRTUAL_HOST="a.com", EXCLUDE_BASIC_AUTH=text))).settings
 
     assert is_open == settings.exclude_basic_auth
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        pytest.param("300", "max-age=300; includeSubDomains", id="seconds, as in the old images"),
+        pytest.param("max-age=300", "max-age=300", id="without the subdomains"),
+        pytest.param("300; includeSubdomains; preload", "max-age=300; includeSubDomains; preload", id="as in a header"),
+        pytest.param("max-age=0 ;preload;", "max-age=0; preload", id="blanks and a last semicolon"),
+    ],
+)
+def test_value_of_strict_transport_security(value: str, expected: str) -> None:
+    spec = spec_of(make_container(labels=with_labels(VIRTUAL_HOST="a.com", HSTS_MAX_AGE=value)))
+
+    assert expected == spec.settings.hsts_max_age
+
+
+@pytest.mark.parametrize("value", ["300; everything", "max-age=; preload", "-1", "includeSubDomains"])
+def test_value_of_strict_transport_security_that_is_none(value: str) -> None:
+    _, problems = parse_container(make_container(labels=with_labels(VIRTUAL_HOST="a.com", HSTS_MAX_AGE=value)))
+
+    assert ["aliyun.proxy.HSTS_MAX_AGE"] == [problem.setting for problem in problems]

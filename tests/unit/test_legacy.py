@@ -6,7 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.grammar.legacy import translate_appsession, translate_http_check, translate_line
+from proxy.grammar.legacy import (
+    translate_appsession,
+    translate_http_check,
+    translate_line,
+    translate_lines,
+    translate_server_words,
+)
 from proxy.grammar.syntax import split_words
 
 LINES = {
@@ -44,6 +50,50 @@ LINES = {
     "rewrite-path-with-version": (
         r"reqirep ^([^\ ]*)\ /api/([^\ ]*)\ (.*) \1\ /v1/\2\ \3",
         r"http-request replace-pathq '(*LIMIT_MATCH=100000)(?i)^/api/([^ ]*)' '/v1/\1'",
+    ),
+    "strip-path-most-copied": (
+        r"reqrep ^([^\ ]*\ /)blog[/]?(.*)     \1\2",
+        r"http-request replace-pathq '^(/)blog[/]?(.*)' '\1\2'",
+    ),
+    "strip-path-of-the-manual": (
+        r"reqirep ^([^\ :]*)\ /my-service/?(.*) \1\ /\2 if { path_beg /my-service }",
+        r"http-request replace-pathq '(?i)^/my-service/?(.*)' '/\1' if { path_beg /my-service }",
+    ),
+    "strip-path-blank-in-the-group": (
+        r"reqrep ^([^\ ]*\ )/api(.*) \1\2",
+        r"http-request replace-pathq '^()/api(.*)' '\1\2'",
+    ),
+    "strip-path-slash-in-the-group": (
+        r"reqirep ^([^\ ]*)\ /api(/.*) \1\ \2",
+        r"http-request replace-pathq '(?i)^/api(/.*)' '\1'",
+    ),
+    "strip-path-with-end": (
+        r"reqirep ^([^\ ]*)\ /shop/([^\ ]*)\ (.*)$ \1\ /\2\ \3",
+        r"http-request replace-pathq '(?i)^/shop/([^ ]*)' '/\1'",
+    ),
+    "strip-path-from-anywhere": (
+        r"reqirep ^([^\ ].*)org/net[/]?(.*) \1\2",
+        r"http-request replace-pathq '(*LIMIT_MATCH=100000)(?i)^(.*)org/net[/]?(.*)' '\1\2'",
+    ),
+    "strip-path-of-some-methods": (
+        r"reqrep ^(GET|HEAD)\ /a/(.*) \1\ /\2",
+        r"http-request replace-pathq '^/a/(.*)' '/\1' if { method GET HEAD }",
+    ),
+    "rewrite-path-of-one-method": (
+        r"reqirep ^GET\ (.*) GET\ /base\1 if { path_end .png }",
+        r"http-request replace-pathq '(?i)^(.*)' '/base\1' if { method GET } { path_end .png }",
+    ),
+    "rewrite-whole-path": (
+        r"reqirep ^([^\ ]*)\ [^\ ]*\ (.*) \1\ /page\ \2",
+        r"http-request replace-pathq '(?i)^[^ ]*' '/page'",
+    ),
+    "rewrite-path-before-the-version": (
+        r"reqrep ^([^\ ]*)\ /(.*)\ HTTP \1\ /\2&from=a\ HTTP",
+        r"http-request replace-pathq '^/(.*)' '/\1&from=a'",
+    ),
+    "rewrite-path-many-repetitions": (
+        r"reqirep ^([^\ :]*)\ /wiki/(.+)/(.*) \1\ /\2\3",
+        r"http-request replace-pathq '(*LIMIT_MATCH=100000)(?i)^/wiki/(.+)/(.*)' '/\1\2'",
     ),
     "block": ("block if { path_beg /admin }", "http-request deny if { path_beg /admin }"),
     "redispatch": ("redispatch", "option redispatch"),
@@ -113,13 +163,16 @@ def test_other_lines_are_left_alone(line: str) -> None:
         pytest.param("option http_proxy", "http-request set-dst", id="http-proxy"),
         pytest.param("grace 5s", "remove the line", id="grace"),
         pytest.param("stats bind-process 1", "remove the line", id="stats-bind-process"),
-        pytest.param(r"option httpchk GET / HTTP/1.1\r\nHost:\ a", "HTTP_CHECK", id="headers-in-check"),
         pytest.param("reqadd X-A: b", r"a blank inside a word as '\ '", id="unescaped-blank"),
         pytest.param("reqadd nonsense", r"'NAME:\ value'", id="no-header"),
         pytest.param("reqadd", "takes 1 word(s)", id="no-argument"),
         pytest.param("reqidel ^Cookie:.*evil", "http-request del-header NAME", id="delete-by-value"),
         pytest.param(r"reqrep ^Host:\ a X-Host:\ b", "replace-header NAME", id="renamed-header"),
         pytest.param(r"reqrep ^(GET)\ /a /b", "replace-path", id="one-method"),
+        pytest.param(r"reqrep ^/a.html /b.html", "replace-path", id="no-method"),
+        pytest.param(r"reqrep ^GET\ /a POST\ /b", "replace-path", id="another-method"),
+        pytest.param(r"reqrep ^GET\ /a GET\ /b unless { path_end x }", "names a method", id="method-and-unless"),
+        pytest.param(r"reqrep ^GET\ /a GET\ /b if a || b", "names a method", id="method-and-or"),
         pytest.param(r"reqrep ^([^\ ]*)\ /a\ (.*)x \1\ /b\ \2", "replace-path", id="blank-left-in-path"),
         pytest.param(r"rsprep ^([^\ ]*)\ /a(.*) \1\ /b\2", "replace-header", id="request-line-in-response"),
         pytest.param('reqadd "X-A: $HOME"', "environment variable", id="variable"),
@@ -128,6 +181,26 @@ def test_other_lines_are_left_alone(line: str) -> None:
 def test_line_without_an_equivalent_is_refused_with_advice(line: str, advice: str) -> None:
     with pytest.raises(ValueError, match=re.escape(advice)):
         translate_line(line)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        pytest.param("resolvers docker init-addr none", "", id="dns-alone"),
+        pytest.param("send-proxy resolvers docker init-addr last,libc,none weight 5", "send-proxy weight 5", id="between"),
+        pytest.param("resolve-prefer ipv4 ssl verify none", "ssl verify none", id="preference"),
+        pytest.param("ssl  verify none", "ssl  verify none", id="other"),
+    ],
+)
+def test_words_about_the_dns_are_left_out_of_server_lines(text: str, expected: str) -> None:
+    assert expected == translate_server_words(text)
+
+
+def test_check_with_headers_becomes_two_lines() -> None:
+    expected = ("option httpchk", "http-check send meth HEAD uri / ver HTTP/1.1 hdr Host 'www'")
+
+    assert expected == translate_lines(r"option httpchk HEAD / HTTP/1.1\r\nHost:\ www")
+    assert ("option httpchk GET /",) == translate_lines("option httpchk GET /")
 
 
 @given(st.text(alphabet=st.characters(min_codepoint=0x20, exclude_categories=("Cc", "Cs")), min_size=1).map(str.strip))

@@ -87,13 +87,15 @@ def test_container_created_less_than_its_delay_ago_still_waits(overlay: Overlay)
 
 
 def test_nobody_is_asked_before_the_initial_delay(overlay: Overlay, backend: BackendServer) -> None:
-    delayed = simple_container(probe__url=f"http://container:{backend.port}/ping", probe__initial_delay_seconds="0.3")
-    begun = time.monotonic()
+    url = f"http://container:{backend.port}/"
+    first = simple_container(probe__url=f"{url}first", probe__initial_delay_seconds="0.5")
+    second = simple_container(probe__url=f"{url}second")
+    overlay.probes.lay_over({KEY: first, ("docker", "2"): second}, None, NEW)
 
-    assert overlay.health(delayed) is Health.STARTING
-    eventually(lambda: backend.seen)
+    eventually(lambda: len(backend.seen) == 2)
 
-    assert time.monotonic() - begun >= 0.3
+    assert ["/second", "/first"] == [seen.target for seen in backend.seen]
+    overlay.probes.lay_over({("docker", "2"): None}, None, NEW)
 
 
 def test_restarted_container_begins_anew(overlay: Overlay, backend: BackendServer) -> None:

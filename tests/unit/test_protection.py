@@ -25,7 +25,7 @@ def service_of(*containers: Container) -> Service:
     return service
 
 
-def protection(settings: BackendSettings) -> tuple[bool, bool, int | None]:
+def protection(settings: BackendSettings) -> tuple[bool, bool, str | None]:
     """Return whether the service redirects to https, whether it asks for a password, and its HSTS."""
     return settings.force_ssl, not settings.exclude_basic_auth, settings.hsts_max_age
 
@@ -34,15 +34,19 @@ def protection(settings: BackendSettings) -> tuple[bool, bool, int | None]:
 def test_newcomer_takes_no_protection_away(newcomer: dict[str, str]) -> None:
     service = service_of(member(1, PROTECTED), member(2, newcomer))
 
-    assert (True, True, 31536000) == protection(service.settings)
+    assert (True, True, "max-age=31536000; includeSubDomains") == protection(service.settings)
 
 
 def test_newcomer_can_add_protection() -> None:
-    assert (True, True, 31536000) == protection(service_of(member(1, OPEN), member(2, PROTECTED)).settings)
+    assert (True, True, "max-age=31536000; includeSubDomains") == protection(
+        service_of(member(1, OPEN), member(2, PROTECTED)).settings
+    )
 
 
 def test_protection_goes_when_every_container_says_so() -> None:
-    assert (False, False, 0) == protection(service_of(member(1, OPEN), member(2, OPEN)).settings)
+    assert (False, False, "max-age=0; includeSubDomains") == protection(
+        service_of(member(1, OPEN), member(2, OPEN)).settings
+    )
 
 
 @pytest.mark.parametrize(
@@ -51,13 +55,15 @@ def test_protection_goes_when_every_container_says_so() -> None:
     ids=["stops", "paused", "ill"],
 )
 def test_protection_goes_with_the_last_ready_container_that_asks_for_it(gone: dict[str, Any]) -> None:
-    assert (False, False, 0) == protection(service_of(member(1, PROTECTED, **gone), member(2, OPEN)).settings)
+    assert (False, False, "max-age=0; includeSubDomains") == protection(
+        service_of(member(1, PROTECTED, **gone), member(2, OPEN)).settings
+    )
 
 
 def test_every_container_has_a_say_where_none_is_ready() -> None:
     containers = [member(1, PROTECTED, state=State.PAUSED), member(2, OPEN, health=Health.STARTING)]
 
-    assert (True, True, 31536000) == protection(service_of(*containers).settings)
+    assert (True, True, "max-age=31536000; includeSubDomains") == protection(service_of(*containers).settings)
 
 
 def test_another_service_with_the_same_host_takes_no_protection_away() -> None:
@@ -66,7 +72,7 @@ def test_another_service_with_the_same_host_takes_no_protection_away() -> None:
     service = service_of(member(1, PROTECTED), other)
 
     assert ("shop:api", "shop:web") == service.labels
-    assert (True, True, 31536000) == protection(service.settings)
+    assert (True, True, "max-age=31536000; includeSubDomains") == protection(service.settings)
 
 
 def test_password_of_the_backend_stays() -> None:

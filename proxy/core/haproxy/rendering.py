@@ -1,7 +1,7 @@
 """The model as text: haproxy.cfg, map files, certificate files and the list of certificates.
 
-In: `RoutingModel`, settings, a Jinja environment over `templates/`. Out: `DesiredState`. Templates are views: what they
-print is decided here and before. Equal models give byte-equal files.
+In: `RoutingModel`, settings, a Jinja environment over `proxy/templates/`. Out: `DesiredState`. Templates are views: what
+they print is decided here and before. Equal models give byte-equal files.
 """
 
 from __future__ import annotations
@@ -127,7 +127,8 @@ class Renderer:
             raise TemplateError(f"the template {error.name} of haproxy.cfg is missing or cannot be read") from error
         except JinjaError as error:
             line = f" line {error.lineno}" if isinstance(error, TemplateSyntaxError) else ""
-            raise TemplateError(f"a template of haproxy.cfg cannot be printed{line}: {error.message}") from error
+            text = f"a template of haproxy.cfg cannot be printed{line}: {error.message}; correct it (PROXY_TEMPLATES)"
+            raise TemplateError(text) from error
 
     def _render_config(self, model: RoutingModel, *, show_secrets: bool) -> str:
         backend_template = self._environment.get_template("backend.cfg.j2")

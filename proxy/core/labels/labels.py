@@ -50,7 +50,7 @@ class BackendSettings:
     certificates: tuple[Certificate, ...] = ()
     default_certificates: tuple[Certificate, ...] = ()
     force_ssl: bool = False
-    hsts_max_age: int | None = None
+    hsts_max_age: str | None = None
     compression_types: tuple[str, ...] = ()
     health_check: str | None = None
     http_check_lines: tuple[str, ...] = ()
@@ -193,9 +193,11 @@ LABELS: tuple[Label, ...] = (
     ),
     Label(
         name="HSTS_MAX_AGE",
-        parse=values.parse_seconds,
-        help="Seconds. Adds `Strict-Transport-Security` to responses over TLS",
-        help_zh="秒数。在 TLS 应答中加入 `Strict-Transport-Security`",
+        parse=values.parse_hsts,
+        help="Seconds. Adds `Strict-Transport-Security` with `includeSubDomains` to responses over TLS, as old images did. "
+        "`max-age=31536000` leaves out the subdomains; `; preload` may follow",
+        help_zh="秒数。在 TLS 应答中加入 `Strict-Transport-Security`，并带 `includeSubDomains`，与旧镜像相同。"
+        "写 `max-age=31536000` 则不含子域名；其后可加 `; preload`",
         example="31536000",
     ),
     Label(
@@ -234,7 +236,7 @@ LABELS: tuple[Label, ...] = (
     ),
     Label(
         name="EXTRA_ROUTE_SETTINGS",
-        parse=values.parse_line,
+        parse=values.parse_server_words,
         help="Text that is added at the end of this service's `server` lines",
         help_zh="添加到该服务 `server` 行末尾的文字",
         example="send-proxy",

@@ -237,9 +237,8 @@ def _http_lines(settings: BackendSettings, context: BuildContext) -> list[str]:
         lines.append(f"http-request auth realm proxy unless {{ http_auth({USERLIST}) }}")
     if settings.cookie:
         lines.append(f"cookie {settings.cookie}")
-    if settings.hsts_max_age is not None:
-        header = f'"max-age={settings.hsts_max_age}"'
-        lines.append(f"http-response set-header Strict-Transport-Security {header} if {{ ssl_fc }}")
+    if settings.hsts_max_age:
+        lines.append(f'http-response set-header Strict-Transport-Security "{settings.hsts_max_age}" if {{ ssl_fc }}')
     if settings.compression_types:
         lines += ["compression algo gzip", "compression type " + " ".join(settings.compression_types)]
     lines += settings.http_check_lines

@@ -1,7 +1,7 @@
 """Build map tables from ordered routes, so that a frontend finds a request's backend without trying every entry.
 
 In: the routes of one frontend in their order of precedence. Out: `RouteTables`, the rows of six map files. HAProxy looks
-a request up in these steps (the rules are in templates/haproxy.cfg.j2):
+a request up in these steps (the rules are in proxy/templates/haproxy.cfg.j2):
 
 1. `hosts`, by exact host. Most hosts have the same backend for every request, and the look-up ends here.
 2. `choices`, by exact host. The value is the backend for every path; or `/`, which means that `paths` (exact) and then

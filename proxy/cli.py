@@ -14,7 +14,7 @@ from collections.abc import Sequence
 
 from proxy import __version__
 from proxy.commands.exit_codes import NO_ANSWER, OK, PROBLEMS, SETTINGS_WRONG
-from proxy.core.haproxy.own_lines import name_variables
+from proxy.core.haproxy.refused_lines import name_variables
 from proxy.errors import ConfigCheckError, ProxyError, SettingsError, SourceError
 from proxy.log import set_up_logging
 from proxy.printable import printable

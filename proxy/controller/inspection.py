@@ -12,7 +12,7 @@ from proxy.controller.config_check import ConfigCheck
 from proxy.controller.desired_model import DesiredModel
 from proxy.controller.pending import Pending
 from proxy.controller.ports import HaproxyControl
-from proxy.core.haproxy.own_lines import find_places
+from proxy.core.haproxy.refused_lines import find_places
 from proxy.core.haproxy.rendering import CONFIG_FILE, DesiredState, Renderer
 from proxy.core.model.own_files import OwnFiles
 from proxy.errors import CheckNotRunError, ConfigCheckError, Problem

@@ -19,6 +19,8 @@ from cryptography.x509.oid import NameOID
 
 from proxy.secret import Secret
 
+MAX_PARTS = 100
+"""The number of keys and certificates of a PEM. Parts that do not end would take seconds to read, were there thousands."""
 _BLOCK = re.compile(r"-----BEGIN (?P<kind>[A-Z0-9 ]+)-----.*?-----END (?P=kind)-----", re.DOTALL)
 
 
@@ -40,6 +42,8 @@ class Certificate:
 def parse_certificate(text: str) -> Certificate:
     r"""Parse a PEM in many lines, or in one with `\n` for newlines. Raises ValueError without quoting any part of it."""
     pem = normalise_pem(text)
+    if pem.count("-----BEGIN ") > MAX_PARTS:
+        raise ValueError(f"the PEM has more than {MAX_PARTS} parts; write one private key and its certificate chain")
     keys = [match.group() for match in _BLOCK.finditer(pem) if match["kind"].endswith("PRIVATE KEY")]
     chain = [match.group() for match in _BLOCK.finditer(pem) if match["kind"].endswith("CERTIFICATE")]
     if not chain:

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from proxy import __version__
 from proxy.adapters.files.kept_files import KeptFiles
 from proxy.commands.exit_codes import NO_ANSWER, OK, PROBLEMS, SETTINGS_WRONG
-from proxy.core.haproxy.line_origins import name_variables
+from proxy.core.haproxy.refused_lines import name_variables
 from proxy.errors import ConfigCheckError, ProxyError, SettingsError, SourceError
 from proxy.log import set_up_logging
 from proxy.printable import printable

@@ -20,6 +20,8 @@ from cryptography.x509.oid import NameOID
 
 from proxy.secret import Secret
 
+MAX_PARTS = 100
+"""The number of keys and certificates of a PEM. Parts that do not end would take seconds to read, were there thousands."""
 _BLOCK = re.compile(r"-----BEGIN (?P<kind>[A-Z0-9 ]++)-----[^-]*+(?:-(?!----)[^-]*+)*+-----END (?P=kind)-----")
 """It stops at the first dashes. So a text with many beginnings and no end does not cost more than its length."""
 
@@ -55,6 +57,8 @@ class PemBlocks:
 def parse_certificate(text: str) -> Certificate:
     r"""Parse a PEM in many lines, or in one with `\n` for newlines. Raises ValueError without quoting any part of it."""
     pem = normalise_pem(text)
+    if pem.count("-----BEGIN ") > MAX_PARTS:
+        raise ValueError(f"the PEM has more than {MAX_PARTS} parts; write one private key and its certificate chain")
     blocks = split_pem(pem)
     if pem.count("-----BEGIN ") != pem.count("-----END "):
         raise ValueError("the PEM ends in the middle; is it complete?")

@@ -19,6 +19,7 @@ SAME = {
 }
 REFUSED = {
     "nothing": ("", "contains no certificate"),
+    "parts-without-an-end": ("-----BEGIN A-----" * 3800, "has more than 100 parts"),
     "key-alone": (KEY, "contains no certificate"),
     "certificate-alone": (CHAIN, "contains no private key"),
     "another-s-key": (KEY + OTHER_CHAIN, "does not belong to the first certificate"),

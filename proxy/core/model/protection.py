@@ -29,6 +29,13 @@ def join_protection(settings: BackendSettings, others: Iterable[BackendSettings]
         settings,
         force_ssl=any(other.force_ssl for other in every),
         exclude_basic_auth=all(other.exclude_basic_auth for other in every),
-        hsts_max_age=max((other.hsts_max_age for other in every if other.hsts_max_age is not None), default=None),
+        hsts_max_age=max(
+            (other.hsts_max_age for other in every if other.hsts_max_age is not None), key=_seconds, default=None
+        ),
     )
     return settings if protected == settings else protected  # one object for all plain services, to save memory
+
+
+def _seconds(max_age: object) -> int:
+    """Return how long browsers are to use only https: the number in the setting."""
+    return int("".join(filter(str.isdigit, str(max_age))) or 0)

@@ -31,6 +31,7 @@ from proxy.adapters.files.status_file import StatusFile
 from proxy.adapters.files.weight_file import WEIGHT_FILE, WeightFile
 from proxy.adapters.haproxy.haproxy_process import HaproxyControl, HaproxyProgram
 from proxy.adapters.haproxy.process_signals import HAPROXY_STARTED, SUPERVISOR_VARIABLE
+from proxy.adapters.haproxy.running_files import read_running_files
 from proxy.adapters.haproxy.runtime_api import RuntimeApi
 from proxy.adapters.haproxy.runtime_socket import MasterSocket, RuntimeSocket
 from proxy.adapters.haproxy.state_files import StateFiles
@@ -154,12 +155,10 @@ def make_parts(
     state_folder: Path,
     overlays: Sequence[Overlay],
     put: Callable[[Trigger], None] | None,
-    previous: Mapping[str, str] | None = None,
 ) -> Parts:
     """Build everything that a pass needs, for `state_folder`. Raises SettingsError or StateError.
 
     `put` gets a trigger when a job in the background has ended. Without it, jobs run at once in the thread that asks.
-    `previous` are the files that HAProxy runs from; None: those in the state folder.
     """
     layout = StateLayout(folder=state_folder)
     program = HaproxyProgram(settings.runtime.haproxy_binary, environment)
@@ -168,7 +167,8 @@ def make_parts(
     master = MasterSocket(layout.master_socket)
     control = HaproxyControl(program, master, layout.server_state, supervisor)
     store = StateFiles(layout)
-    previous = store.read_current() if previous is None else previous
+    running = StateLayout(folder=settings.runtime.state_folder)
+    previous = store.read_current() if layout == running else read_running_files(running)
     files, checks = (Background("files", put), Background("checks", put)) if put else (AtOnce(), AtOnce())
     ports = Ports(
         control=control,

@@ -78,8 +78,8 @@ def _temporary_folder() -> tempfile.TemporaryDirectory[str]:
 def _inspection(settings: Settings, environment: Mapping[str, str]) -> Iterator[tuple[Renderer, Inspection]]:
     with _temporary_folder() as folder:
         overlays = [make_weight_file(settings)]
+        parts = make_parts(settings, environment, Path(folder), overlays, None)
         running = read_running_files(StateLayout(folder=settings.runtime.state_folder))
-        parts = make_parts(settings, environment, Path(folder), overlays, None, running)
         with parts.files:
             yield parts.inspector.renderer, parts.inspector.inspect(running.get(CONFIG_FILE, ""))
 

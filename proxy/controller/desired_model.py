@@ -18,8 +18,10 @@ from proxy.core.containers.containers import Container
 from proxy.core.haproxy.blame import Accusation
 from proxy.core.labels import simple_routing
 from proxy.core.labels.labels import ContainerSpec, certificates_of, parse_container, service_label
+from proxy.core.model.certificate_cover import CertificateCover
+from proxy.core.model.certificate_dates import DatedProblems, find_dated_problems
 from proxy.core.model.certificate_set import ProxyCertificates
-from proxy.core.model.model import Backend, RoutingModel, Server
+from proxy.core.model.model import Backend, RoutingModel, Server, StoredCertificate
 from proxy.core.model.model_change import ModelChange
 from proxy.core.model.model_index import ModelIndex
 from proxy.core.model.port_uses import PortUse
@@ -30,13 +32,14 @@ from proxy.core.model.spec_index import Parsed, SpecIndex
 from proxy.core.model.whole_model import out_of_scope
 from proxy.errors import Problem
 from proxy.grammar.certificates import Certificate
+from proxy.grammar.syntax import make_backend_name
 from proxy.settings import RoutingMode, Settings
 
 logger = logging.getLogger(__name__)
 
 
 class DesiredModel:
-    """The desired model. `clock` is monotonic, in seconds."""
+    """The desired model. `clock` is monotonic, `wall_clock` counts from the epoch; both in seconds."""
 
     def __init__(
         self,
@@ -46,6 +49,7 @@ class DesiredModel:
         prober: Prober,
         settings: Settings,
         clock: Callable[[], float],
+        wall_clock: Callable[[], float] = lambda: 0.0,
     ) -> None:
         self._observation = observation
         self._checks = checks
@@ -55,6 +59,9 @@ class DesiredModel:
         self._specs = SpecIndex(self._parse, keep_seconds=settings.routing.linger_seconds)
         self._readiness = Readiness()
         self._certificates = ProxyCertificates()
+        self._wall_clock = wall_clock
+        self._cover = CertificateCover()
+        self._dated: tuple[tuple[StoredCertificate, ...], DatedProblems] = (), DatedProblems()
         self._label_certificates: dict[str, Mapping[str, Certificate]] = {}
         self._taken_ports: frozenset[int] = frozenset()
         self._index = self._index_maker({})()
@@ -164,8 +171,10 @@ class DesiredModel:
 
     def problems(self) -> tuple[Problem, ...]:
         """Return everything that costs somebody a route."""
-        owners = (self._observation, self._specs, self._index, self._checks)
-        return tuple(sorted({problem for owner in owners for problem in owner.problems()}))
+        self._cover.set_certificates(self._index.certificates())
+        owners = (self._observation, self._specs, self._index, self._checks, self._cover)
+        found = {problem for owner in owners for problem in owner.problems()}
+        return tuple(sorted(found.union(self._dated_problems())))
 
     def notes(self) -> tuple[Problem, ...]:
         """Return who is left out on purpose, and why."""
@@ -207,7 +216,7 @@ class DesiredModel:
             spec, problems = parse_container(
                 container,
                 allow_free_form=self._settings.routing.allow_extra_settings,
-                known_certificates=self._label_certificates.get(label, {}),
+                known_certificates=self._known_certificates(label),
             )
             if spec and (certificates := certificates_of(spec.settings)):
                 self._label_certificates[label] = certificates
@@ -217,8 +226,26 @@ class DesiredModel:
             return (), (Problem(service=service_label(container), container=container.name, reason=reason),)
         return ((spec,) if spec else ()), problems
 
+    def _known_certificates(self, label: str) -> Mapping[str, Certificate]:
+        """Return the certificates that a service had before; at the start, those of the earlier run."""
+        if label in self._label_certificates or not self._is_checked_as_a_whole:
+            return self._label_certificates.get(label, {})
+        return self._certificates.previous_of(make_backend_name(label))
+
     def _update_index(self, labels: Iterable[str]) -> ModelChange:
-        return self._index.update({label: self._review(label) for label in sorted(labels)})
+        reviewed = {label: self._review(label) for label in sorted(labels)}
+        for label, specs in reviewed.items():
+            self._cover.set_specs(label, specs)
+        return self._index.update(reviewed)
+
+    def _dated_problems(self) -> Sequence[Problem]:
+        """Return the problems of certificates at this time. They are looked for only if they may have changed."""
+        now, certificates = self._wall_clock(), self._index.certificates()
+        known, found = self._dated
+        if certificates is not known or not found.since <= now < found.until:
+            found = find_dated_problems(certificates, self._certificates.origins, now)
+            self._dated = certificates, found
+        return found.problems
 
     def _review(self, label: str) -> Specs:
         """Return the specs of a service as they take part in the model."""

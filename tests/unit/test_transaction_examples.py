@@ -235,7 +235,7 @@ def test_port_keeps_its_use_over_a_restart(world: Controlled, late: Container, i
 
     (frontend,) = (frontend for frontend in world.model().frontends if frontend.port == 206)
     assert (False, ["plain.example"]) == (frontend.is_tls, [route.entry.domain for route in frontend.routes])
-    assert ["shop:late"] == [problem.service for problem in world.controller.desired.problems()]
+    assert {"shop:late"} == {problem.service for problem in world.controller.desired.problems()}
 
 
 def secured(name: str, **certificates: str) -> Container:
@@ -267,3 +267,18 @@ def test_certificate_of_a_service_that_has_gone_is_forgotten(world: Controlled) 
     bring(world, FIRST, secured("safe-2", SSL_CERT="half of a PEM"))
 
     assert () == world.model().certificates
+
+
+@pytest.mark.parametrize(("label", "file"), [("SSL_CERT", "shop~safe.pem"), ("DEFAULT_SSL_CERT", "shop~safe~default.pem")])
+def test_certificate_of_a_service_outlives_a_restart_while_its_label_is_broken(
+    world: Controlled, label: str, file: str
+) -> None:
+    """`previous` is what HAProxy runs from: the controller itself remembers nothing."""
+    pem = make_pem("safe.example")
+    world.own_files = OwnFiles(templates="1", certificates=ProxyCertificates(previous={file: pem}))
+    world.start_controller()
+
+    bring(world, FIRST, secured("safe-2", **{label: "half of a PEM"}))
+
+    assert {pem} == {stored.certificate.pem.reveal() for stored in world.model().certificates}
+    assert 1 == len(world.controller.desired.problems())

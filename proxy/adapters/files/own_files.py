@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from cryptography import x509
@@ -19,6 +19,9 @@ from proxy.errors import THE_PROXY, Problem, SettingsError
 from proxy.grammar.certificates import normalise_pem
 from proxy.secret import Secret
 from proxy.settings import TlsSettings
+
+COPIED = "mounted-certificates"
+"""The folder, below the state folder, that holds copies of certificates which only root may read. See `privileges`."""
 
 
 class OwnFileReader:
@@ -45,7 +48,7 @@ class OwnFileReader:
         Raises SettingsError if the CA has never been read, because every visitor would be let in without it.
         """
         certificates = self._read_certificates()
-        problems = list(certificates.problems)
+        problems = [*certificates.problems, *_stale_copies(self._tls)]
         if path := self._tls.ca_file:
             try:
                 self._client_ca = _read_ca(path)
@@ -59,6 +62,17 @@ class OwnFileReader:
             certificates=dataclasses.replace(certificates, client_ca=self._client_ca, problems=tuple(problems)),
             templates=_digest(self._templates),
         )
+
+
+def _stale_copies(tls: TlsSettings) -> Iterator[Problem]:
+    """Yield a problem for each setting whose files are copies: renewals of the originals are not seen."""
+    for setting, path in (("CERT_FOLDER", tls.certificate_folder), ("CA_CERT_FILE", tls.ca_file)):
+        if path and COPIED in path.parts:
+            reason = (
+                "a renewed certificate is used only after a restart, because only root may read all of the files and the "
+                "proxy copies them at its start; run chmod o+r on them"
+            )
+            yield Problem(service=THE_PROXY, setting=setting, reason=reason)
 
 
 def _read_ca(path: Path) -> Secret:

@@ -23,7 +23,7 @@ from proxy.core.model.service_part import ServicePart, make_part
 from proxy.core.model.service_table import Specs, label_specs
 from proxy.core.model.services import Service
 from proxy.core.model.shared_addresses import make_table
-from proxy.core.model.tcp_listeners import build_listener
+from proxy.core.model.tcp_listeners import build_listener, count_checks
 from proxy.errors import Problem
 from proxy.grammar.syntax import BackendName
 from proxy.settings import ProxyMode, Settings
@@ -104,6 +104,10 @@ class ModelIndex:
             certificates=(self._certificates, self._certificates),
             default_checks=self._default_checks,
         )
+
+    def certificates(self) -> tuple[StoredCertificate, ...]:
+        """Return the certificates that are served, the default first."""
+        return self._certificates
 
     def specs_of(self, label: str) -> Specs:
         """Return the specs of a service that takes part; an empty tuple if it does not."""
@@ -234,7 +238,7 @@ class ModelIndex:
             before, after = self._listeners.pop(port, None), self._build_listener(port, rules)
             if after:
                 self._listeners[port] = after
-            self._default_checks += _count_checks(after) - _count_checks(before)
+            self._default_checks += count_checks(after) - count_checks(before)
             if before != after:
                 change.listeners[port] = before, after
         ports = self._frontend_ports()
@@ -293,7 +297,3 @@ class ModelIndex:
             taken_ports=self._taken_ports,
             default_since=since if default else None,
         )
-
-
-def _count_checks(listener: TcpListener | None) -> int:
-    return listener.backend.count_default_checks() if listener else 0

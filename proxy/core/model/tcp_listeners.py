@@ -48,6 +48,11 @@ def build_listener(
     return TcpListener(port=port, is_tls=is_tls, backend=backend), tuple(dict.fromkeys((*problems, *unreachable)))
 
 
+def count_checks(listener: TcpListener | None) -> int:
+    """Return how many servers of a listener have the default health check."""
+    return listener.backend.count_default_checks() if listener else 0
+
+
 def tcp_wishes(port: int, services: Sequence[Service], context: BuildContext) -> dict[PortUse, Callable[[], int]]:
     """Return for what services name `port` in TCP_PORTS, and since when."""
     since: dict[PortUse, int] = {}

@@ -106,7 +106,8 @@ class DesiredModel:
     def hold_ports(self, uses: Mapping[int, PortUse], pending: Pending) -> None:
         """Take in what HAProxy uses its ports for. Whoever has a port keeps it, as long as a service wants it for that."""
         present = self._index.held_ports()
-        if any(uses.get(port, use) is not use for port, use in present.items()):
+        had_tls, has_tls = (any(use.is_tls for use in ports.values()) for ports in (uses, present))
+        if (had_tls and not has_tls) or any(uses.get(port, use) is not use for port, use in present.items()):
             self._index = self._index_maker({**present, **uses})()
             self._forget_model(pending)
             self.update(pending)

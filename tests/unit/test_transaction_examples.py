@@ -282,3 +282,17 @@ def test_certificate_of_a_service_outlives_a_restart_while_its_label_is_broken(
 
     assert {pem} == {stored.certificate.pem.reveal() for stored in world.model().certificates}
     assert 1 == len(world.controller.desired.problems())
+
+
+def test_force_ssl_holds_where_the_certificates_are_gone_at_a_restart_of_the_controller(world: Controlled) -> None:
+    default = parse_certificate(make_pem("safe.example"))
+    world.own_files = dataclasses.replace(world.own_files, certificates=ProxyCertificates(default=default))
+    world.put(TriggerKind.FILES)
+    bring(world, secured("safe-1"))
+
+    world.own_files = OwnFiles(templates="1")
+    world.start_controller()
+    bring(world, secured("safe-1"))
+
+    (backend,) = world.model().backends
+    assert any(line.startswith("http-request redirect code 301") for line in backend.profile.lines)

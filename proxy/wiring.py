@@ -33,6 +33,7 @@ from proxy.adapters.files.status_file import StatusFile
 from proxy.adapters.files.weight_file import WEIGHT_FILE, WeightFile
 from proxy.adapters.haproxy.haproxy_process import HaproxyControl, HaproxyProgram
 from proxy.adapters.haproxy.process_signals import HAPROXY_STARTED, SUPERVISOR_VARIABLE
+from proxy.adapters.haproxy.running_files import read_running_files
 from proxy.adapters.haproxy.runtime_api import RuntimeApi
 from proxy.adapters.haproxy.runtime_socket import MasterSocket, RuntimeSocket
 from proxy.adapters.haproxy.state_files import StateFiles
@@ -171,19 +172,18 @@ def make_parts(
     environment: Mapping[str, str],
     state_folder: Path,
     put: Callable[[Trigger], None] | None,
-    previous: Mapping[str, str] | None = None,
 ) -> Parts:
     """Build everything that a pass needs, for `state_folder`. Raises SettingsError or StateError.
 
     `put` gets a trigger when a job in the background has ended. Without it, jobs run at once in the thread that asks.
-    `previous` are the files that HAProxy runs from; None: those in the state folder.
     """
     settings = fit_to_system(settings)
     layout = StateLayout(folder=state_folder)
     kept = KeptFiles(settings.runtime.state_folder, is_read_only=put is None)
     control, sources = _make_control(settings, environment, layout), make_sources(settings, environment, kept)
     store = StateFiles(layout)
-    previous = store.read_current() if previous is None else previous
+    running = StateLayout(folder=settings.runtime.state_folder)
+    previous = store.read_current() if layout == running else read_running_files(running)
     own_files = _make_own_files(settings, kept, previous or {}, put)
     files, checks = (Background("files", put), Background("checks", put)) if put else (AtOnce(), AtOnce())
     ports = Ports(

@@ -12,6 +12,7 @@ from typing import Any
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.types import CertificateIssuerPrivateKeyTypes
 from cryptography.x509.oid import NameOID
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
@@ -100,19 +101,26 @@ def make_renderer(settings: Settings, folder: Path, substitutes: Callable[[], Su
 
 
 @functools.cache
-def make_pem(*names: str) -> str:
-    """Return a PEM for `names`: a private key, then a self-signed certificate."""
-    key = ec.generate_private_key(ec.SECP256R1())
+def make_pem(
+    *names: str,
+    not_before: float | None = None,
+    not_after: float | None = None,
+    key: CertificateIssuerPrivateKeyTypes | None = None,
+) -> str:
+    """Return a PEM for `names`: a private key, then a self-signed certificate. The times are in seconds since the epoch."""
+    key = key or ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, names[0])])
-    now = datetime.datetime.now(datetime.UTC)
+    now = datetime.datetime.now(datetime.UTC).timestamp()
+    begin = now - 86_400 if not_before is None else not_before
+    end = now + 90 * 86_400 if not_after is None else not_after
     certificate = (
         x509.CertificateBuilder()
         .subject_name(subject)
         .issuer_name(subject)
         .public_key(key.public_key())
         .serial_number(next(_ids))
-        .not_valid_before(now - datetime.timedelta(days=1))
-        .not_valid_after(now + datetime.timedelta(days=30))
+        .not_valid_before(datetime.datetime.fromtimestamp(begin, datetime.UTC))
+        .not_valid_after(datetime.datetime.fromtimestamp(end, datetime.UTC))
         .add_extension(x509.SubjectAlternativeName([x509.DNSName(name) for name in names]), critical=False)
         .sign(key, hashes.SHA256())
     )

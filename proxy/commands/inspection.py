@@ -111,8 +111,8 @@ def _temporary_folder() -> tempfile.TemporaryDirectory[str]:
 @contextmanager
 def _inspection(settings: Settings, environment: Mapping[str, str]) -> Iterator[tuple[Renderer, Inspection]]:
     with _temporary_folder() as folder:
+        parts = make_parts(settings, environment, Path(folder), None)
         running = read_running_files(StateLayout(folder=settings.runtime.state_folder))
-        parts = make_parts(settings, environment, Path(folder), None, running)
         with parts.files:
             yield parts.inspector.renderer, parts.inspector.inspect(running.get(CONFIG_FILE, ""))
 

@@ -12,16 +12,17 @@ import logging
 import os
 import pwd
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from proxy.adapters.files.own_files import COPIED
 from proxy.errors import SettingsError
 from proxy.settings import Settings, TlsSettings
 
 logger = logging.getLogger(__name__)
 
 LOW_PORTS = "net_bind_service"
-COPIES = "mounted-certificates"
+COPIES = COPIED
 """Folder, below the state folder, for copies of certificates that only root may read."""
 
 
@@ -71,15 +72,18 @@ def copy_unreadable(identity: Identity, tls: TlsSettings, state_folder: Path) ->
     for name, path in (("CERT_FOLDER", tls.certificate_folder), ("CA_CERT_FILE", tls.ca_file)):
         if path is None or not path.exists():
             continue
-        files = [file for file in (path.iterdir() if path.is_dir() else [path]) if file.is_file()]
-        if all(identity.may_read(file) for file in files):
+        files = [*_files_of(path)]
+        folders = {folder for file in files for folder in file.parents if folder == path or path in folder.parents}
+        if all(identity.may_read(file) for file in [*files, *folders]):
             continue
         target = state_folder / COPIES / name.lower()
         shutil.rmtree(target, ignore_errors=True)
         target.mkdir(mode=0o700, parents=True)
         for file in files:
-            shutil.copyfile(file, target / file.name)
-            (target / file.name).chmod(0o600)
+            copy = target / (file.relative_to(path) if path.is_dir() else file.name)
+            copy.parent.mkdir(mode=0o700, exist_ok=True)
+            shutil.copyfile(file, copy)
+            copy.chmod(0o600)
         variables[name] = str(target if path.is_dir() else target / path.name)
         logger.warning(
             "%s=%s: user %d cannot read all of it, so it is copied now, and a change takes effect only at the next start; "
@@ -90,6 +94,15 @@ def copy_unreadable(identity: Identity, tls: TlsSettings, state_folder: Path) ->
             identity.uid,
         )
     return variables
+
+
+def _files_of(path: Path) -> Iterator[Path]:
+    """Yield the file, or the files of a folder and of its subfolders (as certbot has them)."""
+    if path.is_file():
+        yield path
+        return
+    for entry in sorted(path.iterdir()):
+        yield from [file for file in (sorted(entry.iterdir()) if entry.is_dir() else [entry]) if file.is_file()]
 
 
 def capability_options() -> list[str]:

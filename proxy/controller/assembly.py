@@ -59,16 +59,19 @@ def assemble(settings: Settings, observation: Observation, ports: Ports) -> Cont
     routing = settings.routing
     variables = {"EXTRA_ROUTE_SETTINGS": routing.extra_route_settings, "HEALTH_CHECK": routing.health_check or ""}
     pending, checks = Pending(), ServiceChecks([_plain_settings(settings)], variables)
-    desired = DesiredModel(observation=observation, checks=checks, prober=ports.prober, settings=settings, clock=ports.clock)
+    clock, wall_clock, prober = ports.clock, ports.wall_clock, ports.prober
+    desired = DesiredModel(
+        observation=observation, checks=checks, prober=prober, settings=settings, clock=clock, wall_clock=wall_clock
+    )
     check, renderer = ConfigCheck(ports.make_renderer(), ports.store, ports.control), ports.make_renderer()
-    haproxy = HaproxyState(renderer=renderer, store=ports.store, runtime=ports.runtime, wall_clock=ports.wall_clock)
+    haproxy = HaproxyState(renderer=renderer, store=ports.store, runtime=ports.runtime, wall_clock=wall_clock)
     loader = Loader(renderer=ports.make_renderer(), store=ports.store, haproxy=ports.control, runtime=ports.runtime)
     jobs = Jobs(
         own_files=OwnFilesJobs(
-            read=ports.read_own_files, desired=desired, background=ports.checks, pending=pending, clock=ports.clock
+            read=ports.read_own_files, desired=desired, background=ports.checks, pending=pending, clock=clock
         ),
         services=ServiceCheckJobs(
-            checks=checks, check=check, desired=desired, background=ports.checks, pending=pending, clock=ports.clock
+            checks=checks, check=check, desired=desired, background=ports.checks, pending=pending, clock=clock
         ),
         loads=ModelLoads(
             loader=loader,
@@ -78,14 +81,14 @@ def assemble(settings: Settings, observation: Observation, ports: Ports) -> Cont
             pending=pending,
             files=ports.files,
             checks=ports.checks,
-            clock=ports.clock,
+            clock=clock,
         ),
         health=HealthJobs(servers=desired.servers, runtime=ports.runtime, background=ports.checks, clock=ports.clock),
         threads=(ports.files, ports.checks),
     )
     return Controller(
         reconciler=Reconciler(
-            desired=desired, haproxy=haproxy, control=ports.control, pending=pending, jobs=jobs, clock=ports.clock
+            desired=desired, haproxy=haproxy, control=ports.control, pending=pending, jobs=jobs, clock=clock
         ),
         inspector=Inspector(
             desired=desired, check=check, renderer=renderer, own_files=ports.read_own_files, control=ports.control

@@ -20,6 +20,7 @@ from proxy.controller.unserved_servers import UnservedServers
 from proxy.core.haproxy.blame import Accusation
 from proxy.core.labels.labels import ContainerSpec, service_label
 from proxy.core.labels.misspellings import OF_OTHER_MODE, find_own_labels
+from proxy.core.model.certificate_problems import CertificateProblems
 from proxy.core.model.certificate_set import ProxyCertificates
 from proxy.core.model.last_resort import LastResort
 from proxy.core.model.model import Backend, RoutingModel, Server
@@ -41,7 +42,7 @@ FindPorts = Callable[[Iterable[int]], frozenset[int]]
 
 
 class DesiredModel:
-    """The desired model. `clock` is monotonic, in seconds."""
+    """The desired model. `clock` is monotonic, `wall_clock` counts from the epoch; both in seconds."""
 
     def __init__(
         self,
@@ -51,6 +52,7 @@ class DesiredModel:
         prober: Prober,
         settings: Settings,
         clock: Callable[[], float],
+        wall_clock: Callable[[], float] = lambda: 0.0,
     ) -> None:
         self._observation = observation
         self._checks = checks
@@ -62,11 +64,12 @@ class DesiredModel:
         self._readiness = Readiness()
         self._last_resort = LastResort()
         self._certificates = ProxyCertificates()
+        self._certificate_problems = CertificateProblems(wall_clock)
         self._taken_ports: frozenset[int] = frozenset()
         self._ipv4_only_ports: frozenset[int] = frozenset()
         self._index = self._index_maker({})()
         self._waited_for: dict[tuple[str, str], Server] = {}
-        self.servers = UnservedServers(self._find_server, clock)
+        self.servers = UnservedServers(lambda backend, server: self._index.find_server(backend, server), clock)
         self._targets: frozenset[Target] = frozenset()
         self._notes: dict[str, Problem] = {}
         self._notes_in_order: tuple[Problem, ...] | None = None
@@ -109,7 +112,8 @@ class DesiredModel:
     def hold_ports(self, uses: Mapping[int, PortUse], pending: Pending) -> None:
         """Take in what HAProxy uses its ports for. Whoever has a port keeps it, as long as a service wants it for that."""
         present = self._index.held_ports()
-        if any(uses.get(port, use) is not use for port, use in present.items()):
+        had_tls, has_tls = (any(use.is_tls for use in ports.values()) for ports in (uses, present))
+        if (had_tls and not has_tls) or any(uses.get(port, use) is not use for port, use in present.items()):
             self._index = self._index_maker({**present, **uses})()
             self._forget_model(pending)
             self.update(pending)
@@ -127,6 +131,7 @@ class DesiredModel:
     def set_certificates(self, certificates: ProxyCertificates) -> None:
         """Set the proxy's own certificates; they count from the next update on."""
         self._certificates = certificates
+        self._labels.set_previous(certificates)
 
     def look_at_ports(self, find_taken: FindPorts, find_ipv4_only: FindPorts) -> bool:
         """Find out which ports other programs listen on; return whether they are others than before.
@@ -181,10 +186,11 @@ class DesiredModel:
 
     def problems(self) -> tuple[Problem, ...]:
         """Return everything that costs somebody a route."""
-        owners = (self._observation, self._index, self._checks)
+        owners = (self._observation, self._index, self._checks, self.servers)
         found = {problem for owner in owners for problem in owner.problems()}
         of_labels = (problem for problem in self._problems_of_labels() if not problem.is_note)
-        return tuple(sorted(found.union(of_labels, self.servers.problems())))
+        of_certificates = self._certificate_problems.find(self._index.certificates, self._certificates)
+        return tuple(sorted(found.union(of_labels, of_certificates)))
 
     def notes(self) -> tuple[Problem, ...]:
         """Return who is left out on purpose, and what has no effect."""
@@ -220,6 +226,7 @@ class DesiredModel:
     def accept_all(self) -> None:
         """Remember that HAProxy takes the settings of everybody in the model; from now on, new ones are checked first."""
         self._is_checked_as_a_whole = False
+        self._labels.end_start()
         for specs in self._index.groups().values():
             self._checks.accept(specs)
 
@@ -227,9 +234,6 @@ class DesiredModel:
         """Return what makes an empty model in the present surroundings, in any thread."""
         surroundings = self._observation.proxy(), self._certificates, self._taken_ports
         return partial(ModelIndex, self._settings, *surroundings, held_ports)
-
-    def _find_server(self, backend: str, server: str) -> tuple[Backend, Server] | None:
-        return self._index.find_server(backend, server)
 
     def _problems_of_labels(self) -> Iterator[Problem]:
         """Yield the problems and notes of labels. Outside the scope they are another proxy's, or nobody's."""
@@ -245,7 +249,10 @@ class DesiredModel:
         return find_own_labels(proxy, self._settings.routing.routing_mode) if proxy else ()
 
     def _update_index(self, labels: Iterable[str]) -> ModelChange:
-        return self._index.update({label: self._review(label) for label in sorted(labels)})
+        reviewed = {label: self._review(label) for label in sorted(labels)}
+        for label, specs in reviewed.items():
+            self._certificate_problems.set_specs(label, specs)
+        return self._index.update(reviewed)
 
     def _review(self, label: str) -> Specs:
         """Return the specs of a service as they take part in the model."""

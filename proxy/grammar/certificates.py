@@ -6,6 +6,7 @@ start at all with a pair that does not match. No message of this module contains
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import re
 import warnings
@@ -14,12 +15,15 @@ from dataclasses import dataclass, field
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.hazmat.primitives.hashes import SHA1
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
 from cryptography.x509.oid import NameOID
 
 from proxy.secret import Secret
 
+SMALLEST_RSA_BITS, SMALLEST_EC_BITS = 2048, 224
 MAX_PARTS = 100
 """The number of keys and certificates of a PEM. Parts that do not end would take seconds to read, were there thousands."""
 _BLOCK = re.compile(r"-----BEGIN (?P<kind>[A-Z0-9 ]++)-----[^-]*+(?:-(?!----)[^-]*+)*+-----END (?P=kind)-----")
@@ -66,6 +70,7 @@ def parse_certificate(text: str) -> Certificate:
         raise ValueError("the PEM contains no certificate; write the private key, then the certificate chain")
     if not blocks.keys:
         raise ValueError("the PEM contains no private key; write the private key, then the certificate chain")
+    _check_others(pem)
     leaf = _load_leaf(blocks.chain)
     _check_key(blocks.keys[0], leaf)
     return Certificate(
@@ -97,6 +102,12 @@ def belongs_to(key: str, certificate: str) -> bool:
     return True
 
 
+def covers(pattern: str, host: str) -> bool:
+    """Say whether a certificate's name is for a host. A wildcard stands for exactly one label (RFC 6125)."""
+    head, _, rest = host.partition(".")
+    return pattern == host or (bool(head and rest) and pattern == f"*.{rest}")
+
+
 def normalise_pem(text: str) -> str:
     r"""Return a PEM with real newlines. One-line settings write a newline as the two characters `\n`."""
     lines = text.replace("\\r", "").replace("\\n", "\n").replace("\r", "").split("\n")
@@ -110,7 +121,30 @@ def _load_leaf(chain: Sequence[str]) -> x509.Certificate:
             certificates = [x509.load_pem_x509_certificate(block.encode()) for block in chain]
     except ValueError:
         raise ValueError("a certificate of the PEM cannot be read; is it complete?") from None
+    for certificate in certificates:
+        _check_size(certificate)
     return certificates[0]
+
+
+def _check_size(certificate: x509.Certificate) -> None:
+    """Raise ValueError if OpenSSL's usual security level 2 refuses a key. HAProxy would not start at all with it."""
+    try:
+        key = certificate.public_key()
+    except (ValueError, UnsupportedAlgorithm):
+        return  # only OpenSSL can judge what the library does not know
+    smallest = SMALLEST_RSA_BITS if isinstance(key, RSAPublicKey) else SMALLEST_EC_BITS
+    if isinstance(key, RSAPublicKey | EllipticCurvePublicKey) and key.key_size < smallest:
+        raise ValueError(f"the key of a certificate has {key.key_size} bits, and HAProxy refuses fewer than {smallest}")
+
+
+def _check_others(pem: str) -> None:
+    """Raise ValueError if what is neither a key nor a certificate (DH parameters) is no PEM. HAProxy 3.4 would refuse it."""
+    for match in _BLOCK.finditer(pem):
+        if not match["kind"].endswith(("PRIVATE KEY", "CERTIFICATE")):
+            try:
+                base64.b64decode("".join(match.group().split("\n")[1:-1]), validate=True)
+            except ValueError:
+                raise ValueError("a part of the PEM that is neither key nor certificate cannot be read; remove it") from None
 
 
 def _check_key(block: str, leaf: x509.Certificate) -> None:
@@ -121,7 +155,11 @@ def _check_key(block: str, leaf: x509.Certificate) -> None:
     except (ValueError, TypeError, UnsupportedAlgorithm):
         raise ValueError("the private key of the PEM cannot be read; is it complete?") from None
     spki = (Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-    if key.public_key().public_bytes(*spki) != leaf.public_key().public_bytes(*spki):
+    try:
+        is_same = key.public_key().public_bytes(*spki) == leaf.public_key().public_bytes(*spki)
+    except (ValueError, UnsupportedAlgorithm):
+        is_same = False
+    if not is_same:
         raise ValueError("the private key does not belong to the first certificate of the PEM")
 
 

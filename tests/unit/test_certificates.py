@@ -1,6 +1,7 @@
 """Certificates: what is accepted, what is refused and with which message. No message contains any part of the PEM."""
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import rsa
 
 from proxy.grammar.certificates import Certificate, normalise_pem, parse_certificate
 from tests.builders import make_pem, one_line
@@ -9,6 +10,12 @@ PEM, OTHER = make_pem("shop.example", "www.shop.example"), make_pem("other.examp
 END_OF_KEY = "-----END PRIVATE KEY-----\n"
 KEY, CHAIN = PEM.split(END_OF_KEY)[0] + END_OF_KEY, PEM.split(END_OF_KEY)[1]
 OTHER_CHAIN = OTHER.split(END_OF_KEY)[1]
+
+
+def make_small_pem() -> str:
+    """Return a PEM with a key that OpenSSL's usual security level refuses."""
+    return make_pem("small.example", key=rsa.generate_private_key(65537, 1024))
+
 
 SAME = {
     "many-lines": PEM,
@@ -25,6 +32,12 @@ REFUSED = {
     "another-s-key": (KEY + OTHER_CHAIN, "does not belong to the first certificate"),
     "cut-off": (KEY + CHAIN.replace("\n", "\nAAAA", 1), "a certificate of the PEM cannot be read"),
     "broken-key": (KEY.replace("\nM", "\nA", 1) + CHAIN, "the private key of the PEM cannot be read"),
+    "small-key": (make_small_pem(), "has 1024 bits, and HAProxy refuses fewer than 2048"),
+    "half-a-certificate": (KEY + CHAIN + OTHER_CHAIN[:200], "ends in the middle"),
+    "broken-parameters": (
+        PEM + "-----BEGIN DH PARAMETERS-----\nno base64!\n-----END DH PARAMETERS-----\n",
+        "neither key nor certificate cannot be read",
+    ),
     "encrypted": (
         "-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----\n" + CHAIN,
         "is encrypted with a password",

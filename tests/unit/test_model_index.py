@@ -15,16 +15,18 @@ from proxy.core.model.whole_model import build_routing_model
 from tests.builders import make_container, make_pem, make_settings, one_line, with_labels
 
 HOSTS = ("a.com", "a.com/x", "*.com", "https://a.com", "a.com, b.com", "b.com:81", "*", "ws://a.com", "a.com/*.js")
+CONTESTED = ("https://b.com:81", "wss://b.com:9000", "c.com:9000", "https://c.com:80", "http://a.com:443")
 OTHERS = (
     {"TCP_PORTS": "9000"},
     {"TCP_PORTS": "9000/ssl, 80"},
     {"TCP_PORTS": "81"},
+    {"TCP_PORTS": "81/ssl, 443"},
     {"required": "true"},
     {"VIRTUAL_HOST": "a.com", "VIRTUAL_HOST_WEIGHT": "3"},
     {"VIRTUAL_HOST": "https://a.com", "FORCE_SSL": "yes", "SSL_CERT": one_line(make_pem("a.com"))},
     {"VIRTUAL_HOST": "b.com", "DEFAULT_SSL_CERT": one_line(make_pem("b.com"))},
 )
-LABELS = (*({"VIRTUAL_HOST": hosts} for hosts in HOSTS), *OTHERS)
+LABELS = (*({"VIRTUAL_HOST": hosts} for hosts in (*HOSTS, *CONTESTED)), *OTHERS)
 SERVICES = [f"s{number}" for number in range(7)]
 CHANGES = 60
 

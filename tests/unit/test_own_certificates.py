@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from proxy.adapters.files.certificate_files import GONE_SECONDS, CertificateFiles
+from proxy.adapters.files.own_files import COPIED
 from proxy.core.model.certificate_set import ProxyCertificates
 from proxy.core.model.own_files import OwnFiles
 from proxy.errors import SettingsError
@@ -260,3 +261,72 @@ def test_files_are_read_again_when_they_say_so(tmp_path: Path) -> None:
         controller.run(seconds=4.0)
 
     assert [7.0, None] == seen
+
+
+def test_copies_of_files_that_only_root_may_read_are_told(tmp_path: Path) -> None:
+    folder = tmp_path / COPIED / "cert_folder"
+    folder.mkdir(parents=True)
+    settings = make_settings(CERT_FOLDER=str(write(folder, a__pem=GOOD)))
+
+    found = make_own_files(settings).read()
+
+    assert ["CERT_FOLDER"] == [problem.setting for problem in found.certificates.problems]
+    assert "only after a restart" in found.certificates.problems[0].reason
+
+
+def make_live(folder: Path, name: str, pem: str) -> Path:
+    """Write what certbot writes for one certificate: links in `live` to files in `archive`."""
+    key, chain = pem.split(END_OF_KEY)
+    live, archive = folder / "live" / name, folder / "archive" / name
+    for path in (live, archive):
+        path.mkdir(parents=True)
+    issuer = make_pem("issuer.example").split(END_OF_KEY)[1]
+    for file, text in {"cert": chain, "chain": issuer, "fullchain": chain + issuer, "privkey": key + END_OF_KEY}.items():
+        (archive / f"{file}1.pem").write_text(text)
+        (live / f"{file}.pem").symlink_to(Path("..") / ".." / "archive" / name / f"{file}1.pem")
+    (folder / "live" / "README").write_text("This directory contains your keys and certificates.")
+    return folder / "live"
+
+
+def test_folder_of_certbot_is_read(tmp_path: Path) -> None:
+    make_live(tmp_path, "a.example", GOOD)
+    live = make_live(tmp_path, "b.example", make_pem("b.example"))
+
+    found = read_folder(live)
+
+    names = {found.default.names if found.default else (), *(certificate.names for _, certificate in found.others)}
+    assert ({("a.example",), ("b.example",)}, ()) == (names, found.problems)
+    assert ("a.example",) == read_folder(live / "a.example").default.names  # type: ignore[union-attr]
+
+
+def test_certbot_s_links_without_the_folder_that_they_lead_to_are_told(tmp_path: Path) -> None:
+    live = make_live(tmp_path, "a.example", GOOD)
+    (tmp_path / "archive").rename(tmp_path / "elsewhere")
+
+    found = read_folder(live)
+
+    assert (None, 4) == (found.default, len(found.problems))
+    assert found.problems[0].reason == (
+        "file a.example/cert.pem is a link to ../../archive/a.example/cert1.pem, which is not there; "
+        "mount the folder with both"
+    )
+
+
+def test_secrets_of_the_engine_are_read(tmp_path: Path) -> None:
+    """They have no ending. Other secrets lie in the same folder."""
+    write(tmp_path, site_cert=GOOD, db_password="secret")
+
+    found = read_folder(tmp_path)
+
+    assert ((("a.example",), []), ()) == (names_of(found), found.problems)
+
+
+def test_files_that_are_no_certificates_are_told_only_if_they_look_like_some(tmp_path: Path) -> None:
+    write(tmp_path, a__pem=GOOD, x__key=make_pem("x.example").split(END_OF_KEY)[0] + END_OF_KEY, old__pem__bak=GOOD)
+    for name in ("b.p12", "c.pem", "photo.jpg"):
+        (tmp_path / name).write_bytes(b"\xff\xfe")
+    (tmp_path / ".hidden.pem").write_text("half")
+
+    found = read_folder(tmp_path)
+
+    assert ["b.p12", "c.pem", "old.pem.bak", "x.key"] == sorted(problem.reason.split()[1] for problem in found.problems)

@@ -80,6 +80,31 @@ def test_certificates_that_only_root_may_read_are_copied_as_a_whole(tmp_path: Pa
     }
 
 
+def test_folders_of_certbot_are_copied_with_what_their_links_lead_to(tmp_path: Path) -> None:
+    live, archive, state = tmp_path / "live", tmp_path / "archive", tmp_path / "state"
+    (live / "a.example").mkdir(parents=True)
+    archive.mkdir()
+    (archive / "privkey1.pem").write_text("key")
+    (archive / "privkey1.pem").chmod(0o600)
+    (live / "a.example" / "privkey.pem").symlink_to(archive / "privkey1.pem")
+    (live / "a.example" / "gone.pem").symlink_to(archive / "gone1.pem")
+
+    copy_unreadable(make_identity(), make_settings(CERT_FOLDER=str(live)).tls, state)
+
+    (copy,) = (path for path in (state / COPIES).rglob("*") if path.is_file())
+    assert ("a.example/privkey.pem", "key") == (str(copy.relative_to(state / COPIES / "cert_folder")), copy.read_text())
+
+
+def test_folder_that_only_root_may_enter_is_copied(tmp_path: Path) -> None:
+    folder = tmp_path / "certs"
+    folder.mkdir()
+    (folder / "a.pem").write_text("a")
+    (folder / "a.pem").chmod(0o644)
+    folder.chmod(0o700)
+
+    assert copy_unreadable(make_identity(), make_settings(CERT_FOLDER=str(folder)).tls, tmp_path / "state")
+
+
 def test_copies_of_an_earlier_start_go(tmp_path: Path) -> None:
     authority, state = tmp_path / "ca.pem", tmp_path / "state"
     authority.write_text("new")

@@ -235,7 +235,7 @@ def test_port_keeps_its_use_over_a_restart(world: Controlled, late: Container, i
 
     (frontend,) = (frontend for frontend in world.model().frontends if frontend.port == 206)
     assert (False, ["plain.example"]) == (frontend.is_tls, [route.entry.domain for route in frontend.routes])
-    assert ["shop:late"] == [problem.service for problem in world.controller.desired.problems()]
+    assert {"shop:late"} == {problem.service for problem in world.controller.desired.problems()}
 
 
 def secured(name: str, **certificates: str) -> Container:
@@ -299,3 +299,32 @@ def test_port_that_somebody_has_over_ipv6_is_served_over_ipv4_until_it_is_free(t
 
     assert (["bind :80"], ["bind :80,:::80 v6only"]) == (before, lines())
     assert (0, 1) == (idle, world.haproxy.reloads - reloads)
+
+
+@pytest.mark.parametrize(("label", "file"), [("SSL_CERT", "shop~safe.pem"), ("DEFAULT_SSL_CERT", "shop~safe~default.pem")])
+def test_certificate_of_a_service_outlives_a_restart_while_its_label_is_broken(
+    world: Controlled, label: str, file: str
+) -> None:
+    """`previous` is what HAProxy runs from: the controller itself remembers nothing."""
+    pem = make_pem("safe.example")
+    world.own_files = OwnFiles(templates="1", certificates=ProxyCertificates(previous={file: pem}))
+    world.start_controller()
+
+    bring(world, FIRST, secured("safe-2", **{label: "half of a PEM"}))
+
+    assert {pem} == {stored.certificate.pem.reveal() for stored in world.model().certificates}
+    assert 1 == len(world.controller.desired.problems())
+
+
+def test_force_ssl_holds_where_the_certificates_are_gone_at_a_restart_of_the_controller(world: Controlled) -> None:
+    default = parse_certificate(make_pem("safe.example"))
+    world.own_files = dataclasses.replace(world.own_files, certificates=ProxyCertificates(default=default))
+    world.put(TriggerKind.FILES)
+    bring(world, secured("safe-1"))
+
+    world.own_files = OwnFiles(templates="1")
+    world.start_controller()
+    bring(world, secured("safe-1"))
+
+    (backend,) = world.model().backends
+    assert any(line.startswith("http-request redirect code 301") for line in backend.profile.lines)

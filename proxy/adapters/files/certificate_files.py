@@ -7,6 +7,7 @@ remove and write files. All other files are still used.
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from types import MappingProxyType
 
 from proxy.adapters.files.folder_texts import FolderTexts, read_folder
 from proxy.core.model.certificate_pairs import PEM_SUFFIXES, pair_files
-from proxy.core.model.certificate_set import DEFAULT_NAME, ProxyCertificates
+from proxy.core.model.certificate_set import DEFAULT_NAME, Origin, ProxyCertificates
 from proxy.errors import THE_PROXY, Problem
 from proxy.grammar.certificates import Certificate, parse_certificate
 from proxy.grammar.syntax import make_file_name
@@ -59,23 +60,26 @@ class CertificateFiles:
 
     def read(self) -> ProxyCertificates:
         """Return the certificates that the variables or the folder hold now. A bad certificate becomes a problem."""
-        if self._settings.certificate_folder:
-            return self._read_folder(self._settings.certificate_folder)
-        return self._read_variables()
+        folder = self._settings.certificate_folder
+        found = self._read_folder(folder) if folder else self._read_variables()
+        return dataclasses.replace(found, previous=self._previous)
 
     def _read_variables(self) -> ProxyCertificates:
         problems: list[Problem] = []
 
         def parse(pem: str, setting: str, name: str) -> Certificate | None:
             try:
-                return self._parse(pem)
+                certificate: Certificate | None = self._parse(pem)
             except ValueError as error:
-                before = self._parse_previous(name)
-                reason = f"{error}{KEPT}" if before else str(error)
+                certificate = self._parse_previous(name)
+                reason = f"{error}{KEPT}" if certificate else str(error)
                 problems.append(Problem(service=THE_PROXY, setting=setting, reason=reason))
-                return before
+            if certificate:
+                origins[certificate.fingerprint] = Origin(setting=setting)
+            return certificate
 
         default = self._settings.default_certificate
+        origins: dict[str, Origin] = {}
         others = []
         for variable, pem in self._settings.extra_certificates:
             name = f"~{make_file_name(variable, 'variable')}"
@@ -85,6 +89,7 @@ class CertificateFiles:
             default=parse(default.reveal(), "DEFAULT_SSL_CERT", DEFAULT_NAME) if default else None,
             others=tuple(others),
             problems=tuple(problems),
+            origins=origins,
         )
 
     def _read_folder(self, folder: Path) -> ProxyCertificates:
@@ -145,6 +150,10 @@ class CertificateFiles:
         return ProxyCertificates(
             default=self._known[names[0]].certificate if names else None,
             others=tuple((_name_of(name), self._known[name].certificate) for name in names[1:]),
+            origins={
+                known.certificate.fingerprint: Origin(setting="CERT_FOLDER", value=str(folder), file=name)
+                for name, known in self._known.items()
+            },
             exclusive=True,
             problems=tuple(
                 Problem(service=THE_PROXY, setting="CERT_FOLDER", value=str(folder), reason=reason) for reason in reasons

@@ -22,7 +22,10 @@ from proxy.core.model.own_files import OwnFiles
 from proxy.errors import THE_PROXY, Problem, SettingsError
 from proxy.grammar.certificates import normalise_pem
 from proxy.secret import Secret
-from proxy.settings import Settings
+from proxy.settings import Settings, TlsSettings
+
+COPIED = "mounted-certificates"
+"""The folder, below the state folder, that holds copies of certificates which only root may read. See `privileges`."""
 
 
 class OwnFileReader:
@@ -45,7 +48,8 @@ class OwnFileReader:
         Raises SettingsError if the CA has never been read, because every visitor would be let in without it.
         """
         certificates = self._read_certificates()
-        problems = [*certificates.problems, *self._read_client_ca(), *self._keep_setting_files(), *self._keep_templates()]
+        problems = [*certificates.problems, *_stale_copies(self._settings.tls), *self._read_client_ca()]
+        problems += [*self._keep_setting_files(), *self._keep_templates()]
         addresses, faults = self._names.read()
         problems += [self._without_address(name, reason) for name, reason in faults.items()]
         files, missing = self._keep_named_files()
@@ -112,6 +116,17 @@ class OwnFileReader:
 
 def _own_problem(setting: str, path: Path, reason: str) -> Problem:
     return Problem(service=THE_PROXY, setting=setting, value=str(path), reason=reason)
+
+
+def _stale_copies(tls: TlsSettings) -> Iterator[Problem]:
+    """Yield a problem for each setting whose files are copies: renewals of the originals are not seen."""
+    for setting, path in (("CERT_FOLDER", tls.certificate_folder), ("CA_CERT_FILE", tls.ca_file)):
+        if path and COPIED in path.parts:
+            reason = (
+                "a renewed certificate is used only after a restart, because only root may read all of the files and the "
+                "proxy copies them at its start; run chmod o+r on them"
+            )
+            yield Problem(service=THE_PROXY, setting=setting, reason=reason)
 
 
 def _read_ca(path: Path) -> Secret:

@@ -58,7 +58,8 @@ class ModelIndex:
         self._tcp_services: dict[int, set[BackendName]] = {}
         self._listeners: dict[int, TcpListener] = {}
         self._listener_problems: dict[int, tuple[Problem, ...]] = {}
-        self._certificates: tuple[StoredCertificate, ...] = ()
+        self.certificates: tuple[StoredCertificate, ...] = ()
+        """Those that are served, the default first."""
         self._shapes: tuple[FrontendShape, ...] = ()
         self._default_checks = 0
         self._context = self._make_context()
@@ -109,7 +110,7 @@ class ModelIndex:
         return next(((known, server) for server in known.servers if server.name == name), None) if known else None
 
     def _nothing(self) -> ModelChange:
-        shapes, stored = self._shapes, self._certificates
+        shapes, stored = self._shapes, self.certificates
         return ModelChange(shapes=(shapes, shapes), certificates=(stored, stored), default_checks=self._default_checks)
 
     def specs_of(self, label: str) -> Specs:
@@ -121,12 +122,12 @@ class ModelIndex:
         return label_specs(self._table.specs())
 
     def _exchange(self, removed: Sequence[Service], added: Sequence[Service], *, recollect: bool = False) -> ModelChange:
-        old_certificates, old_shapes = self._certificates, self._shapes
+        old_certificates, old_shapes = self.certificates, self._shapes
         if recollect or not self._shapes or any(map(brings_certificates, (*removed, *added))):
-            self._certificates = collect_certificates(self._table.services(), self._own_certificates)
-        if bool(old_certificates) != bool(self._certificates):
+            self.certificates = collect_certificates(self._table.services(), self._own_certificates)
+        if bool(old_certificates) != bool(self.certificates):
             return self._start_over()
-        change = ModelChange(certificates=(old_certificates, self._certificates))
+        change = ModelChange(certificates=(old_certificates, self.certificates))
         old: dict[BackendName, ServicePart | None] = {service.name: self._unlink(service) for service in removed}
         for service in added:
             old.setdefault(service.name, None)
@@ -149,7 +150,7 @@ class ModelIndex:
             ),
             listeners=tuple(self._listeners[port] for port in sorted(self._listeners)),
             backends=tuple(sorted(backends, key=lambda backend: backend.name)),
-            certificates=self._certificates,
+            certificates=self.certificates,
             plain_profile=self._context.plain,
             client_ca=self._own_certificates.client_ca,
             taken_ports=self._taken_ports,
@@ -181,7 +182,7 @@ class ModelIndex:
         context = BuildContext(
             settings=self._settings.routing,
             proxy=self.proxy,
-            terminates_tls=bool(self._certificates),
+            terminates_tls=bool(self.certificates),
             redirects_to_tls=any(use.is_tls for use in self._held_ports.values()),
             https_port=HTTPS_PORT + offset if offset else None,
         )
@@ -261,7 +262,7 @@ class ModelIndex:
         self._shapes = tuple(self._make_shape(port) for port in sorted(ports - self._taken_ports))
 
     def _frontend_ports(self) -> set[int]:
-        wanted = self._http_ports() | fixed_ports(self._settings, has_tls=bool(self._certificates))
+        wanted = self._http_ports() | fixed_ports(self._settings, has_tls=bool(self.certificates))
         return wanted - self._listeners.keys() - {self._settings.haproxy.stats_port}
 
     def _make_shape(self, port: int) -> FrontendShape:

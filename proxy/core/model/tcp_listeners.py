@@ -48,6 +48,11 @@ def build_listener(
     return TcpListener(port=port, is_tls=is_tls, backend=backend), tuple(dict.fromkeys((*problems, *unreachable)))
 
 
+def count_checks(listener: TcpListener | None) -> int:
+    """Return how many servers of a listener have the default health check."""
+    return listener.backend.count_default_checks() if listener else 0
+
+
 def tcp_wishes(port: int, services: Sequence[Service], context: BuildContext) -> dict[PortUse, Callable[[], int]]:
     """Return for what services name `port` in TCP_PORTS, and since when."""
     since: dict[PortUse, int] = {}
@@ -97,8 +102,3 @@ def taken_port(port: int, offset: int) -> str:
     """Return the sentence that another program uses a port; `offset` is PROXY_PORT_OFFSET."""
     moved = f" ({port} with PROXY_PORT_OFFSET={offset})" if offset else ""
     return f"another process listens on port {port + offset}{moved}; stop it, or use another port"
-
-
-def count_checks(listener: TcpListener | None) -> int:
-    """Return how many of the listener's servers have the default health check; 0 without a listener."""
-    return listener.backend.count_default_checks() if listener else 0

@@ -186,9 +186,11 @@ TLS_VARIABLES: tuple[Variable, ...] = (
     ),
     Variable(
         name="CERT_FOLDER",
-        help="Folder of PEM files. Changes take effect without a reload. All other certificates are then "
-        "ignored: `DEFAULT_SSL_CERT`, `SSL_CERT`, `EXTRA_SSL_CERTS`, and those of services",
-        help_zh="PEM 文件目录。变更无需重载即可生效。设置后忽略其他所有证书：`DEFAULT_SSL_CERT`、`SSL_CERT`、"
+        help="Folder of PEM files: key and certificate in one file of any name, `x.crt` with `x.key`, or certbot's "
+        "`live`. Changes take effect without a reload. All other certificates are then ignored: `DEFAULT_SSL_CERT`, "
+        "`SSL_CERT`, `EXTRA_SSL_CERTS`, and those of services",
+        help_zh="PEM 文件目录：私钥和证书在同一文件（名称不限），`x.crt` 加 `x.key`，或 certbot 的 `live`。"
+        "变更无需重载即可生效。设置后忽略其他所有证书：`DEFAULT_SSL_CERT`、`SSL_CERT`、"
         "`EXTRA_SSL_CERTS` 以及各服务的证书",
         example="/certs/",
     ),

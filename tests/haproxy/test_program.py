@@ -40,11 +40,13 @@ def test_log_begins_with_the_versions_of_what_runs(program: Program, haproxy_bin
     program.write_services()
 
     with program.running():
-        first = eventually(lambda: program.log.read_text().partition("\n")[0])
+        first, second = eventually(lambda: lines if len(lines := program.log.read_text().splitlines()[:2]) == 2 else [])
 
     python = ".".join(map(str, sys.version_info[:3]))
     expected = rf"proxy: proxy {re.escape(__version__)}, HAProxy \d\.\d\.\d+ at {haproxy_binary}, Python {python}; state in "
     assert re.search(expected, first), first
+    told = f"the statistics page on port {1936 + program.offset} has the default password; set STATS_AUTH, or STATS_PORT=off"
+    assert second.endswith(told), second
 
 
 SLOW_DNS = """

@@ -82,7 +82,8 @@ class ModelIndex:
     def wanted_ports(self) -> frozenset[int]:
         """Return every port that HAProxy should listen on, including those that other programs use now."""
         tcp_ports = {port for port, names in self._tcp_services.items() if names}
-        return frozenset(self._frontend_ports() | tcp_ports | {self._settings.haproxy.stats_port})
+        stats_port = self._settings.haproxy.stats_port
+        return frozenset(self._frontend_ports() | tcp_ports | ({stats_port} if stats_port else set()))
 
     def count_services(self) -> int:
         """Return the number of services that take part."""

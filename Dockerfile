@@ -11,9 +11,9 @@ RUN apt-get update \
  && install -d -o haproxy -g haproxy -m 700 /var/lib/proxy
 
 COPY proxy /opt/proxy/proxy
+COPY launch.py /usr/local/bin/proxy
 COPY reload.sh /reload.sh
-RUN printf '#!/bin/sh\nexec python3 -m proxy "$@"\n' > /usr/local/bin/proxy \
- && chmod 755 /usr/local/bin/proxy /reload.sh \
+RUN chmod 755 /usr/local/bin/proxy /reload.sh \
  && python3 -m compileall -q /opt/proxy/proxy
 
 # The same as `__version__` in proxy/__init__.py: tests/unit/test_version.py compares.

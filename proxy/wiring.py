@@ -193,7 +193,7 @@ def make_parts(
         prober=ConnectProber(put or _ignore),
         files=files,
         checks=checks,
-        make_renderer=partial(_make_renderer, settings, layout, kept, lambda: own_files.substitutes),
+        make_renderer=partial(_make_renderer, settings, layout, kept, own_files.substitutes),
         read_own_files=own_files.read,
         clock=time.monotonic,
         wall_clock=time.time,

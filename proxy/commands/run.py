@@ -15,7 +15,8 @@ from proxy.adapters.haproxy.state_layout import StateLayout
 from proxy.commands.exit_codes import OK
 from proxy.commands.privileges import Identity, drop_root
 from proxy.core.containers.engine_address import docker_socket, engine_address
-from proxy.settings import Settings
+from proxy.settings import HaproxySettings, Settings
+from proxy.settings.variables.all import VARIABLES
 from proxy.supervision.supervisor import Supervisor
 
 logger = logging.getLogger(__name__)
@@ -37,9 +38,18 @@ def run(options: argparse.Namespace, settings: Settings, environment: Mapping[st
     python = sys.version.partition(" ")[0]
     versions = __version__, program.version(), program.path, python
     logger.info("proxy %s, HAProxy %s at %s, Python %s; state in %s", *versions, folder)
+    if has_default_password(settings.haproxy):
+        port = (settings.haproxy.stats_port or 0) + settings.haproxy.port_offset
+        logger.info("the statistics page on port %d has the default password; set STATS_AUTH, or STATS_PORT=off", port)
     controller = [sys.executable, "-m", "proxy", "control"]
     stop_seconds = settings.runtime.stop_seconds
     return Supervisor(program, StateLayout(folder=folder), controller, environment, stop_seconds).run()
+
+
+def has_default_password(haproxy: HaproxySettings) -> bool:
+    """Return whether everybody who has read the README can see the statistics page."""
+    default = next(variable.default for variable in VARIABLES if variable.name == "STATS_AUTH")
+    return haproxy.stats_port is not None and default in {f"{user}:{word.reveal()}" for user, word in haproxy.stats_users}
 
 
 def control(options: argparse.Namespace, settings: Settings, environment: Mapping[str, str]) -> int:

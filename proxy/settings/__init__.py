@@ -139,7 +139,8 @@ class HaproxySettings:
     extra_default_settings: tuple[str, ...]
     extra_bind_settings: Mapping[int, tuple[str, ...]]
     log_target: str
-    stats_port: int
+    stats_port: int | None
+    """None if there is no statistics page."""
     stats_users: tuple[tuple[str, Secret], ...]
     port_offset: int
     old_worker_seconds: int

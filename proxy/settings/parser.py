@@ -135,7 +135,7 @@ def _parse_haproxy(reader: SettingsReader) -> HaproxySettings:
         extra_default_settings=option_lines + _lines_and_file(reader, "EXTRA_DEFAULT_SETTINGS"),
         extra_bind_settings=_group(reader.entries("EXTRA_BIND_SETTINGS", values.parse_bind_setting)),
         log_target=_parse_log_target(reader),
-        stats_port=reader.parse("STATS_PORT", parse_port, 0),
+        stats_port=reader.parse("STATS_PORT", values.parse_port_or_off, None),
         stats_users=reader.entries("STATS_AUTH", values.parse_user),
         port_offset=reader.parse("PROXY_PORT_OFFSET", values.number(minimum=0, maximum=65534), 0),
         old_worker_seconds=reader.parse("RELOAD_TIMEOUT", values.number(minimum=0), 0) or OLD_WORKER_SECONDS,

@@ -80,6 +80,11 @@ def parse_timeout(text: str) -> tuple[str, str]:
     return name, time.strip()
 
 
+def parse_port_or_off(text: str) -> int | None:
+    """Return a port; None for a word that means no."""
+    return parse_port(text) if is_on(text) else None
+
+
 def parse_service(text: str) -> tuple[str, str] | None:
     """Return a (project, service) pair; None for `*`, which means every service."""
     if text == "*":

@@ -66,6 +66,23 @@ def test_processes_run_as_haproxy_not_root(run_container: RunContainer) -> None:
     assert {user for users in found.values() for user in users.values()} == {HAPROXY_USER}
 
 
+def test_variables_reach_haproxy_whatever_their_names(run_container: RunContainer) -> None:
+    """From the engine over the change of the user and the init program to the controller, and to commands."""
+    options = (
+        "-e",
+        "ADDITIONAL_BACKEND_my-cdn=server one 192.0.2.10:80",
+        "-e",
+        "ADDITIONAL_BACKEND_my.cdn=server one 192.0.2.11:80",
+    )
+    served = Served(run_container, (*options, *mount_socket()))
+    eventually(served.answers)
+
+    texts = served.proxy.call("cat", f"{STATE}/current/haproxy.cfg"), served.proxy.call("proxy", "render")
+
+    assert [True, True] == ["backend my-cdn " in text and "backend my.cdn " in text for text in texts]
+    assert served.proxy.exec("/reload.sh").code == 0
+
+
 def test_container_becomes_healthy(run_container: RunContainer) -> None:
     served = Served(run_container)
 

@@ -81,7 +81,7 @@ class Reconciled:
             prober=self.prober,
             files=AtOnce(),
             checks=AtOnce(),
-            make_renderer=partial(make_renderer, self.settings, self._layout.folder, lambda: self._reader.substitutes),
+            make_renderer=partial(make_renderer, self.settings, self._layout.folder, self._reader.substitutes),
             read_own_files=self._reader.read,
             clock=lambda: self.now,
             wall_clock=time.time,

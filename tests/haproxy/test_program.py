@@ -40,11 +40,13 @@ def test_log_begins_with_the_versions_of_what_runs(program: Program, haproxy_bin
     program.write_services()
 
     with program.running():
-        first = eventually(lambda: program.log.read_text().partition("\n")[0])
+        first, second = eventually(lambda: lines if len(lines := program.log.read_text().splitlines()[:2]) == 2 else [])
 
     python = ".".join(map(str, sys.version_info[:3]))
     expected = rf"proxy: proxy {re.escape(__version__)}, HAProxy \d\.\d\.\d+ at {haproxy_binary}, Python {python}; state in "
     assert re.search(expected, first), first
+    told = f"the statistics page on port {1936 + program.offset} has the default password; set STATS_AUTH, or STATS_PORT=off"
+    assert second.endswith(told), second
 
 
 SLOW_DNS = """
@@ -170,7 +172,7 @@ socket.getaddrinfo = getaddrinfo
 """
 
 
-def test_whatever_the_settings_name_may_be_gone_at_a_restart(program: Program, product: Product) -> None:
+def test_whatever_the_settings_name_may_be_gone_at_a_reload_and_at_a_restart(program: Program, product: Product) -> None:
     """Log servers, a server, a page, a list, a file of lines, the templates, the services file: HAProxy serves as before."""
     folder = program.folder
     (folder / "sitecustomize.py").write_text(DNS_OF_A_FILE)
@@ -199,22 +201,24 @@ def test_whatever_the_settings_name_may_be_gone_at_a_restart(program: Program, p
 
     with program.running(**variables) as process:
         eventually(lambda: ask(80 + program.offset).server)
-        before = look()
-        eventually((folder / "state" / "current" / "haproxy.cfg").exists)
+        seen = [look()]
+        for name in ("dns", "503.http", "bad.lst", "global.cfg", "services.yml"):
+            (folder / name).unlink()
+        shutil.rmtree(folder / "templates")
+        reloads = [program.run("reload", **variables)]
+        seen.append(look())
         process.terminate()
         process.wait(timeout=30)
-    for name in ("dns", "503.http", "bad.lst", "global.cfg", "services.yml"):
-        (folder / name).unlink()
-    shutil.rmtree(folder / "templates")
 
-    with program.running(**variables) as process:
+    with program.running(**variables):
         eventually(lambda: ask(80 + program.offset).server)
-        after = look()
-        reloaded = program.run("reload", **variables)
+        seen.append(look())
+        eventually(lambda: "was compared with the containers" in program.log.read_text())
+        reloads.append(program.run("reload", **variables))
         log = program.log.read_text()
 
-    assert ("first", "our page", 403) == before == after
-    assert (0, "") == (reloaded.returncode, reloaded.stderr)
+    assert [("first", "our page", 403)] * 3 == seen
+    assert [(0, "")] * 2 == [(ended.returncode, ended.stderr) for ended in reloads]
     for told in (
         "logs.invalid",
         "more.invalid",

@@ -214,6 +214,28 @@ def test_statistics_are_on_the_port_that_is_set(product: Product, port: int) -> 
     assert "web-1" == serving.ask(port=444).server
 
 
+def test_statistics_can_be_turned_off(product: Product) -> None:
+    """Their port is then one like any other, also for the proxy's own health check."""
+    web = product.backend().container(VIRTUAL_HOST=f"{HOST}:1936")
+
+    serving = product.serve(web, STATS_PORT="off", MONITOR_PORT="1936", MONITOR_URI="/ping")
+
+    assert ("web-1", 200, 503) == (
+        serving.ask(port=1936).server,
+        serving.ask("/ping", port=1936).status,
+        serving.ask(port=1936, host="unknown.example").status,
+    )
+    assert "stats uri" not in (serving.haproxy.folder / "current" / "haproxy.cfg").read_text()
+
+
+def test_port_of_statistics_that_are_off_is_not_listened_on(product: Product) -> None:
+    serving = product.serve(product.backend().container(VIRTUAL_HOST=HOST), STATS_PORT="off")
+
+    assert "web-1" == serving.ask().server
+    with pytest.raises(ConnectionRefusedError):
+        serving.ask(port=1936)
+
+
 def test_timeouts_that_are_set_are_in_force(product: Product) -> None:
     serving = product.serve(product.backend().container(VIRTUAL_HOST=HOST), TIMEOUT="server 100")
 

@@ -53,19 +53,21 @@ def test_file_that_a_line_names_is_kept_and_stands_in_for_it(tmp_path: Path) -> 
     reader.read()
     page.write_text("HTTP/1.0 503 second one\r\n\r\n")
     reader.read()
-    was_there = reader.substitutes.files
+    was_there = reader.substitutes().files
     page.unlink()
+    at_once = reader.substitutes().files
 
     files = make_own_files(settings, tmp_path / "state")
     problems = files.read().certificates.problems
 
-    copy = Path(files.substitutes.files[str(page)])
+    copy = Path(files.substitutes().files[str(page)])
     assert ({}, "HTTP/1.0 503 second one\r\n\r\n", 0o600) == (
         was_there,
         copy.read_bytes().decode(),
         copy.stat().st_mode & 0o777,
     )
-    assert f"{page}: a setting names this file" in reasons(problems)
+    assert files.substitutes().files == at_once
+    assert f"{page}: a setting names this file, which is missing" in reasons(problems)
 
 
 def test_file_that_was_never_there_has_no_copy(tmp_path: Path) -> None:
@@ -74,7 +76,7 @@ def test_file_that_was_never_there_has_no_copy(tmp_path: Path) -> None:
 
     problems = reader.read().certificates.problems
 
-    assert ({}, ()) == (reader.substitutes.files, problems)
+    assert ({}, ()) == (reader.substitutes().files, problems)
 
 
 def test_templates_that_are_gone_are_told_and_kept(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from proxy.commands.run import has_default_password
 from proxy.errors import SettingsError
 from proxy.settings import OLD_WORKER_SECONDS, ExtraSettings, ProxyMode, RoutingMode, Scope, Settings, SourceKind
 from proxy.settings.parser import parse_settings
@@ -45,6 +46,24 @@ def test_defaults_are_those_of_the_table() -> None:
     assert ("haproxy", "haproxy") == (settings.haproxy.user, settings.haproxy.group)
     assert Path("/var/lib/proxy") == settings.runtime.state_folder
     assert settings.runtime.templates_folder.name == "templates"
+
+
+@pytest.mark.parametrize("word", ["off", "OFF", "no", "false", "0"])
+def test_statistics_page_is_off_with_any_word_that_means_no(word: str) -> None:
+    assert parse(STATS_PORT=word).haproxy.stats_port is None
+
+
+@pytest.mark.parametrize(
+    ("variables", "expected"),
+    [
+        pytest.param({}, True, id="default"),
+        pytest.param({"STATS_AUTH": "admin:secret, stats:stats"}, True, id="among-others"),
+        pytest.param({"STATS_AUTH": "stats:secret"}, False, id="own-password"),
+        pytest.param({"STATS_PORT": "off"}, False, id="no-page"),
+    ],
+)
+def test_default_password_of_the_statistics_page_is_known(variables: dict[str, str], expected: bool) -> None:
+    assert expected == has_default_password(parse(None, **variables).haproxy)
 
 
 def test_empty_variables_count_as_unset() -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from cryptography import x509
@@ -39,8 +39,17 @@ class OwnFileReader:
         self._kept = kept
         self._names = OwnNames(names, log_hosts(settings), server_hosts(settings))
         self._client_ca = settings.tls.ca_certificate
-        self.substitutes = Substitutes()
-        """What stands for names and files that are not there, as of the last reading. It is replaced as a whole."""
+        self._addresses: Mapping[str, str] = {}
+        self._paths = [Path(path) for path in sorted(file_paths(settings))]
+
+    def substitutes(self) -> Substitutes:
+        """Return what stands for names without an address, as of the last reading, and for files that are missing now.
+
+        Any thread may call it.
+        """
+        copies = {path: self._kept.copy_of(path) for path in self._paths}
+        missing = {str(path): str(copy) for path, copy in copies.items() if not path.exists() and copy.exists()}
+        return Substitutes(addresses=self._addresses, files=missing)
 
     def read(self) -> OwnFiles:
         """Return the present content of the files. A file that cannot be used becomes a problem.
@@ -50,14 +59,13 @@ class OwnFileReader:
         certificates = self._read_certificates()
         problems = [*certificates.problems, *_stale_copies(self._settings.tls), *self._read_client_ca()]
         problems += [*self._keep_setting_files(), *self._keep_templates()]
-        addresses, faults = self._names.read()
+        self._addresses, faults = self._names.read()
         problems += [self._without_address(name, reason) for name, reason in faults.items()]
-        files, missing = self._keep_named_files()
-        self.substitutes = Substitutes(addresses=addresses, files=files)
+        problems += self._keep_named_files()
         return OwnFiles(
-            certificates=dataclasses.replace(certificates, client_ca=self._client_ca, problems=(*problems, *missing)),
+            certificates=dataclasses.replace(certificates, client_ca=self._client_ca, problems=tuple(problems)),
             templates=_digest(self._settings.runtime.templates_folder),
-            addresses=addresses,
+            addresses=self._addresses,
         )
 
     def _read_client_ca(self) -> Iterator[Problem]:
@@ -97,13 +105,13 @@ class OwnFileReader:
             reason = f"{', '.join(missing)} cannot be read; the proxy uses what it read last"
             yield _own_problem("PROXY_TEMPLATES", folder, reason)
 
-    def _keep_named_files(self) -> tuple[dict[str, str], list[Problem]]:
-        """Keep the files in the operator's lines. Return the copies of those that are missing, and the problems."""
-        paths = [Path(path) for path in sorted(file_paths(self._settings))]
-        missing = [path for path in paths if not self._kept.keep(path) and self._kept.copy_of(path).exists()]
-        reason = "a setting names this file, and it cannot be read; HAProxy gets the copy that the proxy has kept of it"
-        problems = [Problem(service=THE_PROXY, reason=f"{path}: {reason}") for path in missing]
-        return {str(path): str(self._kept.copy_of(path)) for path in missing}, problems
+    def _keep_named_files(self) -> Iterator[Problem]:
+        """Keep the files in the operator's lines, and tell which of them are missing and have a copy."""
+        for path in self._paths:
+            self._kept.keep(path)
+        reason = "a setting names this file, which is missing; HAProxy gets the copy that the proxy has kept of it"
+        for missing in self.substitutes().files:
+            yield Problem(service=THE_PROXY, reason=f"{missing}: {reason}")
 
     def _without_address(self, name: str, reason: str) -> Problem:
         target = self._settings.haproxy.log_target

@@ -88,7 +88,7 @@ class ModelIndex:
     def wanted_ports(self) -> frozenset[int]:
         """Return every port that HAProxy should listen on, including those that other programs use now."""
         tcp_ports = {port for port, names in self._tcp_services.items() if names}
-        return frozenset(self._frontend_ports() | tcp_ports | {self._settings.haproxy.stats_port})
+        return frozenset(self._frontend_ports() | tcp_ports | {self._settings.haproxy.stats_port or HTTP_PORT})
 
     def hold_ports(self) -> None:
         """From now on, a port keeps the use that it has, as long as a service wants it."""

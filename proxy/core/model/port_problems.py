@@ -23,7 +23,7 @@ MOST_LABELS = 5
 def without_port(taken: AbstractSet[int], ports: Mapping[int, PortRoutes], settings: HaproxySettings) -> Iterable[Problem]:
     """Yield a problem for each service whose port another program has, and for the statistics page."""
     offset = settings.port_offset
-    if settings.stats_port in taken:
+    if settings.stats_port and settings.stats_port in taken:
         reason = f"{taken_port(settings.stats_port, offset)}; there is no statistics page until it is free"
         yield Problem(service=THE_PROXY, setting="STATS_PORT", reason=reason)
     for port in sorted(taken & ports.keys()):

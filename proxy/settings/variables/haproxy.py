@@ -92,8 +92,8 @@ HAPROXY_VARIABLES: tuple[Variable, ...] = (
     Variable(
         name="STATS_PORT",
         default="1936",
-        help="Port of the statistics page",
-        help_zh="统计页面的端口",
+        help="Port of the statistics page. `off`: there is none",
+        help_zh="统计页面的端口。`off`：不提供统计页面",
     ),
     Variable(
         name="RELOAD_TIMEOUT",

@@ -53,13 +53,16 @@ class FakeEngine:
 
     def list_containers(self) -> list[Document]:
         self._ask("list")
-        return [self._entry(document) for document in self.documents.values()]
+        return [self._entry(document) for document in self.documents.values() if self._is_listed(document)]
 
     def find_container(self, container_id: str) -> Document | None:
         self._ask(f"find {container_id}")
         document = self.documents.get(container_id)
-        is_listed = document and document["State"]["Status"] in ("running", "paused", "restarting")
-        return self._entry(document) if document and is_listed else None
+        return self._entry(document) if document and self._is_listed(document) else None
+
+    @staticmethod
+    def _is_listed(document: Document) -> bool:
+        return document["State"]["Status"] in ("running", "paused", "restarting")
 
     @staticmethod
     def _entry(document: Document) -> Document:
@@ -715,3 +718,116 @@ def test_container_that_ended_after_its_stop_is_not_looked_at_again(monkeypatch:
         eventually(lambda: "container b was told to stop" == running.triggers[-1].reason)
 
         assert 1 == sum("was told to stop" in trigger.reason for trigger in running.triggers)
+
+
+class LaggingEngine(FakeEngine):
+    """An engine whose list shows a container as it was before, in the first looks after a change."""
+
+    def __init__(self, *documents: Document) -> None:
+        super().__init__(*documents)
+        self.next: dict[str, Document] = {}
+        self.stale_looks = 0
+
+    def change(self, container_id: str, document: Document, stale_looks: int = 2) -> None:
+        self.next, self.stale_looks = {container_id: document}, stale_looks
+
+    def find_container(self, container_id: str) -> Document | None:
+        if self.stale_looks == 0:
+            self.documents.update(self.next)
+        self.stale_looks -= 1
+        return super().find_container(container_id)
+
+
+def make_network_event(action: str, network: str) -> Document:
+    return {"Type": "network", "Action": action, "Actor": {"ID": "n", "Attributes": {"name": network, "container": "a"}}}
+
+
+TWO_NETWORKS = {"Networks": {"shop": {"IPAddress": "10.1.0.2"}, "more": {"IPAddress": "10.2.0.2"}}}
+PAUSED = {"Status": "paused"}
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "event"),
+    [
+        pytest.param({}, {"State": PAUSED}, make_event("a", "pause"), id="pause"),
+        pytest.param({"State": PAUSED}, {}, make_event("a", "unpause"), id="unpause"),
+        pytest.param({}, {"NetworkSettings": TWO_NETWORKS}, make_network_event("connect", "more"), id="connect"),
+        pytest.param({"NetworkSettings": TWO_NETWORKS}, {}, make_network_event("disconnect", "more"), id="disconnect"),
+        pytest.param({"State": {"Status": "exited"}}, {}, make_event("a", "start"), id="start"),
+        pytest.param({}, {"State": {"Status": "exited"}}, make_event("a", "destroy"), id="destroy"),
+        pytest.param(
+            {"Status": "Up (healthy)"},
+            {"Status": "Up (unhealthy)"},
+            make_event("a", "health_status: unhealthy"),
+            id="health",
+        ),
+    ],
+)
+def test_container_is_looked_at_until_the_list_shows_what_the_event_told(
+    before: dict[str, Any], after: dict[str, Any], event: Document
+) -> None:
+    engine = LaggingEngine(make_document("a", **before))
+    with watched(engine) as running:
+        old = running.source.read()
+        engine.change("a", make_document("a", **after))
+        engine.calls.clear()
+
+        running.send(event)
+        stale = running.source.read()
+        eventually(lambda: running.source.read() != stale)
+
+        assert stale == old
+        assert engine.calls == ["find a"] * 3
+        running.send(make_event("b", "destroy"))  # had one more look been due, it would have come by now
+        assert running.source.read() == DockerSource(FakeEngine(make_document("a", **after)), None).read()
+
+
+def test_later_event_takes_the_place_of_the_one_before() -> None:
+    """`docker commit` pauses a container for a moment."""
+    engine = FakeEngine(make_document("a"))
+    with watched(engine) as running:
+        running.source.read()
+        engine.calls.clear()
+
+        running.send(make_event("a", "pause"))
+        running.send(make_event("a", "unpause"))
+        running.source.read()
+
+        assert engine.calls == ["find a"]
+        assert len(running.triggers) == 3
+
+
+def test_list_that_never_shows_what_an_event_told_is_believed_in_the_end(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    monkeypatch.setattr("proxy.adapters.engine.awaited_changes.LOOKS", 2)
+    engine = FakeEngine(make_document("a"))
+    with watched(engine) as running:
+        running.source.read()
+        engine.calls.clear()
+        running.send(make_event("a", "pause"))
+
+        eventually(lambda: running.source.read() and caplog.messages)
+
+        assert engine.calls == ["find a"] * 3
+        assert caplog.messages == [
+            "the engine told 'container a: pause', but its list does not show it; the proxy goes by the list"
+        ]
+
+
+def test_many_changes_that_the_list_does_not_show_are_looked_at_again_in_one_list_call() -> None:
+    engine = FakeEngine(*(make_document(f"c{number}") for number in range(1000)))
+    with watched(engine) as running:
+        running.source.read()
+        for container_id in engine.documents:
+            engine.streams[-1].items.put(make_event(container_id, "pause"))
+        eventually(lambda: len(running.triggers) == 1001)
+        running.source.read()
+        eventually(lambda: len(running.triggers) == 2001)
+        engine.calls.clear()
+        engine.documents = {key: make_document(key, State=PAUSED) for key in engine.documents}
+
+        assert {State.PAUSED} == {container.state for container in running.source.read().containers}
+
+        assert engine.calls == ["list"]

@@ -14,7 +14,9 @@ import os
 import re
 import socket
 import stat
+import time
 from collections.abc import Iterator, Mapping
+from email.utils import parsedate_to_datetime
 from typing import Any, cast
 
 import docker
@@ -29,6 +31,9 @@ from proxy.errors import SourceError
 
 TIMEOUT_SECONDS = 10
 """How long the engine may take for an answer; the stream of events may be silent for ever."""
+
+LIST_LAG_SECONDS = 1
+"""How far back the first stream of events begins. The engine's list may not show yet what an event told just before."""
 
 KEEPALIVE_IDLE_SECONDS, KEEPALIVE_INTERVAL_SECONDS, KEEPALIVE_PROBES = 10, 5, 3
 """After how much silence the kernel asks the other side of a TCP connection for a sign of life, how often, and how many
@@ -134,13 +139,15 @@ class DockerEngine:
                 return None
 
     def open_events(self, since: int | None) -> EventStream:
-        """Return the stream of events, from `since` (the engine's clock, seconds) or from now on.
+        """Return the stream of events, from `since` (the engine's clock, seconds) or from a moment before now.
 
-        What happens after this returns is in the stream. `SourceError` is raised when the engine cannot be asked.
+        What happens after this returns is in the stream, and what a list asked after it may not show yet. `SourceError` is
+        raised when the engine cannot be asked.
         """
-        parameters = {"filters": json.dumps(_EVENT_FILTERS)} | ({"since": str(since)} if since else {})
         try:
             client = self._new_client()
+            start = since or _read_clock(client) - LIST_LAG_SECONDS
+            parameters = {"filters": json.dumps(_EVENT_FILTERS), "since": str(start)}
             url = f"{client.base_url}/v{client.api_version}/events"
             response = client.get(url, params=parameters, stream=True, timeout=(TIMEOUT_SECONDS, None))
             response.raise_for_status()
@@ -169,6 +176,16 @@ class DockerEngine:
         elif not is_ssh:
             _keep_alive(client)
         return client
+
+
+def _read_clock(client: docker.APIClient) -> int:
+    """Return the engine's time in seconds, which may differ from this machine's; this machine's if it does not say."""
+    response = client.get(f"{client.base_url}/version", timeout=TIMEOUT_SECONDS)
+    response.raise_for_status()
+    try:
+        return int(parsedate_to_datetime(response.headers.get("Date", "")).timestamp())
+    except ValueError:
+        return int(time.time())
 
 
 def _keep_alive(client: docker.APIClient) -> None:

@@ -2,9 +2,9 @@
 
 In: Docker's documents (`docker_engine`), parsed by `docker_json`. Out: `Snapshot` and triggers. Events are hints:
 the thread in `watch` only passes them on through a queue; `read`, in the caller's thread, owns the view of the engine
-and looks at the named containers again. Everything is listed on the first read, after every (re)connect, and after
-`invalidate`. What such a full look finds, and no event has told, shows that the stream of events has fallen silent. What a
-read was to look at stays pending until it has succeeded.
+and looks at the named containers again, until the list shows what the events tell. Everything is listed on the first read,
+after every (re)connect, and after `invalidate`. What such a full look finds, and no event has told, shows that the stream of
+events has fallen silent. What a read was to look at stays pending until it has succeeded.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from functools import partial
 from queue import Empty, SimpleQueue
 from typing import NamedTuple
 
+from proxy.adapters.engine.awaited_changes import AwaitedChanges
 from proxy.adapters.engine.delayed_calls import DelayedCalls
 from proxy.adapters.engine.docker_view import DockerView, Engine, EventStream
 from proxy.adapters.engine.untold_changes import GRACE_SECONDS, UntoldChanges, find_changes
@@ -32,8 +33,12 @@ from proxy.errors import SourceError
 MAX_LOOKS = 32
 """With more containers to look at again than this, listing all in one call is cheaper than asking for each."""
 
-ENDS = ("kill", "die")
-"""Events after which a container gets no more traffic. They are urgent: another container may soon have its address."""
+ENDS = ("kill", "die", "pause")
+"""Events after which a container gets no more traffic. They are urgent: another container may soon have its address, and
+requests to a paused one wait."""
+
+LOOK_AGAIN = "look again"
+"""The action of an event that no engine has told: its container is only to be looked at again."""
 
 FIRST_DELAY_SECONDS = 0.1
 LONGEST_DELAY_SECONDS = 10.0
@@ -97,6 +102,7 @@ class DockerSource:
         self._last_event: int | None = None  # seconds, by the engine's clock
         self._later = DelayedCalls()
         self._untold = UntoldChanges()
+        self._awaited = AwaitedChanges()
         self._retry_seconds = FIRST_RETRY_SECONDS
 
     def read(self) -> Snapshot:
@@ -139,6 +145,9 @@ class DockerSource:
                 self._view.mark_end(container_id)
             else:
                 self._view.read_one(container_id)
+        for event, pause_seconds in self._awaited.find_unshown(ids, self._view.known()):
+            look_again = partial(self._look_again, event, reason=str(event))
+            self._later.set(f"list of {event.container_id}", time.monotonic() + pause_seconds, look_again)
         return None if is_full else ids
 
     def _look_at_all(self, pending_ids: set[str]) -> None:
@@ -238,17 +247,20 @@ class DockerSource:
 
     def _note(self, hint: _Hint) -> None:
         """Take in what an event says by itself. A retry does so again, which changes nothing."""
+        self._awaited.note(hint.event)
         container_id, until = hint.event.container_id, self._view.note_event(hint.event, hint.at_seconds)
         if until is not None and until > time.monotonic():
-            self._later.set(f"stop of {container_id}", until, partial(self._look_again, hint.event))
+            look_again = partial(self._look_again, hint.event, reason=f"container {hint.event.name} was told to stop")
+            self._later.set(f"stop of {container_id}", until, look_again)
         elif hint.event.action in ("die", "start", "destroy"):
             self._later.cancel(f"stop of {container_id}")
 
-    def _look_again(self, event: EngineEvent) -> None:
-        """Have a container that was told to stop looked at once more: one that still runs gets traffic again."""
-        self._hints.put(_Hint(event=replace(event, action="look again"), at_seconds=time.monotonic()))
+    def _look_again(self, event: EngineEvent, reason: str) -> None:
+        """Have the container of an event looked at once more."""
+        self._hints.put(_Hint(event=replace(event, action=LOOK_AGAIN, network=""), at_seconds=time.monotonic()))
         if self._put:
-            self._put(Trigger(reason=f"container {event.name} was told to stop", container_id=event.container_id))
+            kind = TriggerKind.URGENT if event.action in ENDS else TriggerKind.LOOK
+            self._put(Trigger(reason=reason, kind=kind, container_id=event.container_id))
 
     def _take_hints(self) -> None:
         while True:

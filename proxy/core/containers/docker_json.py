@@ -33,8 +33,8 @@ class EngineEvent:
     """One event about one container. `detail` is the text after the action's colon ("health_status: healthy").
 
     `time` is in seconds since the epoch, by the engine's clock. `signal` is the signal that a `kill` has sent, as a number
-    or a name. `has_labels_of_ours` is false when the event shows that the container has none of the labels that routes are
-    made of.
+    or a name. `network` is the one that was connected or disconnected. `has_labels_of_ours` is false when the event shows
+    that the container has none of the labels that routes are made of.
     """
 
     action: str
@@ -43,6 +43,7 @@ class EngineEvent:
     name: str
     time: int = 0
     signal: str = ""
+    network: str = ""
     has_labels_of_ours: bool = True
 
     def __str__(self) -> str:
@@ -138,9 +139,15 @@ def parse_event(document: Mapping[str, Any]) -> EngineEvent | None:
             has_labels_of_ours=any(key.startswith(LABEL_PREFIX) for key in attributes),
         )
     if document.get("Type") == "network" and attributes.get("container"):
-        container_id = attributes["container"]
-        network = f"network {attributes.get('name', '')}".strip()
-        return EngineEvent(action=action, detail=network, container_id=container_id, name=container_id[:12], time=seen)
+        container_id, network = attributes["container"], attributes.get("name") or ""
+        return EngineEvent(
+            action=action,
+            detail=f"network {network}".strip(),
+            container_id=container_id,
+            name=container_id[:12],
+            time=seen,
+            network=network,
+        )
     return None
 
 

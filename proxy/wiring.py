@@ -20,7 +20,7 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from proxy.adapters.engine.docker_engine import DockerEngine
-from proxy.adapters.engine.docker_source import DockerSource, find_own_container_id
+from proxy.adapters.engine.docker_source import DockerSource
 from proxy.adapters.engine.link_source import LinkSource
 from proxy.adapters.files.certificate_files import CertificateFiles
 from proxy.adapters.files.file_source import FileSource
@@ -48,6 +48,7 @@ from proxy.controller.reporting import Reporter
 from proxy.controller.schedule import DuePass, Schedule, ScheduleSettings
 from proxy.core.containers.engine_address import docker_socket
 from proxy.core.containers.links import parse_link_variables
+from proxy.core.containers.own_container import find_own_container_id
 from proxy.core.haproxy.rendering import Paths, Renderer
 from proxy.core.labels.labels import PREFIX
 from proxy.core.labels.simple_routing import ROUTING_PREFIX

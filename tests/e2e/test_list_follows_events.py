@@ -7,64 +7,24 @@ from __future__ import annotations
 
 import contextlib
 import os
-import threading
 import uuid
 from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import takewhile
-from queue import SimpleQueue
 from typing import NamedTuple
 
 import docker
 import pytest
 
 from proxy.adapters.engine.docker_engine import DockerEngine
-from proxy.adapters.engine.docker_source import DockerSource
-from proxy.core.containers.containers import Container, Health, Snapshot, State
-from proxy.core.trigger import Trigger
+from proxy.core.containers.containers import Container, Health, State
+from tests.e2e.follower import Follower, following
 from tests.eventually import eventually
 
 pytestmark = pytest.mark.docker
 
 IMAGE = "nginx:alpine"
 CHECK = {"test": ["CMD", "test", "!", "-e", "/sick"], "interval": 10**8, "retries": 1}
-
-
-class Follower:
-    """A source that is read when one of its triggers says so, as the controller reads it."""
-
-    def __init__(self) -> None:
-        self.source = DockerSource(DockerEngine(os.environ), None)
-        self.triggers: SimpleQueue[Trigger | None] = SimpleQueue()
-        self.containers: dict[str, Container] = {}
-        self.reasons: list[str] = []
-        self.is_connected = threading.Event()
-        self.threads = [
-            threading.Thread(target=self.source.watch, args=(self.triggers.put,), daemon=True),
-            threading.Thread(target=self._read, daemon=True),
-        ]
-
-    def _read(self) -> None:
-        while (trigger := self.triggers.get()) is not None:
-            self._take(self.source.read_changes())
-            self.reasons.append(trigger.reason)
-
-    def _take(self, snapshot: Snapshot) -> None:
-        changed = {container.id: container for container in snapshot.containers}
-        kept = {} if snapshot.is_complete else self.containers
-        self.containers = {key: known for key, known in kept.items() if key not in snapshot.gone} | changed
-        self.is_connected.set()
-
-    def count(self, event: str) -> int:
-        """Return how often the source was read because of such an event."""
-        return sum(event in reason for reason in [*self.reasons])
-
-    def stop(self) -> None:
-        self.source.stop()
-        self.triggers.put(None)
-        for thread in self.threads:
-            thread.join(5)
-            assert not thread.is_alive()
 
 
 @pytest.fixture(scope="module")
@@ -91,12 +51,8 @@ def container_id(client: docker.DockerClient, network: str) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def follower(container_id: str) -> Iterator[Follower]:
-    follower = Follower()
-    for thread in follower.threads:
-        thread.start()
-    assert follower.is_connected.wait(10)
-    yield follower
-    follower.stop()
+    with following() as follower:
+        yield follower
 
 
 class Change(NamedTuple):

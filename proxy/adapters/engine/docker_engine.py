@@ -14,6 +14,7 @@ import os
 import re
 import socket
 import stat
+import threading
 import time
 from collections.abc import Iterator, Mapping
 from email.utils import parsedate_to_datetime
@@ -95,13 +96,19 @@ class EventStream:
             self._socket.close()  # over ssh, this ends the ssh process; shutdown does nothing there
 
 
+class _Threads(threading.local):
+    """The client of the thread that looks at it."""
+
+    client: docker.APIClient | None = None
+
+
 class DockerEngine:
-    """The engine at `address`, which need not answer yet. One thread asks; a stream has its own connection."""
+    """The engine at `address`, which need not answer yet. Each thread that asks, and each stream, has its own connection."""
 
     def __init__(self, environment: Mapping[str, str]) -> None:
         self.address = engine_address(environment)
         self._environment = environment
-        self._client: docker.APIClient | None = None
+        self._threads = _Threads()
 
     def list_containers(self) -> Iterator[Mapping[str, Any]]:
         """Yield the entries of `GET /containers/json`, each parsed only when it is asked for.
@@ -159,11 +166,11 @@ class DockerEngine:
     def question(self) -> Iterator[docker.APIClient]:
         """Yield a client to ask with; what goes wrong meanwhile is raised as `SourceError`."""
         try:
-            if self._client is None:
-                self._client = self._new_client()
-            yield self._client
+            if self._threads.client is None:
+                self._threads.client = self._new_client()
+            yield self._threads.client
         except _ENGINE_ERRORS as error:
-            self._client = None
+            self._threads.client = None
             raise SourceError(explain(self.address, error)) from error
 
     def _new_client(self) -> docker.APIClient:

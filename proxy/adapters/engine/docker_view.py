@@ -6,12 +6,11 @@ threads may call says so.
 
 from __future__ import annotations
 
-import signal
-import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any, Protocol
 
+from proxy.adapters.engine.stopping_containers import StoppingContainers
 from proxy.core.containers.containers import Container, ProxyContainer, Snapshot, State
 from proxy.core.containers.docker_json import (
     EngineEvent,
@@ -21,14 +20,7 @@ from proxy.core.containers.docker_json import (
     parse_links,
     parse_listed,
     parse_proxy,
-    parse_stop,
 )
-
-USUAL_STOP_SIGNALS = frozenset({signal.SIGINT, signal.SIGQUIT, signal.SIGKILL, signal.SIGTERM})
-USUAL_PATIENCE_SECONDS = 10
-"""How long the engine waits for a container to stop before it kills it, unless told otherwise."""
-STOP_GRACE_SECONDS = 2.0
-"""How long after that time a container that was told to stop, and still runs, gets traffic again."""
 
 
 class EventStream(Protocol):
@@ -62,7 +54,7 @@ class DockerView:
         # By id alone: environment and exposed ports of a container never change.
         self._inspected: dict[str, Container] = {}
         self._dead: set[str] = set()  # who has died: the list may still show them as running for a moment
-        self._stopping: dict[str, float] = {}  # container id: when it gets traffic again, if it still runs
+        self.stopping = StoppingContainers()
 
     def is_of_interest(self, event: EngineEvent) -> bool:
         """Say whether a container matters though it has no label of ours. May be called from any thread."""
@@ -88,7 +80,7 @@ class DockerView:
         listed = [parse_listed(entry) for entry in self._engine.list_containers()]
         self._dead.clear()
         self._containers = {container.id: self._mark_stopping(self._complete(container, links)) for container in listed}
-        self._stopping = {key: until for key, until in self._stopping.items() if key in self._containers}
+        self.stopping.keep(self._containers)
         self._borrowers = {}
         for container in listed:
             self._note_owner(container)
@@ -96,33 +88,17 @@ class DockerView:
         self._links = links
         self._proxy = parse_proxy(own) if own else None
 
-    def note_event(self, event: EngineEvent, at_seconds: float) -> float | None:
+    def note_event(self, event: EngineEvent, at_seconds: float) -> None:
         """Take in what an event says by itself, without a look at that container, with which the engine may be busy.
 
         `at_seconds` (monotonic clock) is when the event came. To take in the same events again in the same order changes
-        nothing. Returns, for a container that was told to stop, by when it should have ended; else None.
+        nothing.
         """
         if event.action == "die":
             self._dead.add(event.container_id)
         elif event.action in ("start", "destroy"):
             self._dead.discard(event.container_id)
-            self._stopping.pop(event.container_id, None)
-        elif event.action == "kill":
-            stop_signal, stop_seconds = self._stop_of(event)
-            if _number(event.signal) == _number(stop_signal):
-                self._stopping[event.container_id] = at_seconds + stop_seconds + STOP_GRACE_SECONDS
-                return self._stopping[event.container_id]
-        return None
-
-    def _stop_of(self, event: EngineEvent) -> tuple[str, int]:
-        """Return the signal that stops a container, and how many seconds the engine then waits.
-
-        A usual signal counts as the one that stops it, without asking the engine.
-        """
-        if _number(event.signal) in USUAL_STOP_SIGNALS:
-            return event.signal, USUAL_PATIENCE_SECONDS
-        document = self._engine.inspect_container(event.container_id)
-        return parse_stop(document) if document else ("", 0)
+        self.stopping.note_event(event, at_seconds)
 
     def read_one(self, container_id: str) -> None:
         """Look at one container again; forget it when it has ended."""
@@ -144,17 +120,12 @@ class DockerView:
             self._containers[container_id] = self._mark_stopping(container)
 
     def _forget(self, container_id: str) -> None:
-        for known in (self._containers, self._inspected, self._stopping):
-            known.pop(container_id, None)
+        self._containers.pop(container_id, None)
+        self._inspected.pop(container_id, None)
 
     def _mark_stopping(self, container: Container) -> Container:
-        until = self._stopping.get(container.id)
-        if until is None or container.state is not State.RUNNING:
-            return container
-        if time.monotonic() >= until:
-            del self._stopping[container.id]
-            return container
-        return replace(container, state=State.STOPPING)
+        is_stopping = container.state is State.RUNNING and self.stopping.is_stopping(container.id)
+        return replace(container, state=State.STOPPING) if is_stopping else container
 
     def make_snapshot(self) -> Snapshot:
         """Return all containers but the proxy's own, those that borrow a network with the networks of its owner."""
@@ -219,11 +190,3 @@ def _alias_of(container: Container, links: Mapping[str, str]) -> str:
         if target in links:
             return links[target]
     return ""
-
-
-def _number(name: str) -> int:
-    """Return the number of a signal, written as number or name, 0 where it is neither."""
-    if name.isdigit():
-        return int(name)
-    full = name.upper() if name.upper().startswith("SIG") else f"SIG{name.upper()}"
-    return int(getattr(signal, full, 0))

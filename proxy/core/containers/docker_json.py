@@ -50,6 +50,14 @@ class EngineEvent:
         return f"container {self.name}: {self.action}" + (f" {self.detail}" if self.detail else "")
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StopRule:
+    """The signal (number or name) that stops a container, and how many seconds the engine then waits by default."""
+
+    signal: str
+    seconds: int
+
+
 def parse_listed(entry: Mapping[str, Any]) -> Container:
     """Return the container that one entry of `GET /containers/json` describes."""
     names = [name.removeprefix("/") for name in entry.get("Names") or ()]
@@ -151,11 +159,11 @@ def parse_event(document: Mapping[str, Any]) -> EngineEvent | None:
     return None
 
 
-def parse_stop(document: Mapping[str, Any]) -> tuple[str, int]:
-    """Return the signal (number or name) that stops the inspected container, and how many seconds the engine then waits."""
+def parse_stop(document: Mapping[str, Any]) -> StopRule:
+    """Return how the inspected container is stopped."""
     config = document.get("Config") or {}
     timeout = config.get("StopTimeout")
-    return config.get("StopSignal") or "SIGTERM", 10 if timeout is None else int(timeout)
+    return StopRule(signal=str(config.get("StopSignal") or "SIGTERM"), seconds=10 if timeout is None else int(timeout))
 
 
 def has_foreign_network(container: Container) -> bool:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from queue import SimpleQueue
 
 from proxy.adapters.engine.docker_engine import DockerEngine
 from proxy.adapters.engine.docker_source import DockerSource
 from proxy.core.containers.containers import Container, Snapshot, State
 from proxy.core.trigger import Trigger
+from proxy.errors import SourceError
 
 
 class Follower:
@@ -31,8 +32,9 @@ class Follower:
 
     def _read(self) -> None:
         while (trigger := self.triggers.get()) is not None:
-            self._take(self.source.read_changes())
-            self.reasons.append(trigger.reason)
+            with suppress(SourceError):  # then the source asks to be read again
+                self._take(self.source.read_changes())
+                self.reasons.append(trigger.reason)
 
     def _take(self, snapshot: Snapshot) -> None:
         changed = {container.id: container for container in snapshot.containers}

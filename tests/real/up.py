@@ -17,9 +17,16 @@ PARTS = {
     "haproxy34": ("haproxy 3.4",),
     "engine": ("engine", "compose"),
     "load": ("load generator",),
+    "podman": ("podman",),
     "images": tuple(f"image {image.name}" for image in IMAGES),
 }
-_PACKAGES = {"haproxy 2.6": "haproxy", "haproxy 3.4": "patchelf", "base tree": "debootstrap", "load generator": "wrk"}
+_PACKAGES = {
+    "haproxy 2.6": ("haproxy",),
+    "haproxy 3.4": ("patchelf",),
+    "base tree": ("debootstrap",),
+    "load generator": ("wrk",),
+    "podman": ("podman", "runc", "catatonit"),
+}
 """The programs that tests start, by the step that needs them; `taskset` and `mount` are on every Debian."""
 
 
@@ -42,7 +49,7 @@ class Up:
             if name not in wanted:
                 wanted.add(name)
                 to_add += steps[name].needs
-        packages = [package for name, package in _PACKAGES.items() if name in wanted]
+        packages = [package for name, packages in _PACKAGES.items() if name in wanted for package in packages]
         steps["packages"] = Step("packages", lambda: machine.install(*packages))
         return [step for name, step in steps.items() if name in wanted]
 
@@ -53,6 +60,7 @@ class Up:
             Step("haproxy 3.4", self._provide_haproxy_34, needs=("packages",)),
             Step("base tree", self._provide_base_tree, needs=("packages",)),
             Step("load generator", lambda: "wrk", needs=("packages",)),
+            Step("podman", lambda: "its service is started by the tests", needs=("packages",)),
         ]
 
     def _engine_steps(self) -> list[Step]:

@@ -27,7 +27,9 @@ from docker.errors import DockerException, NotFound
 from docker.utils import kwargs_from_env
 from urllib3.connection import HTTPConnection
 
+from proxy.adapters.engine import podman
 from proxy.core.containers.engine_address import engine_address
+from proxy.core.containers.podman_json import is_podman
 from proxy.errors import SourceError
 
 TIMEOUT_SECONDS = 10
@@ -61,6 +63,7 @@ _EVENT_FILTERS = {
     "event": [
         *("start", "die", "kill", "stop", "pause", "unpause", "rename", "destroy", "health_status", "update"),
         *("connect", "disconnect"),
+        *("died", "remove"),  # Podman's filter knows "die" and "destroy" by these names
     ],
 }
 
@@ -109,9 +112,10 @@ class DockerEngine:
         self.address = engine_address(environment)
         self._environment = environment
         self._threads = _Threads()
+        self._is_podman = False  # as the last list said; all are listed after every connect
 
     def list_containers(self) -> Iterator[Mapping[str, Any]]:
-        """Yield the entries of `GET /containers/json`, each parsed only when it is asked for.
+        """Yield the entries of `GET /containers/json`, each parsed only when it is asked for; with Podman, inspections, too.
 
         All of them parsed take ten times the memory of their text, and Python would never give it back. `SourceError` is
         raised when the engine cannot be asked.
@@ -119,18 +123,24 @@ class DockerEngine:
         with self.question() as client:
             response = client.get(f"{client.base_url}/v{client.api_version}/containers/json", timeout=TIMEOUT_SECONDS)
             response.raise_for_status()
+            self._is_podman = is_podman(response.headers)
+            if self._is_podman:
+                yield from [*podman.list_containers(client)]
+                return
         try:
             yield from parse_list(response.content.decode())
         except ValueError as error:
             raise SourceError(f"the engine at {self.address} does not answer with a list of containers: {error}") from error
 
     def find_container(self, container_id: str) -> Mapping[str, Any] | None:
-        """Return the entry of one container in the list, or None where it is not listed.
+        """Return the entry of one container in the list, or None where it is not listed; with Podman, its inspection.
 
         An inspection would wait for the container's lock, which the engine holds for 200 ms and more while it connects or
         disconnects a network [tried: 20.10]. `SourceError` is raised when the engine cannot be asked.
         """
         with self.question() as client:
+            if self._is_podman:
+                return podman.find_container(client, container_id)
             entries = client.containers(filters={"id": container_id})
             return next((cast(Mapping[str, Any], entry) for entry in entries if entry.get("Id") == container_id), None)
 
@@ -187,8 +197,7 @@ class DockerEngine:
 
 def _read_clock(client: docker.APIClient) -> int:
     """Return the engine's time in seconds, which may differ from this machine's; this machine's if it does not say."""
-    response = client.get(f"{client.base_url}/version", timeout=TIMEOUT_SECONDS)
-    response.raise_for_status()
+    response = client.get(f"{client.base_url}/_ping", timeout=TIMEOUT_SECONDS)
     try:
         return int(parsedate_to_datetime(response.headers.get("Date", "")).timestamp())
     except ValueError:

@@ -16,9 +16,9 @@ from proxy.core.containers.docker_json import (
     EngineEvent,
     has_foreign_network,
     network_owner,
+    parse_container,
     parse_inspected,
     parse_links,
-    parse_listed,
     parse_proxy,
 )
 
@@ -77,7 +77,7 @@ class DockerView:
         """List every container, and inspect those of which the list does not say enough."""
         own = self._engine.inspect_container(self._own_container_id) if self._own_container_id else None
         links = parse_links(own) if own else {}
-        listed = [parse_listed(entry) for entry in self._engine.list_containers()]
+        listed = [parse_container(entry) for entry in self._engine.list_containers()]
         self._dead.clear()
         self._containers = {container.id: self._mark_stopping(self._complete(container, links)) for container in listed}
         self.stopping.keep(self._containers)
@@ -106,7 +106,7 @@ class DockerView:
         if entry is None:
             self._forget(container_id)
             return
-        container = parse_listed(entry)
+        container = parse_container(entry)
         if has_foreign_network(container):
             self._inspected.pop(container_id, None)
         self._containers[container_id] = self._mark_stopping(self._complete(container, self._links))
@@ -155,7 +155,8 @@ class DockerView:
     def _complete(self, container: Container, links: Mapping[str, str]) -> Container:
         """Add what only an inspection tells: the environment of a linked container, the ports of a foreign network."""
         alias = _alias_of(container, links)
-        if not alias and not has_foreign_network(container):
+        lacks_ports = has_foreign_network(container) and not container.ports
+        if not alias and not lacks_ports:
             return replace(container, environment={}) if container.environment else container
         if container.id not in self._inspected:
             document = self._engine.inspect_container(container.id)
@@ -163,7 +164,7 @@ class DockerView:
                 return container
             self._inspected[container.id] = parse_inspected(document)
         inspected = self._inspected[container.id]
-        ports = inspected.ports if has_foreign_network(container) else container.ports
+        ports = inspected.ports if lacks_ports else container.ports
         return replace(container, alias=alias, ports=ports, environment=inspected.environment if alias else {})
 
     def _with_networks(self, container: Container) -> Container:

@@ -1,4 +1,4 @@
-"""Docker's JSON (Engine API, https://docs.docker.com/reference/api/engine/) as values. No other module knows its keys.
+"""Docker's JSON (Engine API, https://docs.docker.com/reference/api/engine/) as values. `podman_json` knows its keys, too.
 
 In: documents of `GET /containers/json`, `GET /containers/{id}/json` and `GET /events`. Out: `Container`, `ProxyContainer`,
 `EngineEvent`. Engines differ in what they leave out or send as null, so every key may be missing.
@@ -25,6 +25,7 @@ STACK_NAMESPACE = "com.docker.stack.namespace"
 SWARM_SERVICE = "com.docker.swarm.service.name"
 
 _STATES = {"running": State.RUNNING, "paused": State.PAUSED}
+_PODMAN_ACTIONS = {"died": "die", "remove": "destroy"}
 _HEALTH_IN_STATUS = re.compile(r"\((?:health: )?(starting|healthy|unhealthy)\)$")
 
 
@@ -56,6 +57,13 @@ class StopRule:
 
     signal: str
     seconds: int
+
+
+def parse_container(document: Mapping[str, Any]) -> Container:
+    """Return the container that an entry of the list, or an inspection, describes; without its environment."""
+    if isinstance(document.get("State"), Mapping):
+        return replace(parse_inspected(document), environment={})
+    return parse_listed(document)
 
 
 def parse_listed(entry: Mapping[str, Any]) -> Container:
@@ -130,11 +138,15 @@ def parse_links(document: Mapping[str, Any]) -> Mapping[str, str]:
 
 
 def parse_event(document: Mapping[str, Any]) -> EngineEvent | None:
-    """Return the event that one document of `GET /events` describes; None if it is not about a container."""
+    """Return the event that one document of `GET /events` describes; None if it is not about a container.
+
+    Podman has other names for some events. Its network events name the container as their actor, and not the network.
+    """
     actor = document.get("Actor") or {}
     attributes = actor.get("Attributes") or {}
     action, _, detail = str(document.get("Action") or "").partition(":")
     seen = int(document.get("time") or 0)
+    action = _PODMAN_ACTIONS.get(action, action)
     if document.get("Type") == "container" and actor.get("ID"):
         name = attributes.get("name") or actor["ID"][:12]
         return EngineEvent(
@@ -146,8 +158,8 @@ def parse_event(document: Mapping[str, Any]) -> EngineEvent | None:
             signal=attributes.get("signal") or "",
             has_labels_of_ours=any(key.startswith(LABEL_PREFIX) for key in attributes),
         )
-    if document.get("Type") == "network" and attributes.get("container"):
-        container_id, network = attributes["container"], attributes.get("name") or ""
+    if document.get("Type") == "network" and (container_id := attributes.get("container") or _podman_member(document)):
+        network = attributes.get("network") or (attributes.get("name") if "container" in attributes else "") or ""
         return EngineEvent(
             action=action,
             detail=f"network {network}".strip(),
@@ -157,6 +169,12 @@ def parse_event(document: Mapping[str, Any]) -> EngineEvent | None:
             network=network,
         )
     return None
+
+
+def _podman_member(document: Mapping[str, Any]) -> str:
+    """Return the container of one of Podman's network events, or nothing if no container was connected or disconnected."""
+    is_about_member = document.get("Action") in ("connect", "disconnect")
+    return (document.get("Actor") or {}).get("ID") or "" if is_about_member else ""
 
 
 def parse_stop(document: Mapping[str, Any]) -> StopRule:

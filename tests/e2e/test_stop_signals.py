@@ -48,7 +48,8 @@ def run_deaf(client: docker.DockerClient) -> Iterator[RunDeaf]:
 
 @pytest.fixture(scope="module")
 def follower(client: docker.DockerClient) -> Iterator[Follower]:
-    with following() as follower:
+    with pytest.MonkeyPatch.context() as patch, following() as follower:
+        patch.setattr("proxy.adapters.engine.stop_questions.DELAY_SECONDS", 0.0)
         yield follower
 
 

@@ -409,6 +409,11 @@ def is_stopping(running: Watched) -> bool:
     return container.state is State.STOPPING
 
 
+@pytest.fixture(autouse=True)
+def _asks_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("proxy.adapters.engine.stop_questions.DELAY_SECONDS", 0.0)
+
+
 @contextmanager
 def watched_stops(**config: Any) -> Iterator[Watched]:
     """Yield a source that knows how its container `a` is stopped."""

@@ -17,6 +17,8 @@ from proxy.adapters.engine.docker_view import Engine
 from proxy.core.containers.docker_json import StopRule, parse_stop
 from proxy.errors import SourceError
 
+DELAY_SECONDS = 1.0
+"""How long after a container was seen to ask for it. Its traffic comes first."""
 PAUSE_SECONDS = 0.01
 """Time between two questions that are not urgent. Ten thousand containers take 100 s, and a few percent of a processor."""
 
@@ -40,10 +42,10 @@ class StopQuestions:
         self._next_at = 0.0
 
     def ask_in_turn(self, container_ids: Iterable[str]) -> None:
-        """Ask for these containers, each after a pause, unless they wait for their turn already."""
+        """Ask for these containers after a while, one by one, unless they wait for their turn already."""
         for container_id in container_ids:
             if container_id not in self._waiting:
-                self._next_at = max(self._next_at + PAUSE_SECONDS, time.monotonic())
+                self._next_at = max(self._next_at + PAUSE_SECONDS, time.monotonic() + DELAY_SECONDS)
                 self._ask_at(self._next_at, container_id, is_awaited=False)
 
     def ask_now(self, container_id: str) -> None:

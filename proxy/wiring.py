@@ -20,7 +20,7 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from proxy.adapters.engine.docker_engine import DockerEngine
-from proxy.adapters.engine.docker_source import DockerSource, find_own_container_id
+from proxy.adapters.engine.docker_source import DockerSource
 from proxy.adapters.engine.link_source import LinkSource
 from proxy.adapters.engine.misplaced_settings import MisplacedSettings
 from proxy.adapters.files.certificate_files import CertificateFiles
@@ -53,8 +53,10 @@ from proxy.controller.schedule import Schedule, ScheduleSettings
 from proxy.core.containers.engine_address import docker_socket
 from proxy.core.containers.link_table import ServiceKey
 from proxy.core.containers.links import parse_link_variables
+from proxy.core.containers.own_container import find_own_container_id
+from proxy.core.haproxy.file_names import CERTIFICATE_FOLDER
 from proxy.core.haproxy.own_lines import Substitutes
-from proxy.core.haproxy.rendering import CERTIFICATE_FOLDER, Paths, Renderer
+from proxy.core.haproxy.rendering import Paths, Renderer
 from proxy.core.labels.labels import PREFIX
 from proxy.core.labels.misspellings import find_own_misspellings
 from proxy.core.labels.simple_routing import ROUTING_PREFIX
@@ -294,6 +296,5 @@ def _put_page(triggers: TriggerQueue, trigger: Trigger) -> None:
 
 def watched_paths(settings: Settings) -> tuple[Path, ...]:
     """Return the files, besides those of the sources, whose change requires a pass."""
-    tls = settings.tls
-    paths = (tls.certificate_folder, tls.ca_file, settings.runtime.templates_folder)
-    return tuple(path for path in paths if path)
+    tls, templates = settings.tls, settings.runtime.templates_folder
+    return tuple(path for path in (tls.certificate_folder, tls.ca_file, templates) if path)

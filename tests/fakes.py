@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from proxy.core.containers.containers import Container, ProxyContainer, Snapshot
+from proxy.core.haproxy.file_names import CONFIG_FILE
 from proxy.core.haproxy.loaded import read_digest
-from proxy.core.haproxy.rendering import CONFIG_FILE
 from proxy.core.model.readiness import Target
 from proxy.core.model.spec_index import Key
 from proxy.core.trigger import Trigger

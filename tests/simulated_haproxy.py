@@ -15,8 +15,8 @@ from pathlib import Path
 from cryptography import x509
 from cryptography.hazmat.primitives.hashes import SHA1
 
+from proxy.core.haproxy.file_names import CERTIFICATE_LIST, CONFIG_FILE
 from proxy.core.haproxy.loaded import Loaded, load_sections, read_digest
-from proxy.core.haproxy.rendering import CERTIFICATE_LIST, CONFIG_FILE
 from proxy.core.haproxy.reported import Reported, ReportedServer, Worker
 from proxy.core.haproxy.runtime_commands import Action, Command, ReplaceMap
 from proxy.core.haproxy.served import Place

@@ -20,7 +20,8 @@ from proxy.commands.exit_codes import NO_ANSWER, OK, PROBLEMS
 from proxy.commands.running import Running, look
 from proxy.controller.inspection import Inspection
 from proxy.controller.reporting import count
-from proxy.core.haproxy.rendering import CERTIFICATE_FOLDER, CONFIG_FILE, Renderer
+from proxy.core.haproxy.file_names import CERTIFICATE_FOLDER, CONFIG_FILE
+from proxy.core.haproxy.rendering import Renderer
 from proxy.core.haproxy.served import describe_state, unserved_routes, unserved_servers
 from proxy.core.labels.misspellings import find_own_misspellings
 from proxy.core.model.model import Backend, RoutingModel, Server

@@ -19,7 +19,7 @@ from proxy.controller.ports import Background, HaproxyControl, Prober, Runtime, 
 from proxy.controller.reconciler import Jobs, Reconciler
 from proxy.controller.service_checks import ServiceChecks
 from proxy.core.haproxy.rendering import Renderer
-from proxy.core.labels.labels import PLAIN_SETTINGS, BackendSettings
+from proxy.core.labels.labels import PLAIN_SETTINGS
 from proxy.core.labels.simple_routing import plain_settings
 from proxy.core.model.own_files import OwnFiles
 from proxy.settings import RoutingMode, Settings
@@ -56,9 +56,7 @@ class Controller:
 
 def assemble(settings: Settings, observation: Observation, ports: Ports) -> Controller:
     """Return a controller that has not looked at anything yet."""
-    routing = settings.routing
-    variables = {"EXTRA_ROUTE_SETTINGS": routing.extra_route_settings, "HEALTH_CHECK": routing.health_check or ""}
-    pending, checks = Pending(), ServiceChecks([_plain_settings(settings)], variables)
+    pending, checks = Pending(), _make_checks(settings)
     clock, wall_clock, prober = ports.clock, ports.wall_clock, ports.prober
     desired = DesiredModel(
         observation=observation, checks=checks, prober=prober, settings=settings, clock=clock, wall_clock=wall_clock
@@ -98,7 +96,9 @@ def assemble(settings: Settings, observation: Observation, ports: Ports) -> Cont
     )
 
 
-def _plain_settings(settings: Settings) -> BackendSettings:
-    """Return the settings of a service that asks for nothing: HAProxy accepts them."""
-    is_simple = settings.routing.routing_mode is RoutingMode.SIMPLE
-    return plain_settings(settings.routing.simple) if is_simple else PLAIN_SETTINGS
+def _make_checks(settings: Settings) -> ServiceChecks:
+    """Return the checks of services. HAProxy accepts the settings of a service that asks for nothing."""
+    routing = settings.routing
+    variables = {"EXTRA_ROUTE_SETTINGS": routing.extra_route_settings, "HEALTH_CHECK": routing.health_check or ""}
+    plain = plain_settings(routing.simple) if routing.routing_mode is RoutingMode.SIMPLE else PLAIN_SETTINGS
+    return ServiceChecks([plain], variables)

@@ -12,10 +12,11 @@ from dataclasses import dataclass
 
 from proxy.controller.ports import Runtime, StateStore
 from proxy.core.haproxy.comparison import Comparison, Known, compare
+from proxy.core.haproxy.file_names import CA_FILE, CONFIG_FILE
 from proxy.core.haproxy.loaded import Loaded, fixed_backends, load_sections, port_uses, reload_reasons
 from proxy.core.haproxy.plans import RuntimeUpdate, Step
 from proxy.core.haproxy.removals import Removals
-from proxy.core.haproxy.rendering import CA_FILE, CONFIG_FILE, DesiredState, Renderer
+from proxy.core.haproxy.rendering import DesiredState, Renderer
 from proxy.core.haproxy.reported import Worker
 from proxy.core.haproxy.runtime_commands import publish_backend
 from proxy.core.haproxy.runtime_plan import make_step

@@ -12,9 +12,10 @@ from proxy.controller.config_check import ConfigCheck
 from proxy.controller.desired_model import DesiredModel
 from proxy.controller.pending import Pending
 from proxy.controller.ports import HaproxyControl
+from proxy.core.haproxy.file_names import CONFIG_FILE
 from proxy.core.haproxy.loaded import listening_ports, port_uses
 from proxy.core.haproxy.refused_lines import find_places
-from proxy.core.haproxy.rendering import CONFIG_FILE, DesiredState, Renderer
+from proxy.core.haproxy.rendering import DesiredState, Renderer
 from proxy.core.model.own_files import OwnFiles
 from proxy.errors import CheckNotRunError, ConfigCheckError, Problem
 

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from proxy.controller.ports import HaproxyControl, Runtime, StateStore
-from proxy.core.haproxy.rendering import CONFIG_FILE, DesiredState, Renderer
+from proxy.core.haproxy.file_names import CONFIG_FILE
+from proxy.core.haproxy.rendering import DesiredState, Renderer
 from proxy.core.haproxy.reported import Worker
 from proxy.core.model.model import RoutingModel
 from proxy.errors import ConfigCheckError, MasterUnreachableError, ReloadError, RuntimeApiError

@@ -9,10 +9,9 @@ from __future__ import annotations
 import ipaddress
 import re
 import urllib.parse
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
-
-import idna
 
 from proxy.errors import shorten
 from proxy.grammar.syntax import bounded_list
@@ -202,17 +201,18 @@ def _to_ascii(text: str) -> str:
     """Return an international domain name as browsers send it (IDNA 2008; UTS 46 without transitional processing)."""
     if text.isascii():
         return text
+    # Only names that are not ASCII need its tables. The supervisor, which lives as long as the proxy, must not carry them.
+    import idna
+
     try:
         labels = idna.uts46_remap(text, std3_rules=False).split(".")
-        return ".".join(_label_to_ascii(label) for label in labels)
+        return ".".join(label if label.isascii() else _encode(label, idna.encode) for label in labels)
     except idna.IDNAError as error:
         reason = f"is not a valid international domain name ({error}); you can write it in the form xn--..."
         raise ValueError(f"{text!r} {reason}") from None
 
 
-def _label_to_ascii(label: str) -> str:
-    if label.isascii():
-        return label
+def _encode(label: str, encode: Callable[[str], bytes]) -> str:
     if "*" in label:
         raise ValueError(f"{label!r} has a wildcard together with non-ASCII characters")
-    return idna.encode(label).decode("ascii")
+    return encode(label).decode("ascii")

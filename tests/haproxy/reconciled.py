@@ -28,8 +28,8 @@ from proxy.controller.background import AtOnce
 from proxy.controller.observation import Observation
 from proxy.controller.schedule import DuePass
 from proxy.core.containers.containers import Container
+from proxy.core.haproxy.file_names import CERTIFICATE_LIST
 from proxy.core.haproxy.plans import Plan, Reload
-from proxy.core.haproxy.rendering import CERTIFICATE_LIST
 from proxy.errors import ProxyError
 from proxy.settings import Settings
 from tests.builders import make_own_files, make_renderer

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from proxy.adapters.haproxy.haproxy_process import HaproxyProgram
 from proxy.core.containers.containers import Container
-from proxy.core.haproxy.rendering import CONFIG_FILE
+from proxy.core.haproxy.file_names import CONFIG_FILE
 from tests.builders import make_model, make_renderer, make_settings
 from tests.haproxy.reconciled import ENVIRONMENT
 from tests.haproxy.running import write_files

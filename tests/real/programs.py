@@ -27,6 +27,7 @@ SYSTEM: Programs = {
     "dpkg-deb": "dpkg",
     "dpkg-query": "dpkg",
     "env": "coreutils",
+    "ldd": "libc-bin",
     "make": "make",
     "mkdir": "coreutils",
     "mktemp": "coreutils",
@@ -47,7 +48,14 @@ SYSTEM: Programs = {
 }
 """Small programs. Most are part of every Debian, but an image of Debian may lack them."""
 
-TESTS: Programs = {"debootstrap": "debootstrap", "haproxy": "haproxy", "patchelf": "patchelf", "wrk": "wrk"}
+TESTS: Programs = {
+    "catatonit": "catatonit",
+    "debootstrap": "debootstrap",
+    "haproxy": "haproxy",
+    "patchelf": "patchelf",
+    "podman": "podman",
+    "wrk": "wrk",
+}
 
 ENGINE: Programs = {
     "docker": "docker.io",

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from proxy.core.haproxy.blame import Accusation, blame, find_setting, hide_values
-from proxy.core.haproxy.rendering import CONFIG_FILE, DesiredState
+from proxy.core.haproxy.file_names import CONFIG_FILE
+from proxy.core.haproxy.rendering import DesiredState
 from proxy.core.labels.labels import parse_container
 from tests.builders import make_container, make_model, make_pem, make_renderer, make_settings, one_line, with_labels
 

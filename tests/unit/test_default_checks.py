@@ -9,9 +9,9 @@ import pytest
 
 from proxy.core.containers.containers import Container
 from proxy.core.haproxy.default_checks import ORDINARY_CHECK, added_check, loaded_check
+from proxy.core.haproxy.file_names import CONFIG_FILE
 from proxy.core.haproxy.loaded import load_sections
 from proxy.core.haproxy.plans import RuntimeUpdate
-from proxy.core.haproxy.rendering import CONFIG_FILE
 from proxy.core.haproxy.runtime_commands import Command
 from proxy.core.haproxy.runtime_plan import make_step
 from proxy.core.labels.labels import parse_container

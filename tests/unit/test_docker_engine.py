@@ -12,7 +12,8 @@ import pytest
 import requests
 from docker.errors import DockerException
 
-from proxy.adapters.engine.docker_engine import DockerEngine, explain, explain_old_socket, parse_list
+from proxy.adapters.engine.docker_engine import DockerEngine, parse_list
+from proxy.adapters.engine.engine_faults import explain, explain_old_socket
 from proxy.errors import SourceError
 
 # docker-py leaves the socket of a failed connection to the garbage collector.

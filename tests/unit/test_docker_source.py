@@ -13,8 +13,9 @@ from typing import Any
 import pytest
 
 from proxy.adapters.engine import untold_changes
-from proxy.adapters.engine.docker_source import MAX_LOOKS, DockerSource, find_own_container_id
+from proxy.adapters.engine.docker_source import MAX_LOOKS, DockerSource
 from proxy.core.containers.containers import Attachment, ContainerPort, Snapshot, State
+from proxy.core.containers.own_container import find_own_container_id
 from proxy.core.trigger import Trigger
 from proxy.errors import SourceError
 from tests.builders import with_labels
@@ -54,13 +55,16 @@ class FakeEngine:
 
     def list_containers(self) -> list[Document]:
         self._ask("list")
-        return [self._entry(document) for document in self.documents.values()]
+        return [self._entry(document) for document in self.documents.values() if self._is_listed(document)]
 
     def find_container(self, container_id: str) -> Document | None:
         self._ask(f"find {container_id}")
         document = self.documents.get(container_id)
-        is_listed = document and document["State"]["Status"] in ("running", "paused", "restarting")
-        return self._entry(document) if document and is_listed else None
+        return self._entry(document) if document and self._is_listed(document) else None
+
+    @staticmethod
+    def _is_listed(document: Document) -> bool:
+        return document["State"]["Status"] in ("running", "paused", "restarting")
 
     @staticmethod
     def _entry(document: Document) -> Document:
@@ -72,6 +76,7 @@ class FakeEngine:
             "Labels": document["Config"].get("Labels"),
             "HostConfig": {"NetworkMode": document["HostConfig"]["NetworkMode"]},
             "NetworkSettings": document["NetworkSettings"],
+            "Ports": document.get("Ports"),
         }
 
     def inspect_container(self, container: str) -> Document | None:
@@ -137,6 +142,8 @@ def make_document(container_id: str, **keys: Any) -> dict[str, Any]:
 
 
 def make_labelled(container_id: str, **keys: Any) -> dict[str, Any]:
+    """A container with a route, and with its port in the list, so that nothing has to be inspected."""
+    keys = {"Ports": [{"PrivatePort": 80, "Type": "tcp"}], **keys}
     return make_document(container_id, Config={"Labels": {"aliyun.proxy.VIRTUAL_HOST": "www.example.com"}}, **keys)
 
 
@@ -428,7 +435,7 @@ def test_borrowed_network_is_the_owners(owner: str) -> None:
 def make_borrower(container_id: str, owner: str) -> dict[str, Any]:
     """Return a container with a label of ours that uses the network of `owner`, and has no network of its own."""
     mode = {"NetworkMode": f"container:{owner}"}
-    return make_labelled(container_id, HostConfig=mode, NetworkSettings={"Networks": {}})
+    return make_labelled(container_id, HostConfig=mode, NetworkSettings={"Networks": {}}, Ports=[])
 
 
 def addresses_of(snapshot: Snapshot) -> dict[str, list[str]]:
@@ -591,36 +598,142 @@ def test_own_container_is_found(mountinfo: str, hostname: str, expected: str | N
     assert find_own_container_id(mountinfo, hostname) == expected
 
 
-def test_stop_signal_marks_a_container_as_stopping_before_it_dies() -> None:
-    engine = FakeEngine(make_document("a", Config={"StopSignal": "SIGQUIT"}))
+def is_stopping(running: Watched) -> bool:
+    (container,) = (container for container in running.source.read().containers if container.id == "a")
+    return container.state is State.STOPPING
+
+
+@pytest.fixture(autouse=True)
+def _asks_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("proxy.adapters.engine.stop_questions.DELAY_SECONDS", 0.0)
+
+
+@contextmanager
+def watched_stops(**config: Any) -> Iterator[Watched]:
+    """Yield a source that knows how its container `a` is stopped."""
+    labels = {"aliyun.proxy.VIRTUAL_HOST": "www.example.com"}
+    documents = [make_document("a", Config={"Labels": labels, **config}), make_labelled("b")]
+    engine = FakeEngine(*documents)
+    with watched(engine) as running:
+        running.source.read()
+        eventually(lambda: "inspect b" in engine.calls)  # the same thread has taken the answer for `a` before
+        engine.calls.clear()
+        yield running
+        assert "inspect a" not in engine.calls
+
+
+@pytest.mark.parametrize(
+    ("config", "number"),
+    [
+        pytest.param({}, "15", id="usual"),
+        pytest.param({"StopSignal": "3"}, "3", id="by number"),
+        pytest.param({"StopSignal": "SIGQUIT"}, "3", id="by name"),
+        pytest.param({"StopSignal": "winch"}, "28", id="by short name"),
+        pytest.param({"StopSignal": "SIGRTMIN+3"}, "37", id="real-time"),
+        pytest.param({}, "9", id="kill"),
+        pytest.param({"StopSignal": "SIGINT"}, "SIGINT", id="event has a name"),
+    ],
+)
+def test_stop_signal_marks_a_container_as_stopping_before_it_dies(config: dict[str, Any], number: str) -> None:
+    with watched_stops(**config) as running:
+        running.send(make_event("a", "kill", signal=number))
+
+        assert is_stopping(running)
+
+
+@pytest.mark.parametrize(
+    ("config", "number"),
+    [
+        pytest.param({}, "1", id="settings are read again"),
+        pytest.param({}, "3", id="a Java program prints its threads"),
+        pytest.param({}, "2", id="interrupt"),
+        pytest.param({}, "10", id="a new log file is begun"),
+        pytest.param({"StopSignal": "SIGQUIT"}, "15", id="not the usual stop signal"),
+        pytest.param({"StopSignal": "SIGRTMIN+3"}, "36", id="another real-time signal"),
+        pytest.param({"StopSignal": "nonsense"}, "2", id="stop signal of no meaning"),
+    ],
+)
+def test_signal_that_is_not_its_stop_signal_changes_nothing(
+    monkeypatch: pytest.MonkeyPatch, config: dict[str, Any], number: str
+) -> None:
+    monkeypatch.setattr("proxy.adapters.engine.stopping_containers.ANSWER_SECONDS", 0.0)
+    with watched_stops(**config) as running:
+        running.send(make_event("a", "kill", signal=number))
+
+        assert not is_stopping(running)
+
+
+def test_unknown_stop_signal_is_asked_for_when_a_signal_was_sent() -> None:
+    """That is so for a container that is told to stop right after the start of the proxy."""
+    engine = FakeEngine(make_document("a", Config={"StopSignal": "SIGWINCH"}))
+    with watched(engine) as running:
+        running.source.read()
+
+        running.send(make_event("a", "kill", signal="28"))
+
+        eventually(lambda: is_stopping(running))
+
+
+def test_unknown_stop_signal_is_taken_for_the_usual_one_until_the_engine_answers() -> None:
+    engine = BusyEngine(make_document("a", Config={"StopSignal": "SIGQUIT"}))
+    with watched(engine) as running:
+        running.source.read()
+
+        running.send(make_event("a", "kill", signal="15"))
+        assert is_stopping(running)
+        engine.is_idle.set()
+
+        eventually(lambda: not is_stopping(running))
+
+
+def test_engine_that_does_not_say_the_stop_signal_at_once_is_busy_with_the_end_of_the_container() -> None:
+    engine = BusyEngine(make_document("a"))
     with watched(engine) as running:
         running.source.read()
 
         running.send(make_event("a", "kill", signal="3"))
+        eventually(lambda: is_stopping(running))
+        engine.is_idle.set()
 
-        assert [State.STOPPING] == [container.state for container in running.source.read().containers]
-
-
-def test_signal_that_does_not_stop_a_container_changes_nothing() -> None:
-    engine = FakeEngine(make_document("a"))
-    with watched(engine) as running:
-        running.source.read()
-
-        running.send(make_event("a", "kill", signal="1"))
-
-        assert [State.RUNNING] == [container.state for container in running.source.read().containers]
+        eventually(lambda: not is_stopping(running))
 
 
-def test_container_that_lives_on_after_its_stop_signal_is_taken_back(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("proxy.adapters.engine.docker_view.STOP_GRACE_SECONDS", 0.1)
-    monkeypatch.setattr("proxy.adapters.engine.docker_view.USUAL_PATIENCE_SECONDS", 0)
-    engine = FakeEngine(make_document("a", Config={"StopTimeout": 0}))
-    with watched(engine) as running:
-        running.source.read()
+class BusyEngine(FakeEngine):
+    """An engine that answers no inspection until it is idle."""
+
+    def __init__(self, *documents: Document) -> None:
+        super().__init__(*documents)
+        self.is_idle = threading.Event()
+
+    def inspect_container(self, container: str) -> Document | None:
+        assert self.is_idle.wait(10)
+        return super().inspect_container(container)
+
+
+@pytest.fixture
+def quick_stops(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("proxy.adapters.engine.stopping_containers.LONGEST_STOP_SECONDS", 0.1)
+    monkeypatch.setattr("proxy.adapters.engine.stopping_containers.STOP_GRACE_SECONDS", 0.0)
+
+
+@pytest.mark.usefixtures("quick_stops")
+def test_container_that_lives_on_after_its_stop_signal_is_taken_back() -> None:
+    with watched_stops(StopTimeout=0) as running:
         running.send(make_event("a", "kill", signal="15"))
-        running.source.read()
+        assert is_stopping(running)
 
-        eventually(lambda: [State.RUNNING] == [container.state for container in running.source.read().containers])
+        eventually(lambda: "container a was told to stop" == running.triggers[-1].reason)
+        eventually(lambda: not is_stopping(running))
+
+
+@pytest.mark.usefixtures("quick_stops")
+def test_container_whose_own_stop_takes_longer_is_waited_for() -> None:
+    with watched_stops(StopTimeout=3600) as running:
+        running.send(make_event("a", "kill", signal="15"))
+        time.sleep(0.15)  # no event would show that nothing happens
+
+        assert is_stopping(running)
+        assert 2 == len(running.triggers)
 
 
 def test_event_of_a_container_without_our_labels_costs_nothing() -> None:
@@ -737,11 +850,10 @@ def test_what_events_do_not_tell_of_leaves_the_stream_open(before: Document | No
         assert is_left_open(engine, running)
 
 
-@pytest.mark.usefixtures("quick_grace")
-def test_end_of_the_patience_with_a_stopping_container_leaves_the_stream_open(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("proxy.adapters.engine.docker_view.STOP_GRACE_SECONDS", 0.0)
-    monkeypatch.setattr("proxy.adapters.engine.docker_view.USUAL_PATIENCE_SECONDS", 0.1)
+@pytest.mark.usefixtures("quick_grace", "quick_stops")
+def test_end_of_the_patience_with_a_stopping_container_leaves_the_stream_open() -> None:
     engine = FakeEngine(make_labelled("a"))
+    engine.documents["a"]["Config"]["StopTimeout"] = 0
     with watched(engine) as running:
         running.source.read()
         running.send(make_event("a", "kill", signal="15"))
@@ -853,10 +965,12 @@ def test_container_that_died_stays_away_though_a_list_failed_meanwhile() -> None
         assert ["b"] == ids_of(running.source.read_changes())
 
 
-def test_thousand_stops_need_one_thread_and_one_list_call() -> None:
-    engine = FakeEngine(*(make_document(f"c{number}") for number in range(1000)))
+def test_thousand_stops_need_one_thread_and_one_list_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("proxy.adapters.engine.stop_questions.PAUSE_SECONDS", 0.0)
+    engine = FakeEngine(*(make_labelled(f"c{number}") for number in range(1000)))
     with watched(engine) as running:
         running.source.read()
+        eventually(lambda: 1001 == len(engine.calls) - engine.calls.count("events"))
         threads = set(threading.enumerate())
         for container_id in engine.documents:
             engine.streams[-1].items.put(make_event(container_id, "kill", signal="15"))
@@ -874,10 +988,9 @@ def test_thousand_stops_need_one_thread_and_one_list_call() -> None:
         assert ["list"] == engine.calls
 
 
-def test_retry_does_not_put_off_when_a_stopping_container_is_taken_back(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.usefixtures("quick_stops")
+def test_retry_does_not_put_off_when_a_stopping_container_is_taken_back() -> None:
     """The time counts from the event, however late the event is processed."""
-    monkeypatch.setattr("proxy.adapters.engine.docker_view.STOP_GRACE_SECONDS", 0.0)
-    monkeypatch.setattr("proxy.adapters.engine.docker_view.USUAL_PATIENCE_SECONDS", 0.05)
     engine = FakeEngine(make_document("a"))
     with watched(engine) as running:
         running.source.read()
@@ -886,14 +999,13 @@ def test_retry_does_not_put_off_when_a_stopping_container_is_taken_back(monkeypa
         with pytest.raises(SourceError):
             running.source.read_changes()
         engine.error = None
-        time.sleep(0.06)
+        time.sleep(0.11)
 
         assert [State.RUNNING] == [container.state for container in running.source.read_changes().containers]
 
 
-def test_container_that_ended_after_its_stop_is_not_looked_at_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("proxy.adapters.engine.docker_view.STOP_GRACE_SECONDS", 0.0)
-    monkeypatch.setattr("proxy.adapters.engine.docker_view.USUAL_PATIENCE_SECONDS", 0.1)
+@pytest.mark.usefixtures("quick_stops")
+def test_container_that_ended_after_its_stop_is_not_looked_at_again() -> None:
     engine = FakeEngine(make_document("a"), make_document("b"))
     with watched(engine) as running:
         running.source.read()
@@ -906,3 +1018,116 @@ def test_container_that_ended_after_its_stop_is_not_looked_at_again(monkeypatch:
         eventually(lambda: "container b was told to stop" == running.triggers[-1].reason)
 
         assert 1 == sum("was told to stop" in trigger.reason for trigger in running.triggers)
+
+
+class LaggingEngine(FakeEngine):
+    """An engine whose list shows a container as it was before, in the first looks after a change."""
+
+    def __init__(self, *documents: Document) -> None:
+        super().__init__(*documents)
+        self.next: dict[str, Document] = {}
+        self.stale_looks = 0
+
+    def change(self, container_id: str, document: Document, stale_looks: int = 2) -> None:
+        self.next, self.stale_looks = {container_id: document}, stale_looks
+
+    def find_container(self, container_id: str) -> Document | None:
+        if self.stale_looks == 0:
+            self.documents.update(self.next)
+        self.stale_looks -= 1
+        return super().find_container(container_id)
+
+
+def make_network_event(action: str, network: str) -> Document:
+    return {"Type": "network", "Action": action, "Actor": {"ID": "n", "Attributes": {"name": network, "container": "a"}}}
+
+
+TWO_NETWORKS = {"Networks": {"shop": {"IPAddress": "10.1.0.2"}, "more": {"IPAddress": "10.2.0.2"}}}
+PAUSED = {"Status": "paused"}
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "event"),
+    [
+        pytest.param({}, {"State": PAUSED}, make_event("a", "pause"), id="pause"),
+        pytest.param({"State": PAUSED}, {}, make_event("a", "unpause"), id="unpause"),
+        pytest.param({}, {"NetworkSettings": TWO_NETWORKS}, make_network_event("connect", "more"), id="connect"),
+        pytest.param({"NetworkSettings": TWO_NETWORKS}, {}, make_network_event("disconnect", "more"), id="disconnect"),
+        pytest.param({"State": {"Status": "exited"}}, {}, make_event("a", "start"), id="start"),
+        pytest.param({}, {"State": {"Status": "exited"}}, make_event("a", "destroy"), id="destroy"),
+        pytest.param(
+            {"Status": "Up (healthy)"},
+            {"Status": "Up (unhealthy)"},
+            make_event("a", "health_status: unhealthy"),
+            id="health",
+        ),
+    ],
+)
+def test_container_is_looked_at_until_the_list_shows_what_the_event_told(
+    before: dict[str, Any], after: dict[str, Any], event: Document
+) -> None:
+    engine = LaggingEngine(make_document("a", **before))
+    with watched(engine) as running:
+        old = running.source.read()
+        engine.change("a", make_document("a", **after))
+        engine.calls.clear()
+
+        running.send(event)
+        stale = running.source.read()
+        eventually(lambda: running.source.read() != stale)
+
+        assert stale == old
+        assert engine.calls == ["find a"] * 3
+        running.send(make_event("b", "destroy"))  # had one more look been due, it would have come by now
+        assert running.source.read() == DockerSource(FakeEngine(make_document("a", **after)), None).read()
+
+
+def test_later_event_takes_the_place_of_the_one_before() -> None:
+    """`docker commit` pauses a container for a moment."""
+    engine = FakeEngine(make_document("a"))
+    with watched(engine) as running:
+        running.source.read()
+        engine.calls.clear()
+
+        running.send(make_event("a", "pause"))
+        running.send(make_event("a", "unpause"))
+        running.source.read()
+
+        assert engine.calls == ["find a"]
+        assert len(running.triggers) == 3
+
+
+def test_list_that_never_shows_what_an_event_told_is_believed_in_the_end(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    monkeypatch.setattr("proxy.adapters.engine.awaited_changes.LOOKS", 2)
+    engine = FakeEngine(make_document("a"))
+    with watched(engine) as running:
+        running.source.read()
+        engine.calls.clear()
+        running.send(make_event("a", "pause"))
+
+        eventually(lambda: running.source.read() and caplog.messages)
+
+        assert engine.calls == ["find a"] * 3
+        assert caplog.messages == [
+            "the engine told 'container a: pause', but its list does not show it; the proxy goes by the list"
+        ]
+
+
+def test_many_changes_that_the_list_does_not_show_are_looked_at_again_in_one_list_call() -> None:
+    engine = FakeEngine(*(make_document(f"c{number}") for number in range(1000)))
+    with watched(engine) as running:
+        running.source.read()
+        for container_id in engine.documents:
+            engine.streams[-1].items.put(make_event(container_id, "pause"))
+        eventually(lambda: len(running.triggers) == 1001)
+        running.source.read()
+        eventually(lambda: len(running.triggers) == 2001)
+        engine.calls.clear()
+        engine.documents = {key: make_document(key, State=PAUSED) for key in engine.documents}
+
+        assert {State.PAUSED} == {container.state for container in running.source.read().containers}
+
+        assert engine.calls == ["list"]

@@ -34,22 +34,22 @@ LINES = {
         "http-response del-header Via unless { ssl_fc }",
     ),
     "delete-header-start": ("rspidel ^Server", "http-response del-header Server -m beg"),
-    "delete-header-pattern": ("rspidel ^X-(A|B).*:", "http-response del-header (*LIMIT_MATCH=100000)(?i)^X-(A|B).*$ -m reg"),
+    "delete-header-pattern": ("rspidel ^X-(A|B).*:", "http-response del-header (?i)^X-(A|B).*$ -m reg"),
     "replace-header": (
         r"rspirep ^Location:\ http://(.*) Location:\ https://\1",
-        r"http-response replace-header Location '(*LIMIT_MATCH=100000)(?i)^http://(.*)' 'https://\1'",
+        r"http-response replace-header Location '(?i)^http://(.*)' 'https://\1'",
     ),
     "replace-header-case-sensitive": (
         r"reqrep ^Host:[\ ]*(.*)\.old\.example$ Host:\ \1.new.example if { path_beg /x }",
-        r"http-request replace-header Host '(*LIMIT_MATCH=100000)^(.*)\.old\.example$' '\1.new.example' if { path_beg /x }",
+        r"http-request replace-header Host '^(.*)\.old\.example$' '\1.new.example' if { path_beg /x }",
     ),
     "rewrite-path": (
         r"reqrep ^([^\ :]*)\ /static/(.*) \1\ /\2",
-        r"http-request replace-pathq '(*LIMIT_MATCH=100000)^/static/(.*)' '/\1'",
+        r"http-request replace-pathq '^/static/(.*)' '/\1'",
     ),
     "rewrite-path-with-version": (
         r"reqirep ^([^\ ]*)\ /api/([^\ ]*)\ (.*) \1\ /v1/\2\ \3",
-        r"http-request replace-pathq '(*LIMIT_MATCH=100000)(?i)^/api/([^ ]*)' '/v1/\1'",
+        r"http-request replace-pathq '(?i)^/api/([^ ]*)' '/v1/\1'",
     ),
     "strip-path-most-copied": (
         r"reqrep ^([^\ ]*\ /)blog[/]?(.*)     \1\2",

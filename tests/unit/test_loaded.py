@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from proxy.core.containers.containers import Container
+from proxy.core.haproxy.file_names import CONFIG_FILE
 from proxy.core.haproxy.loaded import (
     add_digest,
     fixed_backends,
@@ -16,7 +17,6 @@ from proxy.core.haproxy.loaded import (
     read_digest,
     reload_reasons,
 )
-from proxy.core.haproxy.rendering import CONFIG_FILE
 from proxy.core.model.port_uses import PortUse
 from tests.builders import (
     make_container,

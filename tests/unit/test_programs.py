@@ -33,7 +33,7 @@ READ_BY_HAND = {
 def starts() -> list[Start]:
     """Return everything that the sources start on this machine; the scripts in tests/real/images run in images."""
     found = programs_of_python(python_sources(ROOT, "tests", "bench", "examples"))
-    for path in [*(ROOT / "examples").rglob("*.sh"), ROOT / ".ci" / "run", ROOT / "reload.sh"]:
+    for path in [*(ROOT / "examples").rglob("*.sh"), ROOT / ".ci" / "run"]:
         found += [Start(path.name, program) for program in programs_of_shell(path.read_text())]
     for path in (ROOT / "examples").rglob("*.md"):
         blocks = re.findall(r"^```sh\n(.*?)^```", path.read_text(), re.MULTILINE | re.DOTALL)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from proxy.core.containers.containers import Container, State
+from proxy.core.haproxy.file_names import CONFIG_FILE
 from proxy.core.haproxy.loaded import Loaded, load_sections
-from proxy.core.haproxy.rendering import CONFIG_FILE
 from proxy.core.haproxy.runtime_parts import Parts, divide
 from proxy.core.labels.labels import parse_container
 from proxy.core.model.certificate_set import ProxyCertificates

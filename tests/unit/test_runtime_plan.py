@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from proxy.core.containers.containers import Container, State
+from proxy.core.haproxy.file_names import CONFIG_FILE
 from proxy.core.haproxy.loaded import Loaded, load_sections
 from proxy.core.haproxy.plans import Plan, Reload, RuntimeUpdate, Unchanged
-from proxy.core.haproxy.rendering import CONFIG_FILE
 from proxy.core.haproxy.runtime_commands import Command, ReplaceMap
 from proxy.core.haproxy.runtime_plan import make_step
 from proxy.core.labels.labels import parse_container

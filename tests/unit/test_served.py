@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from proxy.core.haproxy.comparison import rows_of
-from proxy.core.haproxy.map_files import MAP_KINDS, map_file
+from proxy.core.haproxy.file_names import MAP_KINDS, map_file
 from proxy.core.haproxy.served import (
     Place,
     Served,

@@ -7,8 +7,8 @@ import random
 from pathlib import Path
 
 from proxy.core.containers.containers import Container
+from proxy.core.haproxy.file_names import CONFIG_FILE
 from proxy.core.haproxy.loaded import load_sections
-from proxy.core.haproxy.rendering import CONFIG_FILE
 from proxy.core.haproxy.runtime_commands import Command
 from proxy.core.haproxy.runtime_plan import make_step
 from proxy.core.labels.simple_routing import parse_container

@@ -11,8 +11,8 @@ import pytest
 
 from proxy.adapters.haproxy.state_files import StateFiles
 from proxy.adapters.haproxy.state_layout import StateLayout
+from proxy.core.haproxy.file_names import CONFIG_FILE
 from proxy.core.haproxy.loaded import add_digest, read_digest
-from proxy.core.haproxy.rendering import CONFIG_FILE
 from proxy.errors import StateError
 
 FIRST = {"haproxy.cfg": "global\n", "maps/80-hosts.map": "a.test shop\n", "certs/shop.pem": "key one\r\nline two\n"}

@@ -8,14 +8,13 @@ the engine may have replaced it.
 from __future__ import annotations
 
 import contextlib
-import errno
 import json
-import os
 import re
 import socket
-import stat
+import threading
+import time
 from collections.abc import Iterator, Mapping
-from pathlib import Path
+from email.utils import parsedate_to_datetime
 from typing import Any, cast
 
 import docker
@@ -25,11 +24,14 @@ from docker.errors import DockerException, NotFound
 from docker.utils import kwargs_from_env
 from urllib3.connection import HTTPConnection
 
+from proxy.adapters.engine import podman
+from proxy.adapters.engine.engine_faults import TIMEOUT_SECONDS, explain, root_cause
 from proxy.core.containers.engine_address import engine_address
+from proxy.core.containers.podman_json import is_podman
 from proxy.errors import SourceError
 
-TIMEOUT_SECONDS = 10
-"""How long the engine may take for an answer; the stream of events may be silent for ever."""
+LIST_LAG_SECONDS = 1
+"""How far back the first stream of events begins. The engine's list may not show yet what an event told just before."""
 
 KEEPALIVE_IDLE_SECONDS, KEEPALIVE_INTERVAL_SECONDS, KEEPALIVE_PROBES = 10, 5, 3
 """After how much silence the kernel asks the other side of a TCP connection for a sign of life, how often, and how many
@@ -47,7 +49,6 @@ _KEEPALIVE = (
     ),
 )
 
-_ENDPOINTS = "GET of /version, /containers/json, /containers/{id}/json and /events"
 _ENGINE_ERRORS = (DockerException, urllib3.exceptions.HTTPError, OSError)
 _ENTRY = re.compile(r"[\s,]*(?=\{)")
 """What stands before each entry of a list."""
@@ -56,6 +57,7 @@ _EVENT_FILTERS = {
     "event": [
         *("start", "die", "kill", "stop", "pause", "unpause", "rename", "destroy", "health_status", "update"),
         *("connect", "disconnect"),
+        *("died", "remove"),  # Podman's filter knows "die" and "destroy" by these names
     ],
 }
 
@@ -77,7 +79,7 @@ class EventStream:
                 if line:
                     yield json.loads(line)
         except (*_ENGINE_ERRORS, ValueError) as error:
-            cause = _root_cause(error)
+            cause = root_cause(error)
             reason = cause.strerror if isinstance(cause, OSError) and cause.strerror else "connection closed"
             raise SourceError(f"the engine at {self._address} ended its stream of events: {reason}") from error
         finally:
@@ -91,16 +93,23 @@ class EventStream:
             self._socket.close()  # over ssh, this ends the ssh process; shutdown does nothing there
 
 
+class _Threads(threading.local):
+    """The client of the thread that looks at it."""
+
+    client: docker.APIClient | None = None
+
+
 class DockerEngine:
-    """The engine at `address`, which need not answer yet. One thread asks; a stream has its own connection."""
+    """The engine at `address`, which need not answer yet. Each thread that asks, and each stream, has its own connection."""
 
     def __init__(self, environment: Mapping[str, str]) -> None:
         self.address = engine_address(environment)
         self._environment = environment
-        self._client: docker.APIClient | None = None
+        self._threads = _Threads()
+        self._is_podman = False  # as the last list said; all are listed after every connect
 
     def list_containers(self) -> Iterator[Mapping[str, Any]]:
-        """Yield the entries of `GET /containers/json`, each parsed only when it is asked for.
+        """Yield the entries of `GET /containers/json`, each parsed only when it is asked for; with Podman, inspections, too.
 
         All of them parsed take ten times the memory of their text, and Python would never give it back. `SourceError` is
         raised when the engine cannot be asked.
@@ -108,18 +117,24 @@ class DockerEngine:
         with self.question() as client:
             response = client.get(f"{client.base_url}/v{client.api_version}/containers/json", timeout=TIMEOUT_SECONDS)
             response.raise_for_status()
+            self._is_podman = is_podman(response.headers)
+            if self._is_podman:
+                yield from [*podman.list_containers(client)]
+                return
         try:
             yield from parse_list(response.content.decode())
         except ValueError as error:
             raise SourceError(f"the engine at {self.address} does not answer with a list of containers: {error}") from error
 
     def find_container(self, container_id: str) -> Mapping[str, Any] | None:
-        """Return the entry of one container in the list, or None where it is not listed.
+        """Return the entry of one container in the list, or None where it is not listed; with Podman, its inspection.
 
         An inspection would wait for the container's lock, which the engine holds for 200 ms and more while it connects or
         disconnects a network [tried: 20.10]. `SourceError` is raised when the engine cannot be asked.
         """
         with self.question() as client:
+            if self._is_podman:
+                return podman.find_container(client, container_id)
             entries = client.containers(filters={"id": container_id})
             return next((cast(Mapping[str, Any], entry) for entry in entries if entry.get("Id") == container_id), None)
 
@@ -143,13 +158,15 @@ class DockerEngine:
             return cast(Mapping[str, Any], client.inspect_service(service_id))  # type: ignore[no-untyped-call]
 
     def open_events(self, since: int | None) -> EventStream:
-        """Return the stream of events, from `since` (the engine's clock, seconds) or from now on.
+        """Return the stream of events, from `since` (the engine's clock, seconds) or from a moment before now.
 
-        What happens after this returns is in the stream. `SourceError` is raised when the engine cannot be asked.
+        What happens after this returns is in the stream, and what a list asked after it may not show yet. `SourceError` is
+        raised when the engine cannot be asked.
         """
-        parameters = {"filters": json.dumps(_EVENT_FILTERS)} | ({"since": str(since)} if since else {})
         try:
             client = self._new_client()
+            start = since or _read_clock(client) - LIST_LAG_SECONDS
+            parameters = {"filters": json.dumps(_EVENT_FILTERS), "since": str(start)}
             url = f"{client.base_url}/v{client.api_version}/events"
             response = client.get(url, params=parameters, stream=True, timeout=(TIMEOUT_SECONDS, None))
             response.raise_for_status()
@@ -161,11 +178,11 @@ class DockerEngine:
     def question(self) -> Iterator[docker.APIClient]:
         """Yield a client to ask with; what goes wrong meanwhile is raised as `SourceError`."""
         try:
-            if self._client is None:
-                self._client = self._new_client()
-            yield self._client
+            if self._threads.client is None:
+                self._threads.client = self._new_client()
+            yield self._threads.client
         except _ENGINE_ERRORS as error:
-            self._client = None
+            self._threads.client = None
             raise SourceError(explain(self.address, error)) from error
 
     def _new_client(self) -> docker.APIClient:
@@ -178,6 +195,15 @@ class DockerEngine:
         elif not is_ssh:
             _keep_alive(client)
         return client
+
+
+def _read_clock(client: docker.APIClient) -> int:
+    """Return the engine's time in seconds, which may differ from this machine's; this machine's if it does not say."""
+    response = client.get(f"{client.base_url}/_ping", timeout=TIMEOUT_SECONDS)
+    try:
+        return int(parsedate_to_datetime(response.headers.get("Date", "")).timestamp())
+    except ValueError:
+        return int(time.time())
 
 
 def _keep_alive(client: docker.APIClient) -> None:
@@ -198,73 +224,3 @@ def parse_list(text: str) -> Iterator[Mapping[str, Any]]:
         yield entry
     if not text.startswith("[") or text[position:].strip() != "]":
         raise ValueError(f"it begins {text[:20]!r} and ends {text[-20:]!r}")
-
-
-def explain(address: str, error: BaseException) -> str:
-    """Return what a user needs to know of an error of the engine at `address`: where, why, and what to do."""
-    where = f"cannot read containers from the engine at {address}"
-    cause = _root_cause(error)
-    status = cause.response.status_code if isinstance(cause, requests.HTTPError) and cause.response is not None else 0
-    if status in (401, 403):
-        return f"{where}: it refuses access ({status}). A proxy in front of the engine must allow {_ENDPOINTS}"
-    if isinstance(cause, PermissionError):
-        return f"{where}: permission denied. {_explain_permission(address)}"
-    if isinstance(cause, FileNotFoundError) and address.startswith("unix://"):
-        path = address.removeprefix("unix://")
-        return f"{where}: there is no such socket. Mount it (-v {path}:{path}) or set DOCKER_HOST"
-    if isinstance(cause, ConnectionRefusedError):
-        advice = explain_old_socket(address, Path("/proc/self/mountinfo").read_text())
-        return f"{where}: nothing listens there. Start the engine, or correct DOCKER_HOST{advice}"
-    if isinstance(cause, TimeoutError | requests.Timeout | urllib3.exceptions.TimeoutError):
-        return f"{where}: no answer within {TIMEOUT_SECONDS} seconds. Check whether the engine is overloaded or unreachable"
-    if isinstance(cause, OSError) and cause.errno in (errno.EHOSTUNREACH, errno.ENETUNREACH):
-        return f"{where}: no route to it. Check the network and DOCKER_HOST"
-    return f"{where}: {cause}. Check DOCKER_HOST, DOCKER_TLS_VERIFY and DOCKER_CERT_PATH"
-
-
-def explain_old_socket(address: str, mountinfo: str) -> str:
-    """Return what to do if the engine was started again: a socket that is mounted as a file is the one that it deleted.
-
-    `mountinfo` lists the mounts of this process, in the format of proc(5). The text is empty unless the socket is a mount.
-    """
-    path = address.removeprefix("unix://")
-    mounted = {fields[4] for fields in map(str.split, mountinfo.splitlines()) if len(fields) > 4}
-    if path == address or os.path.realpath(path) not in mounted:
-        return ""
-    return (
-        f". If the engine was started again: {path} is mounted as a file and is still the old socket. Restart this "
-        "container. To avoid that, mount the folder: "
-        "-v /var/run:/host/run:ro -e DOCKER_HOST=unix:///host/run/docker.sock"
-    )
-
-
-def _explain_permission(address: str) -> str:
-    groups = ",".join(str(group) for group in sorted({os.getgid(), *os.getgroups()}))
-    here = f"The proxy runs as uid {os.getuid()} with groups {groups}"
-    try:
-        socket_status = os.stat(address.removeprefix("unix://"))
-    except OSError:
-        return f"{here} and cannot see the socket; allow that, or run the proxy as the socket's owner"
-    mode = stat.S_IMODE(socket_status.st_mode)
-    owner = f"the socket belongs to uid {socket_status.st_uid}, group {socket_status.st_gid} (mode {mode:04o})"
-    if not mode & stat.S_IWGRP:
-        return (
-            f"{here}; {owner}, so no group can use it. Allow it on the host (chmod g+rw), and start the proxy with "
-            f"--group-add {socket_status.st_gid}; or start it with --user {socket_status.st_uid}"
-        )
-    return f"{here}; {owner}. Start it with --group-add {socket_status.st_gid}"
-
-
-def _root_cause(error: BaseException) -> BaseException:
-    """Return the error of the socket, or the engine's own answer, that `error` wraps; else `error` itself.
-
-    urllib3, requests and docker-py hand it on as cause, as context, or as an argument.
-    """
-    seen: BaseException | None = error
-    while seen is not None:
-        is_answer = isinstance(seen, requests.HTTPError)
-        if is_answer or (isinstance(seen, OSError) and not isinstance(seen, requests.RequestException)):
-            return seen
-        wrapped = [argument for argument in seen.args if isinstance(argument, BaseException)]
-        seen = seen.__cause__ or seen.__context__ or (wrapped[0] if wrapped else None)
-    return error

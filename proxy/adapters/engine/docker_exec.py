@@ -14,7 +14,8 @@ import requests
 import urllib3
 from docker.errors import APIError
 
-from proxy.adapters.engine.docker_engine import TIMEOUT_SECONDS, DockerEngine
+from proxy.adapters.engine.docker_engine import DockerEngine
+from proxy.adapters.engine.engine_faults import TIMEOUT_SECONDS
 from proxy.errors import SourceError
 
 logger = logging.getLogger(__name__)

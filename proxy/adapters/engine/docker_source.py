@@ -2,18 +2,17 @@
 
 In: Docker's documents (`docker_engine`), parsed by `docker_json`. Out: `Snapshot` and triggers. Events are hints:
 the thread in `watch` only passes them on through a queue; `read`, in the caller's thread, owns the view of the engine
-and looks at the named containers again. Everything is listed on the first read, after every (re)connect, and after
-`invalidate`. What such a full look finds, and no event has told, shows that the stream of events has fallen silent. What a
-read was to look at stays pending until it has succeeded.
+and looks at the named containers again, until the list shows what the events tell. Everything is listed on the first read,
+after every (re)connect, and after `invalidate`. What such a full look finds, and no event has told, shows that the stream of
+events has fallen silent. What a read was to look at stays pending until it has succeeded.
 """
 
 from __future__ import annotations
 
 import logging
-import re
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Set
 from contextlib import closing
 from dataclasses import replace
 from enum import StrEnum
@@ -21,11 +20,14 @@ from functools import partial
 from queue import Empty, SimpleQueue
 from typing import NamedTuple
 
+from proxy.adapters.engine.awaited_changes import AwaitedChanges
 from proxy.adapters.engine.delayed_calls import DelayedCalls
 from proxy.adapters.engine.docker_view import DockerView, Engine, EventStream
+from proxy.adapters.engine.stop_questions import StopQuestions
 from proxy.adapters.engine.untold_changes import GRACE_SECONDS, UntoldChanges, find_changes
 from proxy.core.containers.containers import Snapshot
-from proxy.core.containers.docker_json import EngineEvent, parse_event
+from proxy.core.containers.docker_json import EngineEvent, StopRule, parse_event
+from proxy.core.containers.event_effects import NEW_RUNS
 from proxy.core.containers.link_table import ServiceKey
 from proxy.core.trigger import Trigger, TriggerKind
 from proxy.errors import SourceError
@@ -33,8 +35,12 @@ from proxy.errors import SourceError
 MAX_LOOKS = 32
 """With more containers to look at again than this, listing all in one call is cheaper than asking for each."""
 
-ENDS = ("kill", "die")
-"""Events after which a container gets no more traffic. They are urgent: another container may soon have its address."""
+ENDS = ("kill", "die", "pause")
+"""Events after which a container gets no more traffic. They are urgent: another container may soon have its address, and
+requests to a paused one wait."""
+
+LOOK_AGAIN = "look again"
+"""The action of an event that no engine has told: its container is only to be looked at again."""
 
 FIRST_DELAY_SECONDS = 0.1
 LONGEST_DELAY_SECONDS = 10.0
@@ -44,24 +50,6 @@ LONGEST_RETRY_SECONDS = 30.0
 """Pauses before a read that failed is tried again while the stream is open; doubled each time."""
 
 _log = logging.getLogger(__name__)
-_OWN_FILE = re.compile(r"/([0-9a-f]{64})/(?:userdata/)?(?:hostname|hosts|resolv\.conf)$")
-_ID = re.compile(r"[0-9a-f]{12}|[0-9a-f]{64}")
-
-
-def find_own_container_id(mountinfo_text: str, hostname: str) -> str | None:
-    """Return the id of the container this process runs in, or None outside of any.
-
-    The engine mounts three files of its folder for the container over /etc; `mountinfo_text` (/proc/self/mountinfo, see
-    proc(5)) shows that folder. Failing that, an engine's default host name is the short id.
-    """
-    for line in mountinfo_text.splitlines():
-        fields = line.split()
-        # Only those mounts: a host shows the folders of all its containers in other mounts.
-        if len(fields) > 4 and fields[4] in ("/etc/hostname", "/etc/hosts", "/etc/resolv.conf"):
-            match = _OWN_FILE.search(fields[3])
-            if match:
-                return match[1]
-    return hostname if _ID.fullmatch(hostname) else None
 
 
 class FullLook(StrEnum):
@@ -91,7 +79,7 @@ class DockerSource:
     def __init__(self, engine: Engine, own_container_id: str | None, named: frozenset[ServiceKey] = frozenset()) -> None:
         self._engine = engine
         self._view = DockerView(engine, own_container_id, named)
-        self._hints: SimpleQueue[_Hint | FullLook] = SimpleQueue()
+        self._hints: SimpleQueue[_Hint | tuple[str, StopRule] | FullLook] = SimpleQueue()
         self._pending: list[_Hint] = []
         self._full_look: FullLook | None = FullLook.AFTER_GAP
         self._stopped = threading.Event()
@@ -101,6 +89,8 @@ class DockerSource:
         self._last_event: int | None = None  # seconds, by the engine's clock
         self._later = DelayedCalls()
         self._untold = UntoldChanges()
+        self._awaited = AwaitedChanges()
+        self._stop_questions = StopQuestions(engine, self._take_answer)
         self._retry_seconds = FIRST_RETRY_SECONDS
 
     def read(self) -> Snapshot:
@@ -143,6 +133,7 @@ class DockerSource:
                 self._view.mark_end(container_id)
             else:
                 self._view.read_one(container_id)
+        self._plan_looks(self._view.known().keys() if is_full else ids, ids)
         return None if is_full else ids
 
     def _look_at_all(self, pending_ids: set[str]) -> None:
@@ -214,6 +205,7 @@ class DockerSource:
         """End `watch`, also while it waits for an event."""
         self._stopped.set()
         self._later.stop()
+        self._stop_questions.stop()
         if events := self._events:
             events.close()
 
@@ -242,17 +234,40 @@ class DockerSource:
 
     def _note(self, hint: _Hint) -> None:
         """Take in what an event says by itself. A retry does so again, which changes nothing."""
-        container_id, until = hint.event.container_id, self._view.note_event(hint.event, hint.at_seconds)
-        if until is not None and until > time.monotonic():
-            self._later.set(f"stop of {container_id}", until, partial(self._look_again, hint.event))
-        elif hint.event.action in ("die", "start", "destroy"):
+        event, container_id = hint.event, hint.event.container_id
+        self._awaited.note(event)
+        self._view.note_event(event, hint.at_seconds)
+        if event.action in NEW_RUNS:
             self._later.cancel(f"stop of {container_id}")
+            self._stop_questions.cancel(container_id)
+        elif event.action == "kill" and not self._view.stopping.knows_rule(container_id):
+            self._stop_questions.ask_now(container_id)
+        if (change_at := self._view.stopping.next_change(container_id)) is not None:
+            look_again = partial(self._look_again, event, reason=f"container {event.name} was told to stop")
+            self._later.set(f"stop of {container_id}", change_at, look_again)
 
-    def _look_again(self, event: EngineEvent) -> None:
-        """Have a container that was told to stop looked at once more: one that still runs gets traffic again."""
-        self._hints.put(_Hint(event=replace(event, action="look again"), at_seconds=time.monotonic()))
+    def _plan_looks(self, read_ids: Iterable[str], told_ids: Set[str]) -> None:
+        """Ask for what is still unknown of the containers that were read, and look again at those that lag their events."""
+        known, stopping = self._view.known(), self._view.stopping
+        of_ours = (container for key in read_ids if (container := known.get(key)) and (container.labels or container.alias))
+        self._stop_questions.ask_in_turn(container.id for container in of_ours if not stopping.knows_rule(container.id))
+        for event, pause_seconds in self._awaited.find_unshown(told_ids, known):
+            look_again = partial(self._look_again, event, reason=str(event))
+            self._later.set(f"list of {event.container_id}", time.monotonic() + pause_seconds, look_again)
+
+    def _take_answer(self, container_id: str, rule: StopRule, *, is_awaited: bool) -> None:
+        """Have the rule taken in by the thread that reads."""
+        self._hints.put((container_id, rule))
+        if self._put and is_awaited:
+            reason = f"the stop signal of container {container_id[:12]} is known"
+            self._put(Trigger(reason=reason, kind=TriggerKind.URGENT, container_id=container_id))
+
+    def _look_again(self, event: EngineEvent, reason: str) -> None:
+        """Have the container of an event looked at once more."""
+        self._hints.put(_Hint(event=replace(event, action=LOOK_AGAIN, network=""), at_seconds=time.monotonic()))
         if self._put:
-            self._put(Trigger(reason=f"container {event.name} was told to stop", container_id=event.container_id))
+            kind = TriggerKind.URGENT if event.action in ENDS else TriggerKind.LOOK
+            self._put(Trigger(reason=reason, kind=kind, container_id=event.container_id))
 
     def _take_hints(self) -> None:
         while True:
@@ -264,8 +279,11 @@ class DockerSource:
                 self._pending.append(hint)
                 if hint.event.action == "rename":  # others may name their owner or link by it
                     self._full_look = self._full_look or FullLook.ON_REQUEST
-            elif self._full_look is not FullLook.AFTER_GAP:
-                self._full_look = hint
+            elif isinstance(hint, FullLook):
+                self._full_look = self._full_look if self._full_look is FullLook.AFTER_GAP else hint
+            elif self._view.stopping.note_rule(*hint):
+                event = EngineEvent(action=LOOK_AGAIN, container_id=hint[0], name=hint[0][:12])
+                self._pending.append(_Hint(event=event, at_seconds=time.monotonic()))
 
 
 def _repeats_health(event: EngineEvent, healths: dict[str, str]) -> bool:

@@ -6,31 +6,23 @@ threads may call says so.
 
 from __future__ import annotations
 
-import signal
-import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any, Protocol
 
+from proxy.adapters.engine.stopping_containers import StoppingContainers
 from proxy.core.containers.containers import Container, ProxyContainer, Snapshot, State
 from proxy.core.containers.docker_json import (
     EngineEvent,
     has_foreign_network,
     network_owner,
+    parse_container,
     parse_inspected,
     parse_links,
-    parse_listed,
     parse_proxy,
-    parse_stop,
 )
 from proxy.core.containers.link_table import LinkTable, ServiceKey, follow_links
 from proxy.core.labels.labels import asks_for_route, needs_exposed_ports
-
-USUAL_STOP_SIGNALS = frozenset({signal.SIGINT, signal.SIGQUIT, signal.SIGKILL, signal.SIGTERM})
-USUAL_PATIENCE_SECONDS = 10
-"""How long the engine waits for a container to stop before it kills it, unless told otherwise."""
-STOP_GRACE_SECONDS = 2.0
-"""How long after that time a container that was told to stop, and still runs, gets traffic again."""
 
 
 class EventStream(Protocol):
@@ -69,7 +61,7 @@ class DockerView:
         # By id alone: environment and exposed ports of a container never change.
         self._inspected: dict[str, Container] = {}
         self._dead: set[str] = set()  # who has died: the list may still show them as running for a moment
-        self._stopping: dict[str, float] = {}  # container id: when it gets traffic again, if it still runs
+        self.stopping = StoppingContainers()
 
     def is_of_interest(self, event: EngineEvent) -> bool:
         """Say whether a container matters though it has no label of ours. May be called from any thread."""
@@ -95,11 +87,11 @@ class DockerView:
         self._is_settled = False
         own = self._engine.inspect_container(self._own_container_id) if self._own_container_id else None
         proxy = parse_proxy(own) if own else None
-        listed = [parse_listed(entry) for entry in self._engine.list_containers()]
+        listed = [parse_container(entry) for entry in self._engine.list_containers()]
         links = follow_links(parse_links(own), proxy.project, listed, self._links) if own and proxy else LinkTable()
         self._dead.clear()
         self._containers = {container.id: self._mark_stopping(self._complete(container, links)) for container in listed}
-        self._stopping = {key: until for key, until in self._stopping.items() if key in self._containers}
+        self.stopping.keep(self._containers)
         self._borrowers = {}
         for container in listed:
             self._note_owner(container)
@@ -108,33 +100,17 @@ class DockerView:
         self._proxy = proxy
         self._is_settled = True
 
-    def note_event(self, event: EngineEvent, at_seconds: float) -> float | None:
+    def note_event(self, event: EngineEvent, at_seconds: float) -> None:
         """Take in what an event says by itself, without a look at that container, with which the engine may be busy.
 
         `at_seconds` (monotonic clock) is when the event came. To take in the same events again in the same order changes
-        nothing. Returns, for a container that was told to stop, by when it should have ended; else None.
+        nothing.
         """
         if event.action == "die":
             self._dead.add(event.container_id)
         elif event.action in ("start", "destroy"):
             self._dead.discard(event.container_id)
-            self._stopping.pop(event.container_id, None)
-        elif event.action == "kill":
-            stop_signal, stop_seconds = self._stop_of(event)
-            if _number(event.signal) == _number(stop_signal):
-                self._stopping[event.container_id] = at_seconds + stop_seconds + STOP_GRACE_SECONDS
-                return self._stopping[event.container_id]
-        return None
-
-    def _stop_of(self, event: EngineEvent) -> tuple[str, int]:
-        """Return the signal that stops a container, and how many seconds the engine then waits.
-
-        A usual signal counts as the one that stops it, without asking the engine.
-        """
-        if _number(event.signal) in USUAL_STOP_SIGNALS:
-            return event.signal, USUAL_PATIENCE_SECONDS
-        document = self._engine.inspect_container(event.container_id)
-        return parse_stop(document) if document else ("", 0)
+        self.stopping.note_event(event, at_seconds)
 
     def read_one(self, container_id: str) -> None:
         """Look at one container again; forget it when it has ended."""
@@ -142,7 +118,7 @@ class DockerView:
         if entry is None:
             self._forget(container_id)
             return
-        container = parse_listed(entry)
+        container = parse_container(entry)
         if has_foreign_network(container):
             self._inspected.pop(container_id, None)
         self._containers[container_id] = self._mark_stopping(self._complete(container, self._links))
@@ -159,17 +135,12 @@ class DockerView:
             self._containers[container_id] = self._mark_stopping(container)
 
     def _forget(self, container_id: str) -> None:
-        for known in (self._containers, self._inspected, self._stopping):
-            known.pop(container_id, None)
+        self._containers.pop(container_id, None)
+        self._inspected.pop(container_id, None)
 
     def _mark_stopping(self, container: Container) -> Container:
-        until = self._stopping.get(container.id)
-        if until is None or container.state is not State.RUNNING:
-            return container
-        if time.monotonic() >= until:
-            del self._stopping[container.id]
-            return container
-        return replace(container, state=State.STOPPING)
+        is_stopping = container.state is State.RUNNING and self.stopping.is_stopping(container.id)
+        return replace(container, state=State.STOPPING) if is_stopping else container
 
     def make_snapshot(self) -> Snapshot:
         """Return all containers but the proxy's own, those that borrow a network with the networks of its owner."""
@@ -209,7 +180,7 @@ class DockerView:
         alias = links.alias_of(container)
         if not alias and (container.project, container.service) in self._named and not asks_for_route(container):
             alias = container.service
-        lacks_ports = has_foreign_network(container) or (not container.ports and needs_exposed_ports(container))
+        lacks_ports = not container.ports and (has_foreign_network(container) or needs_exposed_ports(container))
         if not alias and not lacks_ports:
             return replace(container, environment={}) if container.environment else container
         if container.id not in self._inspected:
@@ -218,7 +189,7 @@ class DockerView:
                 return container
             self._inspected[container.id] = parse_inspected(document)
         inspected = self._inspected[container.id]
-        ports = container.ports or inspected.ports
+        ports = inspected.ports if lacks_ports else container.ports
         return replace(container, alias=alias, ports=ports, environment=inspected.environment if alias else {})
 
     def _with_networks(self, container: Container) -> Container:
@@ -242,11 +213,3 @@ class DockerView:
             owners.append(owner)
             network_mode = owner.network_mode
         return owners[-1] if owners else None
-
-
-def _number(name: str) -> int:
-    """Return the number of a signal, written as number or name, 0 where it is neither."""
-    if name.isdigit():
-        return int(name)
-    full = name.upper() if name.upper().startswith("SIG") else f"SIG{name.upper()}"
-    return int(getattr(signal, full, 0))

@@ -16,7 +16,7 @@ from queue import SimpleQueue
 from typing import Any, Protocol
 
 from proxy.core.containers.containers import Container, ProxyContainer, State
-from proxy.core.containers.docker_json import parse_misplaced, parse_service_labels
+from proxy.core.containers.misplaced_json import parse_misplaced, parse_service_labels
 from proxy.core.labels.labels import PREFIX
 from proxy.core.labels.simple_routing import PORT_PREFIX
 from proxy.core.model.services import is_in_scope

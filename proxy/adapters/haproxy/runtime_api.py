@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol
 
+from proxy.core.haproxy.file_names import CERTIFICATE_LIST
 from proxy.core.haproxy.loaded import DIGEST_VARIABLE
-from proxy.core.haproxy.rendering import CERTIFICATE_LIST
 from proxy.core.haproxy.reported import (
     Reported,
     Worker,

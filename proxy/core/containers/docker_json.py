@@ -1,4 +1,4 @@
-"""Docker's JSON (Engine API, https://docs.docker.com/reference/api/engine/) as values. No other module knows its keys.
+"""Docker's JSON (Engine API, https://docs.docker.com/reference/api/engine/) as values. `podman_json` knows its keys, too.
 
 In: documents of `GET /containers/json`, `GET /containers/{id}/json` and `GET /events`. Out: `Container`, `ProxyContainer`,
 `EngineEvent`. Engines differ in what they leave out or send as null, so every key may be missing.
@@ -27,9 +27,9 @@ COMPOSE_SERVICE = "com.docker.compose.service"
 COMPOSE_ONE_OFF = "com.docker.compose.oneoff"
 STACK_NAMESPACE = "com.docker.stack.namespace"
 SWARM_SERVICE = "com.docker.swarm.service.name"
-SWARM_SERVICE_ID = "com.docker.swarm.service.id"
 
 _STATES = {"running": State.RUNNING, "paused": State.PAUSED}
+_PODMAN_ACTIONS = {"died": "die", "remove": "destroy"}
 _HEALTH_IN_STATUS = re.compile(r"\((?:health: )?(starting|healthy|unhealthy)\)$")
 
 
@@ -38,8 +38,9 @@ class EngineEvent:
     """One event about one container. `detail` is the text after the action's colon ("health_status: healthy").
 
     `time` is in seconds since the epoch, by the engine's clock. `signal` is the signal that a `kill` has sent, as a number
-    or a name. `has_labels_of_ours` is false when the event shows that the container has none of the labels that routes are
-    made of. `project` and `service` are those of the container, as far as the event shows them.
+    or a name. `network` is the one that was connected or disconnected. `has_labels_of_ours` is false when the event shows
+    that the container has none of the labels that routes are made of. `project` and `service` are those of the container, as
+    far as the event shows them.
     """
 
     action: str
@@ -48,12 +49,28 @@ class EngineEvent:
     name: str
     time: int = 0
     signal: str = ""
+    network: str = ""
     has_labels_of_ours: bool = True
     project: str = ""
     service: str = ""
 
     def __str__(self) -> str:
         return f"container {self.name}: {self.action}" + (f" {self.detail}" if self.detail else "")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StopRule:
+    """The signal (number or name) that stops a container, and how many seconds the engine then waits by default."""
+
+    signal: str
+    seconds: int
+
+
+def parse_container(document: Mapping[str, Any]) -> Container:
+    """Return the container that an entry of the list, or an inspection, describes; without its environment."""
+    if isinstance(document.get("State"), Mapping):
+        return replace(parse_inspected(document), environment={})
+    return parse_listed(document)
 
 
 def parse_listed(entry: Mapping[str, Any]) -> Container:
@@ -90,7 +107,7 @@ def parse_inspected(document: Mapping[str, Any]) -> Container:
             name=(document.get("Name") or "").removeprefix("/") or document["Id"][:12],
             created=_parse_time(document.get("Created") or ""),
             labels=config.get("Labels") or {},
-            environment=_parse_environment(config.get("Env") or ()),
+            environment=parse_environment(config.get("Env") or ()),
             ports=_parse_inspected_ports(document),
             state=state,
             health=_parse_health(health) if state is State.RUNNING else Health.NONE,
@@ -131,11 +148,15 @@ def parse_links(document: Mapping[str, Any]) -> tuple[Link, ...]:
 
 
 def parse_event(document: Mapping[str, Any]) -> EngineEvent | None:
-    """Return the event that one document of `GET /events` describes; None if it is not about a container."""
+    """Return the event that one document of `GET /events` describes; None if it is not about a container.
+
+    Podman has other names for some events. Its network events name the container as their actor, and not the network.
+    """
     actor = document.get("Actor") or {}
     attributes = actor.get("Attributes") or {}
     action, _, detail = str(document.get("Action") or "").partition(":")
     seen = int(document.get("time") or 0)
+    action = _PODMAN_ACTIONS.get(action, action)
     if document.get("Type") == "container" and actor.get("ID"):
         name = attributes.get("name") or actor["ID"][:12]
         project, service = _parse_service(attributes)
@@ -150,32 +171,30 @@ def parse_event(document: Mapping[str, Any]) -> EngineEvent | None:
             project=project,
             service=service or name,
         )
-    if document.get("Type") == "network" and attributes.get("container"):
-        container_id = attributes["container"]
-        network = f"network {attributes.get('name', '')}".strip()
-        return EngineEvent(action=action, detail=network, container_id=container_id, name=container_id[:12], time=seen)
+    if document.get("Type") == "network" and (container_id := attributes.get("container") or _podman_member(document)):
+        network = attributes.get("network") or (attributes.get("name") if "container" in attributes else "") or ""
+        return EngineEvent(
+            action=action,
+            detail=f"network {network}".strip(),
+            container_id=container_id,
+            name=container_id[:12],
+            time=seen,
+            network=network,
+        )
     return None
 
 
-def parse_misplaced(document: Mapping[str, Any]) -> tuple[Mapping[str, str], str]:
-    """Return the variables of an inspected container that look as if they were meant for the proxy, and the id of its
-    Swarm service, or an empty text."""
-    config = document.get("Config") or {}
-    variables = _parse_environment(config.get("Env") or ())
-    labels = config.get("Labels") or {}
-    return {name: value for name, value in variables.items() if may_be_ours(name)}, labels.get(SWARM_SERVICE_ID, "")
+def _podman_member(document: Mapping[str, Any]) -> str:
+    """Return the container of one of Podman's network events, or nothing if no container was connected or disconnected."""
+    is_about_member = document.get("Action") in ("connect", "disconnect")
+    return (document.get("Actor") or {}).get("ID") or "" if is_about_member else ""
 
 
-def parse_service_labels(document: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return the labels of ours that a Swarm service (`GET /services/{id}`) has itself, which its containers do not get."""
-    return tuple(sorted(filter(may_be_ours, (document.get("Spec") or {}).get("Labels") or {})))
-
-
-def parse_stop(document: Mapping[str, Any]) -> tuple[str, int]:
-    """Return the signal (number or name) that stops the inspected container, and how many seconds the engine then waits."""
+def parse_stop(document: Mapping[str, Any]) -> StopRule:
+    """Return how the inspected container is stopped."""
     config = document.get("Config") or {}
     timeout = config.get("StopTimeout")
-    return config.get("StopSignal") or "SIGTERM", 10 if timeout is None else int(timeout)
+    return StopRule(signal=str(config.get("StopSignal") or "SIGTERM"), seconds=10 if timeout is None else int(timeout))
 
 
 def has_foreign_network(container: Container) -> bool:
@@ -271,7 +290,7 @@ def _merge_ports(ports: Iterable[tuple[int | str, str | None, object]]) -> tuple
     return tuple(ContainerPort(number=number, published=public) for number, public in sorted(published.items()))
 
 
-def _parse_environment(variables: Iterable[str]) -> Mapping[str, str]:
+def parse_environment(variables: Iterable[str]) -> Mapping[str, str]:
     return {name: value for name, sign, value in (variable.partition("=") for variable in variables) if name and sign}
 
 

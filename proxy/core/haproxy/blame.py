@@ -11,7 +11,8 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from proxy.core.haproxy.rendering import CERTIFICATE_FOLDER, CONFIG_FILE, DesiredState
+from proxy.core.haproxy.file_names import CERTIFICATE_FOLDER, CONFIG_FILE
+from proxy.core.haproxy.rendering import DesiredState
 from proxy.core.labels.labels import ContainerSpec, free_settings
 from proxy.core.model.model import RoutingModel
 from proxy.core.model.port_uses import HTTP_PORT, HTTPS_PORT

@@ -13,8 +13,7 @@ from collections.abc import Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 
-from proxy.core.haproxy.map_files import MAP_KINDS, map_file
-from proxy.core.haproxy.rendering import CERTIFICATE_FOLDER
+from proxy.core.haproxy.file_names import CERTIFICATE_FOLDER, MAP_KINDS, map_file
 from proxy.core.haproxy.reported import Reported, ReportedServer
 from proxy.core.model.matching import UNORDERED_KINDS, RouteTables, Row
 from proxy.core.model.model import Backend, Frontend, Profile, RoutingModel, Server, StoredCertificate

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from enum import Enum, auto
 
-from proxy.core.haproxy.map_files import map_file
+from proxy.core.haproxy.file_names import map_file
 from proxy.core.model.named_backends import ROW_KIND, parse_choice
 from proxy.settings import RoutingSettings
 

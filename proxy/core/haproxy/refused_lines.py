@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 
-from proxy.core.haproxy.rendering import CONFIG_FILE
+from proxy.core.haproxy.file_names import CONFIG_FILE
 from proxy.settings import Settings
 
 Place = tuple[str, str]

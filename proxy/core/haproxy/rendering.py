@@ -17,10 +17,10 @@ from jinja2 import TemplateError as JinjaError
 
 from proxy.core.haproxy.default_checks import loaded_check
 from proxy.core.haproxy.defaults_section import default_lines
+from proxy.core.haproxy.file_names import CA_FILE, CERTIFICATE_FOLDER, CERTIFICATE_LIST, CONFIG_FILE, MAP_KINDS, map_file
 from proxy.core.haproxy.forwarded_headers import forwarding_lines
 from proxy.core.haproxy.frontend_lines import fallback_lines, frontend_lines
 from proxy.core.haproxy.loaded import add_digest
-from proxy.core.haproxy.map_files import MAP_KINDS, map_file
 from proxy.core.haproxy.own_lines import STANDARD_OUTPUT, Substitutes, adapt
 from proxy.core.haproxy.source_limits import SOURCE_TABLE, SOURCES, body_lines, connection_lines
 from proxy.core.model.backends import PEERS, USERLIST
@@ -32,10 +32,6 @@ from proxy.grammar.virtual_host import DOMAIN_OF_REQUEST
 from proxy.secret import Secret
 from proxy.settings import HaproxySettings, ProxyMode, Settings
 
-CONFIG_FILE = "haproxy.cfg"
-CERTIFICATE_LIST = "certificates.list"
-CERTIFICATE_FOLDER = "certs"
-CA_FILE = "certs/ca/client-ca.pem"
 LOCAL_PEER = "this"
 """The name of this HAProxy among its peers; without one it would be the name of the host, which need not be fit."""
 
@@ -124,7 +120,8 @@ class Renderer:
         try:
             return self._render_config(model, show_secrets=show_secrets)
         except TemplateNotFound as error:
-            raise TemplateError(f"the template {error.name} of haproxy.cfg is missing or cannot be read") from error
+            text = f"the template {error.name} of haproxy.cfg is missing or cannot be read; correct it (PROXY_TEMPLATES)"
+            raise TemplateError(text) from error
         except JinjaError as error:
             line = f" line {error.lineno}" if isinstance(error, TemplateSyntaxError) else ""
             text = f"a template of haproxy.cfg cannot be printed{line}: {error.message}; correct it (PROXY_TEMPLATES)"

@@ -11,8 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from proxy.core.haproxy.map_files import MAP_FOLDER
-from proxy.core.haproxy.rendering import CERTIFICATE_FOLDER
+from proxy.core.haproxy.file_names import CERTIFICATE_FOLDER, MAP_FOLDER
 from proxy.core.haproxy.replies import parse_version, select_states
 from proxy.core.model.matching import Row
 from proxy.core.model.model import ServerState

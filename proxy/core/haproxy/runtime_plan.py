@@ -12,10 +12,9 @@ from dataclasses import dataclass, field
 
 from proxy.core.haproxy import runtime_commands as runtime
 from proxy.core.haproxy.default_checks import added_check
+from proxy.core.haproxy.file_names import CERTIFICATE_FOLDER, CERTIFICATE_LIST, map_file
 from proxy.core.haproxy.loaded import Loaded
-from proxy.core.haproxy.map_files import map_file
 from proxy.core.haproxy.plans import RuntimeUpdate, Step
-from proxy.core.haproxy.rendering import CERTIFICATE_FOLDER, CERTIFICATE_LIST
 from proxy.core.haproxy.runtime_commands import Action, ReplaceMap
 from proxy.core.haproxy.runtime_parts import divide, tracked_backends
 from proxy.core.model.matching import IN_ORDER, UNORDERED_KINDS

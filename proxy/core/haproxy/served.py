@@ -13,7 +13,7 @@ from operator import itemgetter
 from typing import NamedTuple
 
 from proxy.core.haproxy.comparison import rows_of
-from proxy.core.haproxy.map_files import MAP_KINDS, map_file
+from proxy.core.haproxy.file_names import MAP_KINDS, map_file
 from proxy.core.model.matching import Row
 from proxy.core.model.model import UNSERVED, Backend, RoutingModel, Server, ServerState
 from proxy.errors import THE_PROXY, Problem, RuntimeApiError

@@ -305,7 +305,7 @@ def test_certificate_file_that_breaks_changes_nothing(haproxy_binary: str, tmp_p
                 ask(port + offset, host="shop.example", tls=tls) for port, tls in ((80, None), (443, any_tls()))
             )
 
-            assert (301, "max-age=60") == (plain.status, encrypted.headers["strict-transport-security"])
+            assert (301, "max-age=60; includeSubDomains") == (plain.status, encrypted.headers["strict-transport-security"])
             assert [] == site.reload_reasons()
 
             (folder / "site.pem").write_text(make_pem("new.example", "shop.example"))

@@ -19,7 +19,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from proxy.printable import printable
+from proxy.printable import hide_passwords, printable
 
 
 class ProxyError(Exception):
@@ -117,7 +117,8 @@ class Problem:
 
 
 def shorten(value: str, maximum: int = MAX_VALUE_LENGTH) -> str:
-    """Return `value`, with its middle left out if it has more than `maximum` characters."""
+    """Return `value` without passwords, and with its middle left out if it has more than `maximum` characters."""
+    value = hide_passwords(value)
     if len(value) <= maximum:
         return value
     half = maximum // 2

@@ -10,8 +10,11 @@ from __future__ import annotations
 import re
 
 HIDDEN = "***"
+MIN_SECRET_LENGTH = 4
+"""Shorter words are shown: nobody uses them as a password, and they are part of too many others."""
 
-_CREDENTIALS = re.compile(r"(?:(?<=//)|(?<![^\s,;=('\"]))[^\s/@'\":]+:[^\s/@'\"]+@")
+_CREDENTIALS = re.compile(r"(?:(?<=//)|(?<![^\s,;=('\"]))[^\s/@'\":]{1,64}:[^\s/@'\"]{1,256}@")
+"""Bounded, so that a long label takes no time that grows with the square of its length."""
 _PRIVATE_KEY = re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)", re.DOTALL)
 _TELLING = r"[\w-]{0,40}(?:token|secret|key|passw|auth)[\w-]{0,40}"
 _PASSWORD = re.compile(
@@ -43,5 +46,5 @@ def hide_passwords_of(setting: str, message: str) -> str:
     """Return a message about a line or value without the words that `hide_passwords` takes out of that line or value."""
     shown = set(_WORD.findall(hide_passwords(setting)))
     for word in sorted({*_WORD.findall(setting)} - shown, key=len, reverse=True):
-        message = message.replace(word, HIDDEN)
+        message = message.replace(word, HIDDEN) if len(word) >= MIN_SECRET_LENGTH else message
     return message

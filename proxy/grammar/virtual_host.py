@@ -120,7 +120,7 @@ def parse_virtual_hosts(text: str) -> tuple[VirtualHost, ...]:
 def parse_virtual_host(text: str) -> VirtualHost:
     """Parse one entry. Raises ValueError that quotes it and says what is wrong."""
     if len(text) > MAX_ENTRY_LENGTH:
-        raise ValueError(f"entry {shorten(text, 40)!r} is longer than {MAX_ENTRY_LENGTH} characters")
+        raise ValueError(f"entry {shorten(text)!r} is longer than {MAX_ENTRY_LENGTH} characters")
     if fault := find_scheme_fault(text):
         raise ValueError(f"entry {shorten(text)!r} {fault}")
     match = _ENTRY.match(text)

@@ -117,6 +117,7 @@ def test_variables_of_links(variables: dict[str, str]) -> None:
 
 
 @FEW
+@example({"BALANCE": "\u202e" * 195})
 @example({"EXTRA_SSL_CERTS": "http-request" * 160})
 @example({"EXTRA_SSL_CERTS": one_line(make_pem("a.example"))})
 @given(variable_sets)
@@ -159,6 +160,7 @@ def test_variables_of_links_many_times(variables: dict[str, str]) -> None:
 @pytest.mark.soak
 @pytest.mark.timeout(7200)
 @MANY
+@example({"BALANCE": "\u202e" * 195})
 @example({"EXTRA_SSL_CERTS": "http-request" * 160})
 @example({"EXTRA_SSL_CERTS": one_line(make_pem("a.example"))})
 @given(variable_sets)

@@ -6,6 +6,8 @@ import io
 import logging
 import signal
 import socket
+import time
+import timeit
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -190,3 +192,12 @@ def test_message_about_a_line_does_not_quote_its_password() -> None:
     assert "'set-header' expects 'if' but found '***'" == hide_passwords_of(
         line, "'set-header' expects 'if' but found 'pa55word'"
     )
+
+
+@pytest.mark.parametrize("piece", ["=a:", "//a:", "hdr token ", "-----BEGIN PRIVATE KEY", "?token", "authorization"])
+def test_time_of_hiding_passwords_grows_with_the_length_of_a_text(piece: str) -> None:
+    def steps(length: int) -> float:
+        text = (piece * length)[:length]
+        return min(timeit.repeat(lambda: hide_passwords(text), number=1, repeat=3, timer=time.process_time))
+
+    assert steps(32_000) < 6 * steps(8_000) + 0.02

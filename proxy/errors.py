@@ -19,7 +19,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from proxy.printable import printable
+from proxy.printable import hide_passwords, hide_passwords_of, printable
 
 
 class ProxyError(Exception):
@@ -117,8 +117,17 @@ class Problem:
 
 
 def shorten(value: str, maximum: int = MAX_VALUE_LENGTH) -> str:
-    """Return `value`, with its middle left out if it has more than `maximum` characters."""
-    if len(value) <= maximum:
-        return value
+    """Return `value` without passwords, and with its middle left out if it has more than `maximum` characters."""
+    return _cut(hide_passwords(value), maximum)
+
+
+def shorten_reason(reason: str, value: str) -> str:
+    """Return the reason why `value` is refused, without its passwords. It may quote parts of the value."""
+    return _cut(hide_passwords_of(value, reason), MAX_REASON_LENGTH)
+
+
+def _cut(text: str, maximum: int) -> str:
+    if len(text) <= maximum:
+        return text
     half = maximum // 2
-    return f"{value[:half]}...{value[-half:]}"
+    return f"{text[:half]}...{text[-half:]}"

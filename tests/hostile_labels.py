@@ -6,9 +6,11 @@ many values are nearly right, which is where a parser is most likely to go wrong
 
 from __future__ import annotations
 
+import os
 import re
 from typing import Any
 
+from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
 from proxy.core.containers.containers import Container, Health, State
@@ -18,6 +20,15 @@ from proxy.core.labels.simple_routing import ROUTING_LABELS
 from proxy.settings.variables.all import VARIABLES
 from proxy.settings.variables.variable import Variable
 from tests.builders import make_container, make_pem, one_line
+
+SOAK_EXAMPLES = int(os.environ.get("SOAK_EXAMPLES", "100000"))
+"""How many examples each long run tries."""
+
+
+def examples(number: int) -> settings:
+    """Return settings for a test that tries `number` examples, however long one takes."""
+    return settings(max_examples=number, deadline=None, suppress_health_check=list(HealthCheck))
+
 
 BYSTANDER_HOST = "bystander.example"
 """The host of a service that nobody else may change."""
@@ -96,8 +107,16 @@ label_names = st.one_of(
 label_sets = st.dictionaries(label_names, values, max_size=6)
 
 
+routing_label_sets = st.dictionaries(
+    st.sampled_from(("aliyun.routing.port_80", "aliyun.routing.port_443", *(label.name for label in ROUTING_LABELS))),
+    values | st.sampled_from(("shop", "shop;http://a.example/cart", "http://container/ping", "a.example:/b")),
+    max_size=6,
+)
+"""Labels that simple routing reads."""
+
+
 @st.composite
-def containers(draw: st.DrawFn, *, number: int = 1) -> Container:
+def containers(draw: st.DrawFn, *, number: int = 1, label_sets: st.SearchStrategy[dict[str, str]] = label_sets) -> Container:
     """A container that somebody else runs; the containers of one example need different numbers."""
     name = draw(names)
     overrides: dict[str, Any] = {
@@ -114,14 +133,28 @@ def containers(draw: st.DrawFn, *, number: int = 1) -> Container:
 
 
 @st.composite
-def groups(draw: st.DrawFn) -> list[Container]:
+def groups(draw: st.DrawFn, *, label_sets: st.SearchStrategy[dict[str, str]] = label_sets) -> list[Container]:
     """One to three containers of somebody else."""
-    return [draw(containers(number=number)) for number in range(1, draw(st.integers(2, 4)))]
+    return [draw(containers(number=number, label_sets=label_sets)) for number in range(1, draw(st.integers(2, 4)))]
 
 
 def bystander() -> Container:
-    """A container that was there before all others."""
-    return make_container("bystander-1", project="calm", virtual_host=BYSTANDER_HOST, created=0, id="f" * 64)
+    """A container that was there before all others, in both modes of routing."""
+    labels = {"aliyun.routing.port_80": BYSTANDER_HOST}
+    return make_container("bystander-1", project="calm", virtual_host=BYSTANDER_HOST, labels=labels, created=0, id="f" * 64)
+
+
+@st.composite
+def link_variables(draw: st.DrawFn) -> dict[str, str]:
+    """Variables that the engine gives to a container with links, and others that look like them."""
+    found: dict[str, str] = {}
+    for prefix in draw(st.lists(st.sampled_from(("WEB", "WEB_1", "A_ENV_B", "中")) | names, max_size=3)):
+        address = draw(st.sampled_from(("tcp://172.17.0.5:80", "tcp://[fd00::2]:80", "tcp://172.17.0.5:0")) | values)
+        found[f"{prefix}_PORT_{draw(st.sampled_from(('80', '443', '٣', '0')))}_TCP"] = address
+        found[f"{prefix}_NAME"] = draw(names | names.map("/proxy/{}".format))
+        for name in draw(st.lists(st.sampled_from([label.name for label in LABELS]) | names, max_size=4)):
+            found[f"{prefix}_ENV_{name}"] = draw(values)
+    return found
 
 
 _variable_names = sorted({re.sub("<[A-Z]+>", "80" if "<PORT>" in row.name else "web", row.name) for row in VARIABLES})

@@ -120,7 +120,7 @@ def parse_virtual_hosts(text: str) -> tuple[VirtualHost, ...]:
 def parse_virtual_host(text: str) -> VirtualHost:
     """Parse one entry. Raises ValueError that quotes it and says what is wrong."""
     if len(text) > MAX_ENTRY_LENGTH:
-        raise ValueError(f"entry {text[:40]!r}... is longer than {MAX_ENTRY_LENGTH} characters")
+        raise ValueError(f"entry {shorten(text)!r} is longer than {MAX_ENTRY_LENGTH} characters")
     if fault := find_scheme_fault(text):
         raise ValueError(f"entry {shorten(text)!r} {fault}")
     match = _ENTRY.match(text)
@@ -132,6 +132,8 @@ def parse_virtual_host(text: str) -> VirtualHost:
         scheme = Scheme((match["scheme"] or "http").lower())
     except ValueError:
         raise ValueError(f"entry {shorten(text)!r}: scheme {match['scheme']!r} is not http, https, ws or wss") from None
+    if "@" in f"{match['domain']}{match['port']}":
+        raise ValueError(f"entry {shorten(text)!r} has a user or password; remove what is before @")
     try:
         return VirtualHost(
             scheme=scheme,

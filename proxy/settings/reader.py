@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-from proxy.errors import shorten
+from proxy.errors import shorten, shorten_reason
 from proxy.grammar.hints import add_hint, is_in_quotes
 from proxy.grammar.syntax import split_list
 from proxy.secret import Secret
@@ -53,7 +53,7 @@ class SettingsReader:
         try:
             return parser(text)
         except ValueError as error:
-            self.add_fault(name, add_hint(str(error), text))
+            self.add_fault(name, add_hint(shorten_reason(str(error), text), text))
             return fallback
 
     def entries(self, name: str, parser: Callable[[str], T], *, has_blanks: bool = True) -> tuple[T, ...]:
@@ -103,7 +103,7 @@ class SettingsReader:
                 parsed.append(parser(entry))
             except ValueError as error:
                 shown = "" if is_secret else f" {shorten(entry)!r}"
-                self.faults.append(f"{name}: {place}{shown}: {hint(str(error), entry)}")
+                self.faults.append(f"{name}: {place}{shown}: {hint(shorten_reason(str(error), entry), entry)}")
         return tuple(parsed)
 
     def _read_lines(self, name: str) -> Iterator[tuple[str, str]]:

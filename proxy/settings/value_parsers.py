@@ -156,8 +156,8 @@ def parse_network(text: str) -> str:
 
 def parse_variable_name(text: str) -> str:
     """Return the name of an environment variable."""
-    if not re.fullmatch(r"\w[\w.-]*", text, re.ASCII):
-        raise ValueError("is not the name of a variable; use letters, digits and _")
+    if not re.fullmatch(r"\w[\w.-]{0,254}", text, re.ASCII):
+        raise ValueError("is not the name of a variable; use at most 255 letters, digits and _")
     return text
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from proxy.adapters.haproxy.runtime_socket import MasterSocket
 from proxy.core.haproxy.replies import Processes, parse_processes
 from proxy.errors import RuntimeApiError
+from tests.builders import with_labels
 from tests.eventually import eventually
 from tests.haproxy.backend_server import BackendServer
 
@@ -29,10 +30,10 @@ class Program:
     offset: int
 
     def write_services(self, **services: tuple[BackendServer, Mapping[str, str]]) -> None:
-        """Write the services file. Each name has a backend and its labels, which are given by their short names."""
+        """Write the services file. Each name has a backend and its labels (see `with_labels`)."""
         document = {
             name: {
-                "labels": {f"aliyun.proxy.{label}": value for label, value in labels.items()},
+                "labels": {**with_labels(**labels)},
                 "external": {"host": backend.address, "ports": [backend.port]},
             }
             for name, (backend, labels) in services.items()
@@ -41,11 +42,11 @@ class Program:
         draft.write_text(json.dumps({"name": "shop", "services": document}))  # JSON is YAML
         draft.replace(self.folder / "services.yml")
 
-    def run(self, command: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    def run(self, *command: str, **variables: str) -> subprocess.CompletedProcess[str]:
         """Run a command that ends by itself."""
         environment = {**self.environment, **variables}
         return subprocess.run(
-            self._command(command), env=environment, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
+            self._command(*command), env=environment, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
         )
 
     @contextmanager
@@ -81,8 +82,8 @@ class Program:
         return self.folder / "state" / "current"
 
     @staticmethod
-    def _command(command: str) -> list[str]:
-        return [sys.executable, "-m", "proxy", command]
+    def _command(*words: str) -> list[str]:
+        return [sys.executable, "-m", "proxy", *words]
 
 
 def read_processes(program: Program) -> Processes:

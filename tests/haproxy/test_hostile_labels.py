@@ -1,6 +1,6 @@
 """HAProxy accepts the configuration, whatever stands in the labels of containers, where free-form settings are refused.
 
-`make soak` tries a hundred thousand containers.
+`make soak` tries a hundred thousand containers, or SOAK_EXAMPLES.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.adapters.haproxy.haproxy_process import HaproxyProgram
@@ -17,13 +17,12 @@ from proxy.core.haproxy.file_names import CONFIG_FILE
 from tests.builders import make_model, make_renderer, make_settings
 from tests.haproxy.reconciled import ENVIRONMENT
 from tests.haproxy.running import write_files
-from tests.hostile_labels import bystander, containers
+from tests.hostile_labels import SOAK_EXAMPLES, bystander, containers, examples
 
 pytestmark = pytest.mark.haproxy
 
 AT_ONCE = 20
-FEW = settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
-MANY = settings(max_examples=100_000 // AT_ONCE, deadline=None, suppress_health_check=list(HealthCheck))
+FEW, MANY = examples(15), examples(SOAK_EXAMPLES // AT_ONCE)
 SAFE = make_settings(PROXY_ALLOW_EXTRA_SETTINGS="false", ADDITIONAL_SERVICES="*")
 groups = st.tuples(*(containers(number=number) for number in range(1, AT_ONCE + 1)))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from pathlib import Path
 
 from proxy.core.labels.labels import LABELS
@@ -126,3 +127,12 @@ def test_every_label_has_a_test() -> None:
 
 def test_named_tests_are_there() -> None:
     assert [] == [place for place in (*OF_VARIABLES.values(), *OF_LABELS.values()) if not has_test(place)]
+
+
+def test_tests_that_the_page_about_security_names_are_there() -> None:
+    page = (TESTS.parent / "docs" / "security.md").read_text()
+    named = re.findall(r"`(\w+/\w+\.py::\w+)`", page)
+
+    assert len(named) > 20
+    assert [] == [place for place in named if not has_test(place)]
+    assert [] == [path for path in re.findall(r"`(\w+/\w+\.py)`", page) if not (TESTS / path).exists()]

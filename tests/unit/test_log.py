@@ -6,13 +6,15 @@ import io
 import logging
 import signal
 import socket
+import time
+import timeit
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from proxy.log import _find, set_up_logging
-from proxy.printable import printable
+from proxy.printable import hide_passwords, hide_passwords_of, printable
 from tests.eventually import eventually
 
 
@@ -161,3 +163,41 @@ def test_signs_that_turn_the_direction_of_writing_are_escaped() -> None:
 
 def test_password_in_an_address_is_not_shown() -> None:
     assert "entry 'http://***@shop.example/a:b@c' is" == printable("entry 'http://alice:secret@shop.example/a:b@c' is")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("user bob insecure-password pw groups a", "user bob insecure-password *** groups a"),
+        ("stats auth ops:pw", "stats auth ops:***"),
+        ("stats auth pw", "stats auth ***"),
+        ("setenv TOKEN pw", "setenv TOKEN ***"),
+        ('http-request set-header Authorization "Basic pw"', "http-request set-header Authorization ***"),
+        (r"httpchk GET / HTTP/1.1\r\nAuthorization:\ Basic\ pw", r"httpchk GET / HTTP/1.1\r\nAuthorization:\ ***"),
+        ("http-check send hdr X-Api-Key pw", "http-check send hdr X-Api-Key ***"),
+        ("GET /?a=1&token=pw&b=2", "GET /?a=1&token=***&b=2"),
+        ("alice:pw@shop.example", "***@shop.example"),
+        ("-----BEGIN EC PRIVATE KEY-----\\npw", "***"),
+        ("http-request set-header X-Host %[hdr(host)]", "http-request set-header X-Host %[hdr(host)]"),
+        ("a:b,c:d", "a:b,c:d"),
+    ],
+)
+def test_passwords_are_hidden_by_their_place(text: str, expected: str) -> None:
+    assert expected == hide_passwords(text)
+
+
+def test_message_about_a_line_does_not_quote_its_password() -> None:
+    line = "http-request set-header Authorization Bearer pa55word"
+
+    assert "'set-header' expects 'if' but found '***'" == hide_passwords_of(
+        line, "'set-header' expects 'if' but found 'pa55word'"
+    )
+
+
+@pytest.mark.parametrize("piece", ["=a:", "//a:", "hdr token ", "-----BEGIN PRIVATE KEY", "?token", "authorization"])
+def test_time_of_hiding_passwords_grows_with_the_length_of_a_text(piece: str) -> None:
+    def steps(length: int) -> float:
+        text = (piece * length)[:length]
+        return min(timeit.repeat(lambda: hide_passwords(text), number=1, repeat=3, timer=time.process_time))
+
+    assert steps(32_000) < 6 * steps(8_000) + 0.02

@@ -24,6 +24,7 @@ from proxy.core.haproxy.replies import (
     HaproxyVersion,
     Processes,
     Worker,
+    hide_passwords_in,
     make_state_file,
     parse_processes,
     parse_reload_reply,
@@ -99,7 +100,8 @@ class HaproxyProgram:
         if result.returncode:
             output = result.stdout + result.stderr
             said = select_alerts(output) or tuple(output.strip().splitlines()[-1:])
-            raise ConfigCheckError(said or (f"the check ended with status {result.returncode} and said nothing",))
+            told = hide_passwords_in(said, config.read_text(errors="replace"))
+            raise ConfigCheckError(told or (f"the check ended with status {result.returncode} and said nothing",))
 
     def master_command(self, config: Path, master_socket: Path) -> list[str]:
         """Return the command of a master that stays in the foreground even if `config` has a `daemon` line (`-db`)."""

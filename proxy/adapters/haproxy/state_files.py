@@ -89,7 +89,7 @@ class StateFiles:
             folder = Path(tempfile.mkdtemp(dir=self._layout.checks))
             for name, text in files.items():
                 target = folder / _safe_name(name)
-                target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+                _make_private(target.parent)
                 _write(target, text, is_synced=False)
         except OSError as error:
             raise StateError(f"files to be checked cannot be written to {self._layout.checks}: {error.strerror}") from error
@@ -104,7 +104,7 @@ class StateFiles:
             candidate.mkdir(mode=0o700, parents=True)
             for name, text in files.items():
                 target = candidate / _safe_name(name)
-                target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+                _make_private(target.parent)
                 if not (current and known.get(name) == text and _link(current / name, target)):
                     _write(target, text)
             for folder in [candidate, *(path for path in candidate.rglob("*") if path.is_dir())]:
@@ -210,6 +210,13 @@ def find_generation(layout: StateLayout, digest: str) -> tuple[Path, str] | None
         if digest and read_digest(config) == digest:
             return generation, config
     return None
+
+
+def _make_private(folder: Path) -> None:
+    """Create the folder and those above it that are missing, for their owner only (`mkdir` gives the mode to the last)."""
+    if not folder.is_dir():
+        _make_private(folder.parent)
+        folder.mkdir(mode=0o700, exist_ok=True)
 
 
 def _safe_name(name: str) -> str:

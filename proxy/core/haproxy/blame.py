@@ -18,10 +18,7 @@ from proxy.core.model.model import RoutingModel
 from proxy.core.model.port_uses import HTTP_PORT, HTTPS_PORT
 from proxy.grammar.keywords import KNOWN_WORDS
 from proxy.grammar.syntax import split_list
-
-MIN_SECRET_LENGTH = 4
-"""Shorter words are shown: nobody uses them as a password, and they are part of too many others."""
-HIDDEN = "***"
+from proxy.printable import HIDDEN, MIN_SECRET_LENGTH
 
 _LINE = re.compile(rf"{re.escape(CONFIG_FILE)}:(\d+)")
 _PROXY = re.compile(r"(?:[Pp]roxy|[Bb]ackend|[Ff]rontend|[Ll]istener|[Ss]erver) '?([A-Za-z0-9_.:-]+?)(?:/[^']*)?'", re.ASCII)

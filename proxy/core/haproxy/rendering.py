@@ -29,6 +29,7 @@ from proxy.core.model.model import Backend, Frontend, RoutingModel, Server, Serv
 from proxy.errors import TemplateError
 from proxy.grammar.syntax import quote
 from proxy.grammar.virtual_host import DOMAIN_OF_REQUEST
+from proxy.printable import HIDDEN, hide_passwords
 from proxy.secret import Secret
 from proxy.settings import HaproxySettings, ProxyMode, Settings
 
@@ -118,7 +119,8 @@ class Renderer:
         Templates that were changed since the last time are read again.
         """
         try:
-            return self._render_config(model, show_secrets=show_secrets)
+            text = self._render_config(model, show_secrets=show_secrets)
+            return text if show_secrets else hide_passwords(text)
         except TemplateNotFound as error:
             text = f"the template {error.name} of haproxy.cfg is missing or cannot be read; correct it (PROXY_TEMPLATES)"
             raise TemplateError(text) from error
@@ -240,4 +242,4 @@ def _log_targets(target: str) -> Sequence[str]:
 
 
 def _show(secret: Secret, *, show_secrets: bool) -> str:
-    return quote(secret.reveal()) if show_secrets else "***"
+    return quote(secret.reveal()) if show_secrets else HIDDEN

@@ -11,10 +11,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from operator import itemgetter
 
+from proxy.core.haproxy.file_names import CONFIG_FILE
 from proxy.errors import RuntimeApiError
+from proxy.printable import hide_passwords_of
 
 _VERSION = re.compile(r"(?P<major>\d+)\.(?P<minor>\d+)(?:[.-](?:dev)?(?P<patch>\d+))?")
 _LOG_LINE = re.compile(r"\[(?P<level>[A-Z]+)\]\s+(?:\S+\s+)?\(\d+\)\s*:\s*(?P<text>.*)")
+_ALERT_LINE = re.compile(rf"{re.escape(CONFIG_FILE)}:(\d+)")
 _FORCED_MAINTENANCE = 0x01
 """The bit of `srv_admin_state` for maintenance by command or configuration (management guide, `show servers state`)."""
 _SUMMARIES = ("Fatal errors found in configuration", "Error(s) found in configuration file")
@@ -153,6 +156,18 @@ def select_alerts(output: str) -> tuple[str, ...]:
     alerts = [_LONG_LIST.sub(r"\1...", alert) for alert in alerts]
     telling = [alert for alert in alerts if not any(summary in alert for summary in _SUMMARIES)]
     return tuple(telling or alerts)
+
+
+def hide_passwords_in(alerts: Sequence[str], config: str) -> tuple[str, ...]:
+    """Return the alerts without the passwords that stand in the lines of haproxy.cfg that they are about."""
+    lines = ("", *config.split("\n"))
+    hidden = []
+    for alert in alerts:
+        text = alert
+        for number in map(int, _ALERT_LINE.findall(alert)):
+            text = hide_passwords_of(lines[number] if number < len(lines) else "", text)
+        hidden.append(text)
+    return tuple(hidden)
 
 
 def make_state_file(reply: str) -> str:

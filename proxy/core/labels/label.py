@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from proxy.errors import MAX_REASON_LENGTH, shorten
+from proxy.errors import shorten_reason
 from proxy.grammar.hints import add_hint
 
 MAX_LONG_VALUE = 65536
@@ -49,6 +49,6 @@ class Label:
                 self.restrict(value)
         except ValueError as error:
             raise ValueError(
-                add_hint(shorten(str(error), MAX_REASON_LENGTH), text, self.separator, has_blanks=bool(self.restrict))
+                add_hint(shorten_reason(str(error), text), text, self.separator, has_blanks=bool(self.restrict))
             ) from None
         return value

@@ -1,0 +1,46 @@
+"""A limit of the number of processes, as `docker run --pids-limit` sets it: a control group, version 1 or 2."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.eventually import eventually
+
+ROOT = Path("/sys/fs/cgroup")
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessLimit:
+    """A control group. A program that is started by `command` runs in it."""
+
+    group: Path
+
+    @property
+    def command(self) -> tuple[str, ...]:
+        return ("sh", "-c", f'echo $$ > {self.group}/cgroup.procs && exec "$@"', "sh")
+
+    @contextmanager
+    def reached(self) -> Iterator[None]:
+        """Let nobody in the group start a process or a thread until the block ends."""
+        limit = self.group / "pids.max"
+        limit.write_text("1")
+        try:
+            yield
+        finally:
+            limit.write_text("max")
+
+
+@contextmanager
+def process_limit(name: str) -> Iterator[ProcessLimit]:
+    """Make a control group for the block. What was started in it must have ended with the block."""
+    parent = ROOT / "pids" if (ROOT / "pids").is_dir() else ROOT
+    group = parent / f"proxy-{name}"
+    group.mkdir()
+    try:
+        yield ProcessLimit(group)
+    finally:
+        eventually(lambda: not (group / "cgroup.procs").read_text())
+        group.rmdir()

@@ -36,8 +36,10 @@ class ProcessLimit:
 @contextmanager
 def process_limit(name: str) -> Iterator[ProcessLimit]:
     """Make a control group for the block. What was started in it must have ended with the block."""
-    parent = ROOT / "pids" if (ROOT / "pids").is_dir() else ROOT
-    group = parent / f"proxy-{name}"
+    is_first_version = (ROOT / "pids").is_dir()
+    group = (ROOT / "pids" if is_first_version else ROOT) / f"proxy-{name}"
+    if not is_first_version:
+        (ROOT / "cgroup.subtree_control").write_text("+pids")
     group.mkdir()
     try:
         yield ProcessLimit(group)

@@ -243,7 +243,7 @@ def test_engine_that_fails_costs_no_request(program: Program, product: Product, 
 
 
 @short_and_long
-def test_disk_that_is_full_read_only_or_gone_costs_no_request(town: Site, times: int) -> None:
+def test_disk_that_is_full_or_emptied_costs_no_request(town: Site, times: int) -> None:
     """Each time a container is replaced. Containers are replaced by commands, so nobody waits for the disk."""
 
     def fill_the_disk() -> None:
@@ -252,12 +252,7 @@ def test_disk_that_is_full_read_only_or_gone_costs_no_request(town: Site, times:
         town.expect_change()
         filler.unlink()
 
-    def make_it_read_only() -> None:
-        with read_only(disk):
-            town.change()
-            town.expect_change()
-
-    def remove_it() -> None:
+    def empty_it() -> None:
         for path in disk.iterdir():
             shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
         town.change()
@@ -265,12 +260,28 @@ def test_disk_that_is_full_read_only_or_gone_costs_no_request(town: Site, times:
 
     with small_disk(town.program.folder / "state") as disk, town.program.running():
         start(town)
-        for fault in (fill_the_disk, make_it_read_only):
-            with town.all_served(fault.__name__):
-                repeat(times, fault)
+        with town.all_served("disk full"):
+            repeat(times, fill_the_disk)
         if times > 1:  # tests/haproxy/test_faults.py has the short form
-            with town.all_served(remove_it.__name__, most_failed=times * VISITORS):
-                repeat(times, remove_it)
+            with town.all_served("state folder emptied", most_failed=times * VISITORS):
+                repeat(times, empty_it)
+
+
+@short_and_long
+def test_disk_that_is_read_only_costs_no_request(town: Site, times: int) -> None:
+    """No reload is under way when it becomes read-only: tests/haproxy/test_reloads.py has the one that is due later."""
+    state = town.program.folder / "state"
+
+    def make_it_read_only() -> None:
+        with read_only(state):
+            town.change()
+            town.expect_change()
+            eventually(lambda: "Read-only file system" in town.program.log.read_text())
+
+    with town.program.running():
+        start(town)
+        with town.all_served("disk read-only"):
+            repeat(times, make_it_read_only)
 
 
 @short_and_long

@@ -14,13 +14,13 @@ ROOT = Path("/sys/fs/cgroup")
 
 @dataclass(frozen=True, slots=True)
 class ProcessLimit:
-    """A control group. A program that is started by `command` runs in it."""
+    """A control group. The script of the shell runs the program that its arguments name in it."""
 
     group: Path
 
     @property
-    def command(self) -> tuple[str, ...]:
-        return ("sh", "-c", f'echo $$ > {self.group}/cgroup.procs && exec "$@"', "sh")
+    def script(self) -> str:
+        return f'echo $$ > {self.group}/cgroup.procs && exec "$@"'
 
     @contextmanager
     def reached(self) -> Iterator[None]:

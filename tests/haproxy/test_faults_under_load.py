@@ -392,7 +392,10 @@ def test_limit_of_processes_costs_no_request(town: Site, times: int) -> None:
             eventually(lambda: log.read_text().count(WITHOUT_ROOM) > failures)
         eventually(lambda: log.read_text().count(" reload: ") > reloads)
 
-    with process_limit(town.program.folder.name) as limit, town.program.running(within=limit.command):
+    with (
+        process_limit(town.program.folder.name) as limit,
+        town.program.running(within=("sh", "-c", limit.script, "sh")),
+    ):
         start(town)
         with town.all_served("limit of processes"):
             repeat(times, change_without_room)

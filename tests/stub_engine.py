@@ -97,6 +97,26 @@ class StubEngine:
     inspections: int = 0
     looks: int = 0
     lists: int = 0
+    is_broken: bool = False
+    """It answers every request with an error."""
+    is_free: threading.Event = field(default_factory=threading.Event)
+    """While it is not set, no request is answered."""
+    left_out: set[str] = field(default_factory=set)
+    """Containers that the next whole list lacks, although they run."""
+
+    def __post_init__(self) -> None:
+        self.is_free.set()
+
+    def cut_streams(self) -> None:
+        """Close all streams of events."""
+        for stream in [*self.streams]:
+            stream.put(None)
+
+    def list_all(self) -> list[dict[str, Any]]:
+        """Return the whole list, once without those that are to be left out."""
+        self.lists += 1
+        left_out, self.left_out = self.left_out, set()
+        return [container.listed() for container in [*self.containers.values()] if container.id not in left_out]
 
     def start(self, container: StubContainer) -> None:
         """Report that a container has started."""
@@ -134,13 +154,15 @@ class _Conversation(http.server.BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         engine, path = self.server.engine, urllib.parse.urlsplit(self.path).path
-        if _VERSION.fullmatch(path):
+        engine.is_free.wait()
+        if engine.is_broken:
+            self._answer({"message": "something is wrong"}, 500)
+        elif _VERSION.fullmatch(path):
             self._answer({"Version": "stub", "ApiVersion": API_VERSION, "MinAPIVersion": "1.24"})
         elif _LIST.fullmatch(path):
             ids = self._asked_ids()
             if ids is None:
-                engine.lists += 1
-                self._answer([container.listed() for container in [*engine.containers.values()]])
+                self._answer(engine.list_all())
             else:
                 engine.looks += 1
                 found = [engine.containers[container_id] for container_id in ids if container_id in engine.containers]
@@ -201,8 +223,7 @@ def run_stub_engine(folder: Path) -> Iterator[StubEngine]:
         try:
             yield server.engine
         finally:
-            for stream in [*server.engine.streams]:
-                stream.put(None)
+            server.engine.cut_streams()
             server.shutdown()
             thread.join()
 

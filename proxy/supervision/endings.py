@@ -6,11 +6,14 @@ that one HAProxy can finish its requests while another one is watched.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import math
+import os
 import signal
 import time
 from collections.abc import Sequence
+from pathlib import Path
 
 from proxy.supervision.process_keeper import Process, announces_end
 from proxy.supervision.watched_signals import wait_for_signal
@@ -72,8 +75,23 @@ class Ending:
             self.is_over = True
             return
         self._current, seconds = self._steps.pop(0)
+        children = _find_children(self.process.pid) if self._current == signal.SIGKILL else ()
         self.process.send_signal(self._current)
+        for pid in children:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
         self._step_end, self._next_send = now + seconds, now + _REPEAT_SECONDS
+
+
+def _find_children(pid: int) -> Sequence[int]:
+    """Return the children of a process that is to be killed: workers of HAProxy, which would not end if they are frozen.
+
+    Such a worker would keep its listeners, and the kernel would hand it a part of all new connections.
+    """
+    try:
+        return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii").split()]
+    except (FileNotFoundError, ProcessLookupError):
+        return []
 
 
 def end_all(endings: Sequence[Ending]) -> None:

@@ -11,7 +11,6 @@ import signal
 import socket
 import ssl
 import stat
-import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,6 +25,7 @@ from tests.haproxy.authority import Authority
 from tests.haproxy.client import HOST, any_tls, ask
 from tests.haproxy.product import Product
 from tests.haproxy.program import Program, read_processes
+from tests.haproxy.small_disk import fill, small_disk
 
 pytestmark = pytest.mark.haproxy
 
@@ -126,30 +126,6 @@ def test_server_that_has_gone_gets_nothing_after_haproxy_was_killed(program: Pro
         eventually(lambda: answers(program, OTHER) == "second")
 
         assert {"first"} == {answers(program, HOST) for _ in range(20)}
-
-
-@contextmanager
-def small_disk(folder: Path) -> Iterator[Path]:
-    """Mount a separate file system on `folder`, small enough to be filled."""
-    folder.mkdir(exist_ok=True)
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m,mode=700", "tmpfs", str(folder)], check=True)
-    try:
-        yield folder
-    finally:
-        subprocess.run(["umount", "-l", str(folder)], check=True)
-
-
-def fill(folder: Path) -> Path:
-    """Fill the disk. Return the file that takes the space."""
-    filler = folder / "filler"
-    with filler.open("wb", buffering=0) as file:
-        for size in (1 << 16, 1 << 8, 1):
-            try:
-                while True:
-                    file.write(b"x" * size)
-            except OSError:
-                continue
-    return filler
 
 
 def test_service_that_came_while_the_disk_was_full_is_served_later(program: Program, product: Product) -> None:

@@ -19,10 +19,12 @@ from proxy.adapters.haproxy.runtime_socket import MasterSocket, RuntimeSocket
 from proxy.adapters.haproxy.state_files import StateFiles
 from proxy.adapters.haproxy.state_layout import StateLayout
 from proxy.core.containers.containers import Container
+from proxy.errors import StateError
 from tests.builders import make_model, make_renderer, make_settings
 from tests.eventually import eventually
 from tests.haproxy.client import HOST, Answer, ask
 from tests.haproxy.product import Product
+from tests.haproxy.small_disk import read_only
 
 pytestmark = pytest.mark.haproxy
 
@@ -117,3 +119,15 @@ def test_request_in_flight_finishes_by_default(product: Product, haproxy_binary:
         visitor.join()
 
     assert ["web-1"] == [answer.server for answer in answers]
+
+
+def test_haproxy_is_not_told_to_reload_while_its_folder_is_read_only(
+    product: Product, haproxy_binary: str, tmp_path: Path
+) -> None:
+    """The master of 3.4 would end, because it could not open its socket again. It could not be started again either."""
+    with run_master(haproxy_binary, tmp_path, product, product.backend().container(VIRTUAL_HOST=HOST)) as haproxy:
+        with read_only(tmp_path), pytest.raises(StateError, match="is read-only"):
+            haproxy.control.reload()
+
+        assert haproxy.control.is_running()
+        assert "web-1" == haproxy.ask().server

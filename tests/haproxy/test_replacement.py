@@ -104,6 +104,19 @@ def test_request_that_never_ends_holds_the_old_haproxy_for_the_time_of_a_stop(sa
     assert old not in master_pids(saved_site)
 
 
+def test_frozen_worker_ends_with_the_haproxy_that_was_replaced(saved_site: SmallSite, start: Start) -> None:
+    """It would keep its listeners, and the kernel would hand it a part of all new connections."""
+    supervised = start(stop_seconds=0.3)
+    eventually(supervised.serves)
+    worker = next(iter(haproxy_pids(saved_site) - {supervised.haproxy_pid()}))
+    os.kill(worker, signal.SIGSTOP)
+
+    ask_for_another(supervised)
+
+    eventually(lambda: not is_alive(worker))
+    assert eventually(supervised.serves)
+
+
 def test_haproxy_that_answers_is_not_replaced(saved_site: SmallSite, running: Supervised) -> None:
     """The controller may have sent another request before it noticed that another HAProxy has taken over."""
     old = running.haproxy_pid()

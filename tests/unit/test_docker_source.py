@@ -52,10 +52,13 @@ class FakeEngine:
         self.since: list[int | None] = []
         self.is_lost = False
         self.error: Exception | None = None
+        self.unlisted: set[str] = set()  # the next list lacks them, though they run
 
     def list_containers(self) -> list[Document]:
         self._ask("list")
-        return [self._entry(document) for document in self.documents.values() if self._is_listed(document)]
+        unlisted, self.unlisted = self.unlisted, set()
+        listed = [document for key, document in self.documents.items() if key not in unlisted]
+        return [self._entry(document) for document in listed if self._is_listed(document)]
 
     def find_container(self, container_id: str) -> Document | None:
         self._ask(f"find {container_id}")
@@ -867,6 +870,28 @@ def test_end_of_the_patience_with_a_stopping_container_leaves_the_stream_open() 
 
 
 @pytest.mark.usefixtures("quick_grace")
+def test_container_that_one_list_lacks_though_no_event_told_of_its_end_stays() -> None:
+    engine = FakeEngine(make_document("a"), make_document("b"))
+    source = DockerSource(engine, None)
+    source.read()
+    engine.unlisted = {"a", "b"}
+    source.invalidate()
+
+    assert ["a", "b"] == ids_of(source.read())
+
+
+def test_container_that_two_lists_lack_is_gone() -> None:
+    engine = FakeEngine(make_document("a"), make_document("b"))
+    source = DockerSource(engine, None)
+    source.read()
+    del engine.documents["a"]
+    engine.calls.clear()
+    source.invalidate()
+
+    assert ["b"] == ids_of(source.read())
+    assert ["list", "list"] == engine.calls
+
+
 def test_gap_after_a_connect_is_no_reason_to_open_the_stream_again() -> None:
     engine = FakeEngine()
     with watched(engine) as running:
@@ -963,6 +988,19 @@ def test_container_that_died_stays_away_though_a_list_failed_meanwhile() -> None
         engine.error = None
 
         assert ["b"] == ids_of(running.source.read_changes())
+
+
+def test_end_that_an_event_told_needs_no_second_list() -> None:
+    engine = FakeEngine(*(make_labelled(f"c{number}") for number in range(MAX_LOOKS + 1)))
+    with watched(engine) as running:
+        running.source.read()
+        for container_id in sorted(engine.documents):
+            del engine.documents[container_id]
+            running.send(make_event(container_id, "die"))
+        engine.calls.clear()
+
+        assert [] == ids_of(running.source.read_changes())
+        assert 1 == engine.calls.count("list")
 
 
 def test_thousand_stops_need_one_thread_and_one_list_call(monkeypatch: pytest.MonkeyPatch) -> None:

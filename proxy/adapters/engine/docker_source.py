@@ -136,10 +136,10 @@ class DockerSource:
         self._plan_looks(self._view.known().keys() if is_full else ids, ids)
         return None if is_full else ids
 
-    def _look_at_all(self, pending_ids: set[str]) -> None:
+    def _look_at_all(self, pending_ids: Set[str]) -> None:
         """List everything. What has changed though no event told is a reason to open the stream of events again."""
         stream, before, started = self._events, self._view.known(), time.monotonic()
-        self._view.read_all()
+        self._view.read_all(pending_ids)
         if stream is None or self._full_look is not FullLook.ON_REQUEST:
             return
         changes = find_changes(before, self._view.known())

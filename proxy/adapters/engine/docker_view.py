@@ -6,7 +6,7 @@ threads may call says so.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import replace
 from typing import Any, Protocol
 
@@ -82,12 +82,15 @@ class DockerView:
         """Return the containers by id as they were last seen; `read_all` replaces this mapping, `read_one` changes it."""
         return self._containers
 
-    def read_all(self) -> None:
-        """List every container, and inspect those of which the list does not say enough."""
+    def read_all(self, told_ids: Set[str]) -> None:
+        """List every container, and inspect those of which the list does not say enough.
+
+        Events that have not been read yet tell of `told_ids`: it is no surprise if the list lacks them.
+        """
         self._is_settled = False
         own = self._engine.inspect_container(self._own_container_id) if self._own_container_id else None
         proxy = parse_proxy(own) if own else None
-        listed = [parse_container(entry) for entry in self._engine.list_containers()]
+        listed = self._list(told_ids)
         links = follow_links(parse_links(own), proxy.project, listed, self._links) if own and proxy else LinkTable()
         self._dead.clear()
         self._containers = {container.id: self._mark_stopping(self._complete(container, links)) for container in listed}
@@ -99,6 +102,17 @@ class DockerView:
         self._links = links
         self._proxy = proxy
         self._is_settled = True
+
+    def _list(self, told_ids: Set[str]) -> list[Container]:
+        """List every container. If one is gone that was running, and no event told of its end, list them once more.
+
+        An engine's list can lack a container for a moment. Its visitors would get no answer until the next full rescan.
+        """
+        listed = [parse_container(entry) for entry in self._engine.list_containers()]
+        running = {key for key, container in self._containers.items() if container.state is State.RUNNING}
+        if running - {container.id for container in listed} - self._dead - told_ids:
+            listed = [parse_container(entry) for entry in self._engine.list_containers()]
+        return listed
 
     def note_event(self, event: EngineEvent, at_seconds: float) -> None:
         """Take in what an event says by itself, without a look at that container, with which the engine may be busy.

@@ -38,6 +38,7 @@ from proxy.errors import (
     ReloadError,
     RuntimeApiError,
     SettingsError,
+    StateError,
 )
 
 logger = logging.getLogger(__name__)
@@ -171,7 +172,8 @@ class HaproxyControl:
         """Start a new worker from the current files; it takes over from the old one. The health of servers is kept.
 
         Raises ReloadError if the reload failed; the old worker then still serves. HAProxy stops accepting connections for
-        about 2 s while it tries to bind a port that is taken: see `find_taken_ports`.
+        about 2 s while it tries to bind a port that is taken: see `find_taken_ports`. Raises StateError if the disk is
+        read-only: HAProxy is not told to reload then, because its master ends if it cannot open its socket [tried: 3.4].
         """
         try:
             before = self._read_processes()
@@ -217,6 +219,8 @@ class HaproxyControl:
                 file.write(make_state_file(reply))
             draft.replace(self._server_state)
         except (OSError, RuntimeApiError) as error:
+            if isinstance(error, OSError) and error.errno == errno.EROFS:
+                raise StateError(f"{draft.parent} is read-only, and HAProxy opens its sockets there") from error
             logger.warning("this reload loses the health of servers: %s", error)
             self._server_state.unlink(missing_ok=True)
 

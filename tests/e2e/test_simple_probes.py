@@ -152,10 +152,7 @@ def test_both_kinds_of_probe_are_reported_and_url_is_used(stack: Stack) -> None:
     eventually(lambda: "503" not in visits(stack, "both.example.com"), timeout=PATIENCE_SECONDS)
 
     (line,) = [line for line in stack.call("acsrouting", "proxy", "routes").splitlines() if "problem: " in line]
-    assert (
-        f"container {stack.container('both').name}: aliyun.probe.cmd='false': is ignored, because aliyun.probe.url is set"
-        in line
-    )
+    assert f"container {stack.container('both').name}: aliyun.probe.cmd: is ignored, because aliyun.probe.url is set" in line
 
 
 def test_healthcheck_of_the_engine_counts_too(stack: Stack) -> None:

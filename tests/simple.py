@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from proxy.core.containers.containers import Container
-from proxy.core.labels.labels import ContainerSpec
 from proxy.core.labels.simple_routing import parse_container
+from proxy.core.labels.specs import ContainerSpec
 from proxy.core.model.model import RoutingModel
 from proxy.settings import Settings
 from tests.builders import make_container, make_model, make_settings

@@ -24,7 +24,8 @@ from proxy.adapters.files.weight_file import WEIGHT_FILE, read_weights, write_we
 from proxy.commands.exit_codes import NO_ANSWER, OK, PROBLEMS, SETTINGS_WRONG
 from proxy.controller.observation import Observation
 from proxy.core.labels import simple_routing
-from proxy.core.labels.labels import ContainerSpec, parse_container, service_label, service_of
+from proxy.core.labels.labels import parse_container, service_label, service_of
+from proxy.core.labels.specs import ContainerSpec
 from proxy.core.model.services import is_in_scope
 from proxy.grammar.values import DEFAULT_WEIGHT, parse_weight
 from proxy.printable import printable

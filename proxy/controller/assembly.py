@@ -19,8 +19,8 @@ from proxy.controller.ports import Background, HaproxyControl, Prober, Runtime, 
 from proxy.controller.reconciler import Jobs, Reconciler
 from proxy.controller.service_checks import ServiceChecks
 from proxy.core.haproxy.rendering import Renderer
-from proxy.core.labels.labels import PLAIN_SETTINGS
 from proxy.core.labels.simple_routing import plain_settings
+from proxy.core.labels.specs import PLAIN_SETTINGS
 from proxy.core.model.own_files import OwnFiles
 from proxy.settings import RoutingMode, Settings
 

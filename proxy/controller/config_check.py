@@ -12,7 +12,7 @@ from proxy.controller.ports import HaproxyControl, StateStore
 from proxy.core.haproxy.blame import Accusation, blame
 from proxy.core.haproxy.file_names import CONFIG_FILE
 from proxy.core.haproxy.rendering import DesiredState, Renderer
-from proxy.core.labels.labels import ContainerSpec
+from proxy.core.labels.specs import ContainerSpec
 from proxy.core.model.model import RoutingModel
 from proxy.core.model.service_table import Specs
 from proxy.errors import ConfigCheckError

@@ -18,8 +18,9 @@ from proxy.controller.ports import Prober
 from proxy.controller.service_checks import ServiceChecks, identity
 from proxy.controller.unserved_servers import UnservedServers
 from proxy.core.haproxy.blame import Accusation
-from proxy.core.labels.labels import ContainerSpec, service_label
+from proxy.core.labels.labels import service_label
 from proxy.core.labels.misspellings import OF_OTHER_MODE, find_own_labels
+from proxy.core.labels.specs import ContainerSpec
 from proxy.core.model.certificate_problems import CertificateProblems
 from proxy.core.model.certificate_set import ProxyCertificates
 from proxy.core.model.last_resort import LastResort

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from proxy.controller.config_check import Culprits
 from proxy.core.containers.containers import State
 from proxy.core.haproxy.blame import Accusation, find_setting, hide_values
-from proxy.core.labels.labels import BackendSettings, ContainerSpec
+from proxy.core.labels.specs import BackendSettings, ContainerSpec
 from proxy.core.model.service_table import Specs
 from proxy.errors import Problem, shorten
 

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from proxy.core.containers.containers import Container
-from proxy.core.labels.labels import ContainerSpec, parse_container
+from proxy.core.labels.labels import parse_container
+from proxy.core.labels.specs import ContainerSpec
 from proxy.core.model.certificate_cover import CertificateCover
 from proxy.core.model.certificate_dates import DAY_SECONDS, find_dated_problems
 from proxy.core.model.certificate_pairs import pair_files

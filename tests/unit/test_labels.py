@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 
 from proxy.core.containers.containers import Container, ContainerPort
-from proxy.core.labels.labels import LABELS, ContainerSpec, TcpPort, parse_container
+from proxy.core.labels.labels import LABELS, parse_container
+from proxy.core.labels.specs import ContainerSpec, TcpPort
 from proxy.settings import ExtraSettings
 from tests.builders import make_container, make_pem, one_line, with_labels
 

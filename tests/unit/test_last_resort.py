@@ -3,7 +3,8 @@
 from dataclasses import replace
 
 from proxy.core.containers.containers import Health, State
-from proxy.core.labels.labels import ContainerSpec, parse_container
+from proxy.core.labels.labels import parse_container
+from proxy.core.labels.specs import ContainerSpec
 from proxy.core.model.last_resort import LastResort
 from tests.builders import make_container
 

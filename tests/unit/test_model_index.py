@@ -7,7 +7,8 @@ import random
 import pytest
 
 from proxy.core.containers.containers import Container, State
-from proxy.core.labels.labels import ContainerSpec, parse_container
+from proxy.core.labels.labels import parse_container
+from proxy.core.labels.specs import ContainerSpec
 from proxy.core.model.certificate_set import ProxyCertificates
 from proxy.core.model.model import RoutingModel
 from proxy.core.model.model_index import ModelIndex

@@ -12,7 +12,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from proxy.core.containers.containers import Container
-from proxy.core.labels.labels import BackendSettings, ContainerSpec
+from proxy.core.labels.specs import BackendSettings, ContainerSpec
 from proxy.core.model.server_names import cookie_value, server_name
 from proxy.grammar.syntax import (
     NAME_LENGTH,

@@ -9,7 +9,7 @@ from proxy.controller.observation import Observation
 from proxy.controller.pending import Pending
 from proxy.controller.service_checks import ServiceChecks
 from proxy.core.containers.containers import Container, ProxyContainer, Snapshot
-from proxy.core.labels.labels import PLAIN_SETTINGS
+from proxy.core.labels.specs import PLAIN_SETTINGS
 from proxy.errors import Problem
 from tests.builders import make_container, make_settings, with_labels
 from tests.fakes import FakeProber, FakeSource

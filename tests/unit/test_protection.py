@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from proxy.core.containers.containers import Container, Health, State
-from proxy.core.labels.labels import BackendSettings, parse_container
+from proxy.core.labels.labels import parse_container
+from proxy.core.labels.specs import BackendSettings
 from proxy.core.model.services import Service, group_services
 from tests.builders import make_container, make_model, make_settings, with_labels
 

@@ -3,7 +3,8 @@
 from dataclasses import replace
 
 from proxy.core.containers.containers import Container, State
-from proxy.core.labels.labels import ContainerSpec, parse_container
+from proxy.core.labels.labels import parse_container
+from proxy.core.labels.specs import ContainerSpec
 from proxy.core.model.readiness import Readiness, Target
 from tests.builders import make_container
 

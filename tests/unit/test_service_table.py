@@ -1,6 +1,7 @@
 """Services are grouped again only where something changed. The order of changes does not matter."""
 
-from proxy.core.labels.labels import ContainerSpec, parse_container
+from proxy.core.labels.labels import parse_container
+from proxy.core.labels.specs import ContainerSpec
 from proxy.core.model.service_table import ServiceTable
 from proxy.core.model.services import group_services, join_keys
 from tests.builders import make_container

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from proxy.core.containers.containers import Container, Health, ProxyContainer, State
-from proxy.core.labels.labels import ContainerSpec, parse_container
+from proxy.core.labels.labels import parse_container
+from proxy.core.labels.specs import ContainerSpec
 from proxy.core.model.services import Service, group_services, is_in_scope, join_keys
 from tests.builders import make_container, make_settings, with_labels
 

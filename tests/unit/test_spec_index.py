@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from proxy.core.containers.containers import Container, State
-from proxy.core.labels.labels import ContainerSpec, parse_container
+from proxy.core.labels.labels import parse_container
+from proxy.core.labels.specs import ContainerSpec
 from proxy.core.model.spec_index import SpecIndex
 from proxy.errors import Problem
 from tests.builders import make_container, make_settings

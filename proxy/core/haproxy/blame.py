@@ -13,7 +13,8 @@ from dataclasses import dataclass
 
 from proxy.core.haproxy.file_names import CERTIFICATE_FOLDER, CONFIG_FILE
 from proxy.core.haproxy.rendering import DesiredState
-from proxy.core.labels.labels import ContainerSpec, free_settings
+from proxy.core.labels.labels import free_settings
+from proxy.core.labels.specs import ContainerSpec
 from proxy.core.model.model import RoutingModel
 from proxy.core.model.port_uses import HTTP_PORT, HTTPS_PORT
 from proxy.grammar.keywords import KNOWN_WORDS

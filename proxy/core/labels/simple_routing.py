@@ -16,8 +16,9 @@ from typing import Any
 from proxy.core.containers.containers import Container
 from proxy.core.labels import probing
 from proxy.core.labels.label import MAX_LONG_VALUE, Label
-from proxy.core.labels.labels import BackendSettings, ContainerSpec, service_label, service_of
+from proxy.core.labels.labels import service_label, service_of
 from proxy.core.labels.probing import Probe
+from proxy.core.labels.specs import BackendSettings, ContainerSpec
 from proxy.core.labels.stickiness import COOKIE_DIRECTIVE, stickiness_lines
 from proxy.errors import Problem, shorten
 from proxy.grammar import values as values

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 
 from proxy.core.containers.addresses import choose_address
 from proxy.core.containers.containers import ProxyContainer, State
-from proxy.core.labels.labels import BackendSettings, ContainerSpec
 from proxy.core.labels.simple_routing import plain_settings
+from proxy.core.labels.specs import BackendSettings, ContainerSpec
 from proxy.core.model.model import Backend, Profile, Server
 from proxy.core.model.readiness import server_state
 from proxy.core.model.server_names import cookie_value, server_name

@@ -12,7 +12,7 @@ import dataclasses
 from collections.abc import Sequence
 
 from proxy.core.containers.containers import Health, State
-from proxy.core.labels.labels import ContainerSpec
+from proxy.core.labels.specs import ContainerSpec
 
 SECONDS = 10.0
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable, Sequence
 
-from proxy.core.labels.labels import BackendSettings, ContainerSpec
+from proxy.core.labels.specs import BackendSettings, ContainerSpec
 from proxy.core.model.readiness import is_ready
 
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from proxy.core.containers.containers import Container, Health, State
-from proxy.core.labels.labels import ContainerSpec
+from proxy.core.labels.specs import ContainerSpec
 from proxy.core.model.model import STARTING, UNHEALTHY, WAITING, Server, ServerState
 from proxy.core.model.spec_index import Key
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 
 from proxy.core.containers.containers import Container
-from proxy.core.labels.labels import ContainerSpec
+from proxy.core.labels.specs import ContainerSpec
 from proxy.grammar.syntax import ServerName, make_digest, make_distinct_name, make_server_name
 
 _ENGINE_ID = re.compile(r"[0-9a-f]{64}")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 
-from proxy.core.labels.labels import ContainerSpec
+from proxy.core.labels.specs import ContainerSpec
 from proxy.core.model.services import Service
 
 Specs = tuple[ContainerSpec, ...]

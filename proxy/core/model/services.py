@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from proxy.core.containers.containers import Container, ProxyContainer
-from proxy.core.labels.labels import BackendSettings, ContainerSpec, TcpPort
+from proxy.core.labels.specs import BackendSettings, ContainerSpec, TcpPort
 from proxy.core.model.protection import join_protection, keep_protection
 from proxy.core.model.readiness import is_ready
 from proxy.grammar.syntax import BackendName, make_backend_name

@@ -11,7 +11,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 
-from proxy.core.labels.labels import BackendSettings, ContainerSpec
+from proxy.core.labels.specs import BackendSettings, ContainerSpec
 from proxy.core.model.backends import make_variant
 from proxy.core.model.server_names import server_name
 from proxy.core.model.service_table import ServiceTable

@@ -11,7 +11,7 @@ import dataclasses
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from proxy.core.containers.containers import Container, State
-from proxy.core.labels.labels import ContainerSpec
+from proxy.core.labels.specs import ContainerSpec
 from proxy.errors import Problem
 
 Key = tuple[str, str]

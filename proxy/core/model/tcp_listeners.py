@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from proxy.core.labels.labels import ContainerSpec
+from proxy.core.labels.specs import ContainerSpec
 from proxy.core.model.backends import BuildContext, build_servers, build_tcp_lines, make_profile
 from proxy.core.model.model import Backend, TcpListener
 from proxy.core.model.port_uses import HTTP_PORT, HTTPS_PORT, PortUse

@@ -10,7 +10,7 @@ import dataclasses
 from collections.abc import Iterable
 
 from proxy.core.containers.containers import Container, ProxyContainer, State
-from proxy.core.labels.labels import ContainerSpec
+from proxy.core.labels.specs import ContainerSpec
 from proxy.core.model.certificate_set import ProxyCertificates
 from proxy.core.model.model import RoutingModel
 from proxy.core.model.model_index import ModelIndex

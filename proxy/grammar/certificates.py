@@ -26,7 +26,7 @@ from proxy.secret import Secret
 SMALLEST_RSA_BITS, SMALLEST_EC_BITS = 2048, 224
 MAX_PARTS = 100
 """The number of keys and certificates of a PEM. Parts that do not end would take seconds to read, were there thousands."""
-_BLOCK = re.compile(r"-----BEGIN (?P<kind>[A-Z0-9 ]++)-----[^-]*+(?:-(?!----)[^-]*+)*+-----END (?P=kind)-----")
+_BLOCK = re.compile(r"-----BEGIN (?P<kind>[A-Z0-9 ]{1,64})-----[^-]*(?:-(?!----)[^-]*)*-----END (?P=kind)-----")
 """It stops at the first dashes. So a text with many beginnings and no end does not cost more than its length."""
 
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import docker
 import pytest
 
 from proxy.adapters.files.kept_files import KeptFiles
@@ -56,8 +59,26 @@ def test_sources_that_are_named_are_read_and_no_others(tmp_path: Path) -> None:
     assert {"file", "links"} == {source.name for source in make_sources(make_settings(**variables), LINK, KEPT)}
 
 
+@pytest.fixture
+def clients(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[docker.APIClient]]:
+    """The clients of engines that a test makes. In the program they live as long as their threads; here they are closed."""
+    made: list[docker.APIClient] = []
+    make = docker.APIClient
+
+    def note(*arguments: Any, **keywords: Any) -> docker.APIClient:
+        made.append(make(*arguments, **keywords))
+        return made[-1]
+
+    monkeypatch.setattr(docker, "APIClient", note)
+    yield made
+    for client in made:
+        client.close()
+
+
 @pytest.mark.parametrize(("mode", "alias"), [("custom", "web"), ("acsrouting", "")])
-def test_services_that_are_named_count_as_linked(tmp_path: Path, mode: str, alias: str) -> None:
+def test_services_that_are_named_count_as_linked(
+    tmp_path: Path, clients: list[docker.APIClient], mode: str, alias: str
+) -> None:
     settings = make_settings(PROXY_MODE=mode, ADDITIONAL_SERVICES="blog:api, stub:web")
     container = StubContainer(name="stub-web-1", service="web", labels={}, port=80)
     with run_stub_engine(tmp_path) as engine:
@@ -65,8 +86,10 @@ def test_services_that_are_named_count_as_linked(tmp_path: Path, mode: str, alia
         (source,) = make_sources(settings, {"DOCKER_HOST": engine.host}, KEPT)
 
         (found,) = source.read_changes().containers
+        source.stop()  # else it asks how the container is stopped, when there is no engine any more
 
     assert alias == found.alias
+    assert clients
 
 
 def test_no_source_at_all_is_told_with_what_to_do(tmp_path: Path) -> None:

@@ -22,8 +22,6 @@ from proxy.settings import Settings, TlsSettings
 logger = logging.getLogger(__name__)
 
 LOW_PORTS = "net_bind_service"
-COPIES = COPIED
-"""Folder, below the state folder, for copies of certificates that only root may read."""
 
 
 class Identity:
@@ -76,7 +74,7 @@ def copy_unreadable(identity: Identity, tls: TlsSettings, state_folder: Path) ->
         folders = {folder for file in files for folder in file.parents if folder == path or path in folder.parents}
         if all(identity.may_read(file) for file in [*files, *folders]):
             continue
-        target = state_folder / COPIES / name.lower()
+        target = state_folder / COPIED / name.lower()
         shutil.rmtree(target, ignore_errors=True)
         target.mkdir(mode=0o700, parents=True)
         for file in files:

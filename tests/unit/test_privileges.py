@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from proxy.commands.privileges import COPIES, Identity, capability_options, copy_unreadable
+from proxy.adapters.files.own_files import COPIED
+from proxy.commands.privileges import Identity, capability_options, copy_unreadable
 from proxy.errors import SettingsError
 from tests.builders import make_settings
 
@@ -73,7 +74,7 @@ def test_certificates_that_only_root_may_read_are_copied_as_a_whole(tmp_path: Pa
 
     variables = copy_unreadable(make_identity(), make_settings(CERT_FOLDER=str(folder)).tls, state)
 
-    copies = state / COPIES / "cert_folder"
+    copies = state / COPIED / "cert_folder"
     assert {"CERT_FOLDER": str(copies)} == variables
     assert {"a.pem": ("a.pem", 0o600), "b.pem": ("b.pem", 0o600)} == {
         file.name: (file.read_text(), file.stat().st_mode & 0o777) for file in copies.iterdir()
@@ -91,8 +92,8 @@ def test_folders_of_certbot_are_copied_with_what_their_links_lead_to(tmp_path: P
 
     copy_unreadable(make_identity(), make_settings(CERT_FOLDER=str(live)).tls, state)
 
-    (copy,) = (path for path in (state / COPIES).rglob("*") if path.is_file())
-    assert ("a.example/privkey.pem", "key") == (str(copy.relative_to(state / COPIES / "cert_folder")), copy.read_text())
+    (copy,) = (path for path in (state / COPIED).rglob("*") if path.is_file())
+    assert ("a.example/privkey.pem", "key") == (str(copy.relative_to(state / COPIED / "cert_folder")), copy.read_text())
 
 
 def test_folder_that_only_root_may_enter_is_copied(tmp_path: Path) -> None:
@@ -109,7 +110,7 @@ def test_copies_of_an_earlier_start_go(tmp_path: Path) -> None:
     authority, state = tmp_path / "ca.pem", tmp_path / "state"
     authority.write_text("new")
     authority.chmod(0o600)
-    old = state / COPIES / "ca_cert_file"
+    old = state / COPIED / "ca_cert_file"
     old.mkdir(parents=True)
     (old / "old.pem").write_text("old")
 
@@ -124,7 +125,7 @@ def test_what_everybody_may_read_stays_where_it_is(tmp_path: Path) -> None:
     authority.touch(mode=0o644)
     settings = make_settings(CA_CERT_FILE=str(authority), CERT_FOLDER=str(tmp_path / "missing"))
 
-    assert ({}, False) == (copy_unreadable(make_identity(), settings.tls, tmp_path), (tmp_path / COPIES).exists())
+    assert ({}, False) == (copy_unreadable(make_identity(), settings.tls, tmp_path), (tmp_path / COPIED).exists())
 
 
 def test_command_drops_everything_but_the_groups_and_the_low_ports() -> None:

@@ -36,9 +36,10 @@ def reload(options: argparse.Namespace, settings: Settings, environment: Mapping
     deadline = time.monotonic() + RELOAD_WAIT_SECONDS
     while time.monotonic() < deadline:
         status = read_status(folder)
-        if (status and (status.forced, status.pid) > (before.forced, before.pid)) or (status and status.pid != before.pid):
-            print(printable(status.sentence))
-            return OK if status.is_success else PROBLEMS
+        if status and status.pid != before.pid:  # a new controller has read everything again
+            return _tell(status.sentence, is_success=status.is_success)
+        if status and status.forced > before.forced:
+            return _tell(status.forced_sentence, is_success=status.is_forced_success)
         time.sleep(POLL_SECONDS)
     return _fail(f"no answer from the controller within {RELOAD_WAIT_SECONDS:g} s; see its log")
 
@@ -57,6 +58,11 @@ def health(options: argparse.Namespace, settings: Settings, environment: Mapping
     status = read_status(layout.folder)
     print(f"HAProxy runs; last pass: {printable(status.sentence) if status else 'none yet'}")
     return OK
+
+
+def _tell(sentence: str, *, is_success: bool) -> int:
+    print(printable(sentence))
+    return OK if is_success else PROBLEMS
 
 
 def _fail(message: str) -> int:

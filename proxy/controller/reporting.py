@@ -33,6 +33,7 @@ class Reporter:
         self._passes = 0
         self._began = 0.0
         self._forced = 0
+        self._last_forced = ("", True)
 
     def begin(self) -> None:
         """Note that a pass begins."""
@@ -41,7 +42,7 @@ class Reporter:
     def report(self, outcome: Outcome, reasons: Sequence[str], *, duration_ms: int) -> None:
         """Log what a pass did and which problems came and went, and tell the status."""
         self._passes += 1
-        self._forced += outcome.forced
+        self._note_forced(outcome.forced, outcome.sentence, is_success=outcome.is_success)
         self._report_problems(outcome.problems)
         self._report_notes(outcome.notes)
         level = logging.INFO if not isinstance(outcome.plan, Unchanged) else logging.DEBUG
@@ -54,10 +55,16 @@ class Reporter:
     def report_failure(self, sentence: str, *, is_forced: bool) -> None:
         """Record a pass that ended in an error; what it logs is the caller's."""
         self._passes += 1
-        self._forced += is_forced
+        self._note_forced(int(is_forced), sentence, is_success=False)
         self._write(sentence, is_success=False, problems=tuple(sorted(self._known)))
 
+    def _note_forced(self, count: int, sentence: str, *, is_success: bool) -> None:
+        self._forced += count
+        if count:
+            self._last_forced = sentence, is_success
+
     def _write(self, sentence: str, *, is_success: bool, problems: Sequence[Problem]) -> None:
+        forced_sentence, is_forced_success = self._last_forced
         self._write_status(
             Status(
                 pid=os.getpid(),
@@ -69,6 +76,8 @@ class Reporter:
                 notes=tuple(_shown(self._notes)),
                 servers=self._servers,
                 began=self._began,
+                forced_sentence=forced_sentence,
+                is_forced_success=is_forced_success,
             )
         )
 

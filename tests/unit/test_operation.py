@@ -9,6 +9,7 @@ import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from types import FrameType
 
 import pytest
@@ -36,7 +37,9 @@ def on_reload() -> Iterator[Signals]:
 
 
 def status(*, forced: int = 0, is_success: bool = True, pid: int | None = None, sentence: str = "reload: by hand") -> Status:
-    return Status(pid=pid or os.getpid(), passes=9, forced=forced, sentence=sentence, is_success=is_success)
+    """The status after a pass. Where `forced` counts one, that pass has ended the reload that a user asked for."""
+    told = Status(pid=pid or os.getpid(), passes=9, forced=forced, sentence=sentence, is_success=is_success)
+    return replace(told, forced_sentence=sentence, is_forced_success=is_success) if forced else told
 
 
 @pytest.mark.parametrize(("is_success", "code"), [(True, 0), (False, 1)], ids=["done", "failed"])
@@ -65,6 +68,19 @@ def test_end_of_another_pass_is_not_taken_for_the_reload(
     command_line.run("reload")
 
     assert "reload: by hand\n" == capsys.readouterr().out
+
+
+def test_reload_tells_its_own_end_also_when_another_pass_has_followed(
+    command_line: CommandLine, on_reload: Signals, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The command looks at the status every now and then, and a pass takes less time than that."""
+    command_line.write_status(status())
+    followed = replace(status(forced=1, is_success=False), sentence="nothing to change", is_success=True)
+    on_reload(lambda: command_line.write_status(followed))
+
+    code = command_line.run("reload")
+
+    assert (1, "reload: by hand\n") == (code, capsys.readouterr().out)
 
 
 def test_reload_without_a_controller_is_told(command_line: CommandLine, capsys: pytest.CaptureFixture[str]) -> None:

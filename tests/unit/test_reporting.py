@@ -91,6 +91,17 @@ def test_status_counts_passes_and_those_that_a_user_forced() -> None:
     assert {os.getpid()} == {status.pid for status in reports.statuses}
 
 
+def test_status_keeps_the_end_of_the_last_pass_that_a_user_forced() -> None:
+    reports = Reports()
+
+    reports.add(make_outcome(), is_forced=True)
+    reports.reporter.report_failure("the disk is full", is_forced=True)
+    reports.add(make_outcome())
+
+    ends = [(status.forced_sentence, status.is_forced_success) for status in reports.statuses]
+    assert [(reports.statuses[0].sentence, True), *[("the disk is full", False)] * 2] == ends
+
+
 def test_failed_pass_keeps_the_problems_that_are_known() -> None:
     reports = Reports()
     reports.add(make_outcome(SECOND, FIRST))

@@ -23,6 +23,7 @@ STATUS_FILE = "status.json"
 class Status:
     """The controller's last report. `passes` counts all passes, `forced` those that a user asked for.
 
+    `forced_sentence` and `is_forced_success` are of the last one that a user asked for: others may have followed it since.
     `servers` says why servers get no requests, by `backend/server`. `began` is the start of the last pass, in seconds since
     the epoch. The pass has seen everything that was there before.
     """
@@ -36,6 +37,8 @@ class Status:
     notes: tuple[str, ...] = ()
     servers: Mapping[str, str] = field(default_factory=dict)
     began: float = 0.0
+    forced_sentence: str = ""
+    is_forced_success: bool = True
 
 
 class StatusFile:

@@ -3,6 +3,7 @@
 ProxyError
 ├── SettingsError       the proxy's own settings are wrong; it lists all faults (exit code 2)
 ├── StateError          the folder of state files cannot be used or written; the current files stay
+├── TrustError          the secret of the cluster cannot be used; the proxy goes on without the others
 ├── SourceError         a source of containers cannot be read now; never means "no containers"
 ├── ConfigCheckError    HAProxy refuses a candidate configuration; nothing was changed
 ├── CheckNotRunError    a check could not be run or did not end; this says nothing about the configuration
@@ -36,6 +37,10 @@ class SettingsError(ProxyError):
 
 class SourceError(ProxyError):
     """A source of containers cannot be read now. The last snapshot stays in force."""
+
+
+class TrustError(ProxyError):
+    """The secret of the cluster cannot be used. What the proxy knows of the others stays as it is."""
 
 
 class StateError(ProxyError):

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import gc
 import logging
-import os
-import socket
 import sys
 import threading
 import time
@@ -19,18 +17,13 @@ from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from proxy.adapters.engine.docker_engine import DockerEngine
-from proxy.adapters.engine.docker_source import DockerSource
-from proxy.adapters.engine.link_source import LinkSource
-from proxy.adapters.engine.misplaced_settings import MisplacedSettings
+from proxy.adapters.cluster.parts import Cluster, make_cluster
 from proxy.adapters.files.certificate_files import CertificateFiles
-from proxy.adapters.files.file_source import FileSource
 from proxy.adapters.files.file_watcher import FileWatcher
 from proxy.adapters.files.host_names import HostNames
 from proxy.adapters.files.kept_files import KeptFiles
 from proxy.adapters.files.own_files import OwnFileReader
 from proxy.adapters.files.status_file import StatusFile
-from proxy.adapters.files.weight_file import WEIGHT_FILE, WeightFile
 from proxy.adapters.haproxy.haproxy_process import HaproxyControl, HaproxyProgram
 from proxy.adapters.haproxy.process_signals import HAPROXY_STARTED, SUPERVISOR_VARIABLE
 from proxy.adapters.haproxy.running_files import read_running_files
@@ -40,30 +33,24 @@ from proxy.adapters.haproxy.state_files import StateFiles
 from proxy.adapters.haproxy.state_layout import StateLayout
 from proxy.adapters.haproxy.system_limits import fit_to_system
 from proxy.adapters.probes.connect_prober import ConnectProber
-from proxy.adapters.probes.probes import Probes
 from proxy.controller.assembly import Ports, assemble
 from proxy.controller.background import AtOnce, Background
 from proxy.controller.daemon import Daemon, TriggerQueue, put_signals
 from proxy.controller.inspection import Inspector
 from proxy.controller.observation import Observation
-from proxy.controller.ports import ContainerSource, Overlay
+from proxy.controller.ports import ContainerSource
 from proxy.controller.reconciler import Reconciler
 from proxy.controller.reporting import Reporter, make_pass
 from proxy.controller.schedule import Schedule, ScheduleSettings
-from proxy.core.containers.engine_address import docker_socket
-from proxy.core.containers.link_table import ServiceKey
-from proxy.core.containers.links import parse_link_variables
-from proxy.core.containers.own_container import find_own_container_id
 from proxy.core.haproxy.file_names import CERTIFICATE_FOLDER
 from proxy.core.haproxy.own_lines import Substitutes
 from proxy.core.haproxy.rendering import Paths, Renderer
-from proxy.core.labels.labels import PREFIX
 from proxy.core.labels.misspellings import find_own_misspellings
-from proxy.core.labels.simple_routing import ROUTING_PREFIX
 from proxy.core.model.certificate_set import ProxyCertificates
 from proxy.core.trigger import Trigger, TriggerKind
-from proxy.errors import SettingsError, TemplateError
-from proxy.settings import RoutingMode, Settings, SourceKind
+from proxy.errors import SettingsError, SourceError, TemplateError
+from proxy.settings import RoutingMode, Settings
+from proxy.source_wiring import make_overlays, make_sources, services_like_linked
 
 logger = logging.getLogger(__name__)
 
@@ -84,89 +71,9 @@ class Parts:
     reconciler: Reconciler
     inspector: Inspector
     sources: Sequence[ContainerSource]
+    cluster: Cluster | None
     files: StateFiles
     """Holds the lock of the state folder until it is closed."""
-
-
-def make_sources(settings: Settings, environment: Mapping[str, str], kept: KeptFiles) -> Sequence[ContainerSource]:
-    """Return the sources to read: those of PROXY_SOURCES, or else those that are found. `kept` has copies of files.
-
-    Raises SettingsError if there is none, because then nothing could ever be routed.
-    """
-    runtime = settings.runtime
-    kinds = runtime.sources if runtime.sources is not None else find_sources(settings, environment)
-    sources: list[ContainerSource] = []
-    for kind in kinds:
-        if kind is SourceKind.DOCKER:
-            mountinfo = Path("/proc/self/mountinfo").read_text()
-            own_id = find_own_container_id(mountinfo, socket.gethostname())
-            sources.append(DockerSource(DockerEngine(environment), own_id, _services_like_linked(settings)))
-        elif kind is SourceKind.LINKS:
-            sources.append(LinkSource(environment))
-        elif runtime.services_file is None:
-            raise SettingsError(["PROXY_SOURCES: `file` needs PROXY_SERVICES_FILE, the path of a YAML file"])
-        else:
-            sources.append(FileSource(runtime.services_file, FileWatcher([runtime.services_file]), HostNames(), kept))
-    if not sources:
-        raise SettingsError(
-            [
-                "no source of containers: mount the engine's socket (-v /var/run/docker.sock:/var/run/docker.sock), "
-                "set DOCKER_HOST, link containers, or set PROXY_SERVICES_FILE"
-            ]
-        )
-    return sources
-
-
-def _services_like_linked(settings: Settings) -> frozenset[ServiceKey]:
-    """Return the services that count as linked because they are named. In simple routing nobody is linked."""
-    is_simple = settings.routing.routing_mode is RoutingMode.SIMPLE
-    return frozenset() if is_simple else settings.routing.scope.services
-
-
-def find_sources(settings: Settings, environment: Mapping[str, str]) -> tuple[SourceKind, ...]:
-    """Return the kinds of sources that are found. Link variables count only if there is no engine.
-
-    If nothing is found, but an earlier run has left files to serve, the proxy waits for the engine.
-    """
-    kinds: list[SourceKind] = []
-    engine = docker_socket(environment)
-    if engine is None or engine.exists():
-        kinds.append(SourceKind.DOCKER)
-    elif parse_link_variables(environment):
-        kinds.append(SourceKind.LINKS)
-    if settings.runtime.services_file:
-        kinds.append(SourceKind.FILE)
-    if not kinds and os.path.exists(StateLayout(folder=settings.runtime.state_folder).current):
-        logger.warning(
-            "the engine's socket %s does not exist; the proxy serves the last good configuration and waits for the engine",
-            engine,
-        )
-        kinds.append(SourceKind.DOCKER)
-    return tuple(kinds)
-
-
-def weight_label(settings: Settings) -> str:
-    """Return the label that sets a service's weight in the routing mode of `settings`."""
-    is_simple = settings.routing.routing_mode is RoutingMode.SIMPLE
-    return f"{ROUTING_PREFIX}weight" if is_simple else f"{PREFIX}WEIGHT"
-
-
-def make_weight_file(settings: Settings) -> WeightFile:
-    """Return the weights that `proxy weight` has set. They override the weight label of the routing mode."""
-    return WeightFile(settings.runtime.state_folder / WEIGHT_FILE, weight_label(settings))
-
-
-def make_overlays(
-    settings: Settings, environment: Mapping[str, str], put: Callable[[Trigger], None] | None
-) -> Sequence[Overlay]:
-    """Return the overlays that change or complete the sources' containers. Without `put` there are no probes.
-
-    The one for misplaced settings finds what containers have in places where the proxy does not look; it serves only notes.
-    """
-    misplaced = MisplacedSettings(DockerEngine(environment), settings.routing.scope, put)
-    if put is None or settings.routing.routing_mode is not RoutingMode.SIMPLE:
-        return [make_weight_file(settings), misplaced]
-    return [make_weight_file(settings), Probes(DockerEngine(environment), settings.routing.network, put), misplaced]
 
 
 def make_parts(
@@ -183,6 +90,8 @@ def make_parts(
     layout = StateLayout(folder=state_folder)
     kept = KeptFiles(settings.runtime.state_folder, is_read_only=put is None)
     control, sources = _make_control(settings, environment, layout), make_sources(settings, environment, kept)
+    cluster = _make_cluster(settings, environment, layout, is_controller=put is not None)
+    sources = [*sources, cluster.source] if cluster else sources
     store = StateFiles(layout)
     running = StateLayout(folder=settings.runtime.state_folder)
     previous = store.read_current() if layout == running else read_running_files(running)
@@ -195,7 +104,7 @@ def make_parts(
         prober=ConnectProber(put or _ignore),
         files=files,
         checks=checks,
-        make_renderer=partial(_make_renderer, settings, layout, kept, own_files.substitutes),
+        make_renderer=partial(_make_renderer, settings, layout, kept, own_files.substitutes, cluster),
         read_own_files=own_files.read,
         clock=time.monotonic,
         wall_clock=time.time,
@@ -205,7 +114,29 @@ def make_parts(
     overlays = make_overlays(settings, environment, put)
     observation = Observation(sources, overlays, needs_all=lambda: time.monotonic() < patient_until)
     controller = assemble(settings, observation, ports)
-    return Parts(reconciler=controller.reconciler, inspector=controller.inspector, sources=sources, files=store)
+    return Parts(
+        reconciler=controller.reconciler,
+        inspector=controller.inspector,
+        sources=sources,
+        cluster=cluster,
+        files=store,
+    )
+
+
+def _make_cluster(
+    settings: Settings, environment: Mapping[str, str], layout: StateLayout, *, is_controller: bool
+) -> Cluster | None:
+    """Return the parts of the cluster, where there is one; HAProxy's first configuration has its section already."""
+    if not settings.cluster.peers:
+        return None
+    named = services_like_linked(settings)
+    cluster = make_cluster(settings, environment, layout.runtime_socket, named, looks_once=not is_controller)
+    if is_controller:
+        try:
+            cluster.source.prepare()
+        except SourceError as error:
+            logger.error("%s; until that is mended, the proxy goes on without the other nodes", error)
+    return cluster
 
 
 def _make_control(settings: Settings, environment: Mapping[str, str], layout: StateLayout) -> HaproxyControl:
@@ -215,7 +146,11 @@ def _make_control(settings: Settings, environment: Mapping[str, str], layout: St
 
 
 def _make_renderer(
-    settings: Settings, layout: StateLayout, kept: KeptFiles, substitutes: Callable[[], Substitutes]
+    settings: Settings,
+    layout: StateLayout,
+    kept: KeptFiles,
+    substitutes: Callable[[], Substitutes],
+    cluster: Cluster | None,
 ) -> Renderer:
     folder = settings.runtime.templates_folder
     templates = FileSystemLoader([folder, kept.copy_of(folder)])
@@ -224,6 +159,7 @@ def _make_renderer(
         settings,
         Paths(runtime_socket=layout.runtime_socket, server_state=layout.server_state),
         substitutes,
+        cluster.offer.section if cluster else lambda: None,
     )
 
 
@@ -269,7 +205,11 @@ def run_controller(settings: Settings, environment: Mapping[str, str]) -> None:
         threading.Thread(target=FileWatcher([page]).watch, args=(put_page,), name="error page", daemon=True).start()
     schedule = Schedule(ScheduleSettings(resync_seconds=settings.runtime.resync_seconds))
     reporter = Reporter(StatusFile(settings.runtime.state_folder).write)
+    if parts.cluster:
+        threading.Thread(target=parts.cluster.watch_streams, name="cluster streams", daemon=True).start()
     Daemon(triggers, schedule, make_pass(parts.reconciler, reporter), time.monotonic).run()
+    if parts.cluster:
+        parts.cluster.streams.end_all()
 
 
 def _check_own_settings(inspector: Inspector, settings: Settings) -> None:

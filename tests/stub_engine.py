@@ -29,6 +29,7 @@ NETWORK = "stub"
 _INSPECTION = re.compile(r"(?:/v[\d.]+)?/containers/([^/]+)/json")
 _LIST = re.compile(r"(?:/v[\d.]+)?/containers/json")
 _EVENTS = re.compile(r"(?:/v[\d.]+)?/events")
+_INFO = re.compile(r"(?:/v[\d.]+)?/info")
 _VERSION = re.compile(r"(?:/v[\d.]+)?/version")
 
 
@@ -101,6 +102,10 @@ class StubEngine:
     """It answers every request with an error."""
     is_free: threading.Event = field(default_factory=threading.Event)
     """While it is not set, no request is answered."""
+    name: str = "stub"
+    """The name of its machine, which is its id, too."""
+    requests: list[str] = field(default_factory=list)
+    """Every request that it got: method and path."""
     left_out: set[str] = field(default_factory=set)
     """Containers that the next whole list lacks, although they run."""
 
@@ -154,11 +159,14 @@ class _Conversation(http.server.BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         engine, path = self.server.engine, urllib.parse.urlsplit(self.path).path
+        engine.requests.append(f"{self.command} {self.path}")
         engine.is_free.wait()
         if engine.is_broken:
             self._answer({"message": "something is wrong"}, 500)
         elif _VERSION.fullmatch(path):
             self._answer({"Version": "stub", "ApiVersion": API_VERSION, "MinAPIVersion": "1.24"})
+        elif _INFO.fullmatch(path):
+            self._answer({"ID": engine.name, "Name": engine.name})
         elif _LIST.fullmatch(path):
             ids = self._asked_ids()
             if ids is None:
@@ -174,7 +182,7 @@ class _Conversation(http.server.BaseHTTPRequestHandler):
         elif _EVENTS.fullmatch(path):
             self._stream(engine)
         else:
-            self._answer("OK" if path == "/_ping" else {"message": "not in the stub"}, 200 if path == "/_ping" else 404)
+            self._answer({"message": "not in the stub"}, 404)
 
     def _asked_ids(self) -> list[str] | None:
         """Return the ids that the list is filtered by; None without a filter."""

@@ -30,7 +30,7 @@ from proxy.core.model.services import is_in_scope
 from proxy.grammar.values import DEFAULT_WEIGHT, parse_weight
 from proxy.printable import printable
 from proxy.settings import RoutingMode, Settings
-from proxy.wiring import make_sources, weight_label
+from proxy.source_wiring import make_sources, weight_label
 
 WAIT_SECONDS = 90.0
 POLL_SECONDS = 0.05

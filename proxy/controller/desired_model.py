@@ -81,8 +81,9 @@ class DesiredModel:
         now = self._clock()
         changed = self._observation.observe(is_resync=is_resync)
         pending.touched |= self._specs.update(changed, now) | self._specs.expire(now) | self._last_resort.expire(now)
+        present = {container.id for container in changed.values() if container}
         for (_, container_id), container in changed.items():
-            if container is None:
+            if container is None and container_id not in present:
                 self._readiness.forget(container_id)
         for label in pending.touched.intersection(self._labels.certified()):
             if not self._specs.specs(label):

@@ -40,7 +40,7 @@ class LabelParser:
         except Exception as error:
             logger.exception("container %s is left out because of an error in this program", container.name)
             reason = f"left out because of an error in this program ({type(error).__name__}); the log has the details"
-            return (), (Problem(service=service_label(container), container=container.name, reason=reason),)
+            return (), (Problem(service=service_label(container), container=container.place, reason=reason),)
 
     def set_previous(self, certificates: ProxyCertificates) -> None:
         """Set the proxy's certificates, which know what services had in an earlier run. It counts until `end_start`."""

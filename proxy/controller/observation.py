@@ -11,7 +11,7 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 
 from proxy.controller.ports import ContainerSource, Overlay
-from proxy.core.containers.containers import Container, ProxyContainer, Snapshot
+from proxy.core.containers.containers import CLUSTER, OWN_ENGINE, Container, ProxyContainer, Snapshot
 from proxy.core.model.spec_index import Key
 from proxy.errors import Problem, SourceError
 
@@ -84,7 +84,7 @@ class Observation:
         for overlay in self._overlays:
             for name, container_id in overlay.changed():
                 if container := self._containers.get(name, {}).get(container_id):
-                    self._untaken[name, container_id] = container
+                    self._note(name, container_id, container)
         laid_over: Mapping[Key, Container | None] = dict(self._untaken)
         for overlay in self._overlays:
             laid_over = overlay.lay_over(laid_over, self.proxy(), frozenset(self._new_sources))
@@ -105,10 +105,19 @@ class Observation:
         for container in snapshot.containers:
             if known.get(container.id) != container:
                 known[container.id] = container
-                self._untaken[name, container.id] = container
+                self._note(name, container.id, container)
         for container_id in gone:
             if known.pop(container_id, None):
-                self._untaken[name, container_id] = None
+                self._note(name, container_id, None)
         if snapshot.proxy:
             self._proxies[name] = snapshot.proxy
         self._problems[name] = snapshot.problems
+
+    def _note(self, name: str, container_id: str, container: Container | None) -> None:
+        """Note a change. Where another node's proxy tells of the own engine, too, the engine has the word."""
+        if name == CLUSTER and container_id in self._containers.get(OWN_ENGINE, {}):
+            return
+        self._untaken[name, container_id] = container
+        others = self._containers.get(CLUSTER, {}) if name == OWN_ENGINE else {}
+        if container_id in others:
+            self._untaken[CLUSTER, container_id] = others[container_id] if container is None else None

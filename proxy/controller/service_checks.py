@@ -135,7 +135,7 @@ def _refusal(label: str, refused: _Refused, variables: Mapping[str, str]) -> Pro
         setting = next(found, "")
     return Problem(
         service=label,
-        container=container or refused.specs[0].container.name,
+        container=container or refused.specs[0].container.place,
         setting=setting,
         value=shorten(value),
         reason=f"left out, HAProxy rejects it: {hide_values(refused.specs, refused.accusation.message)}",

@@ -20,7 +20,10 @@ BackendName = NewType("BackendName", str)
 ServerName = NewType("ServerName", str)
 
 _NAME_UNSAFE = re.compile(r"[^A-Za-z0-9_.:-]")
-_OWN_SECTION = re.compile(r"stats|http|tcp|sources|workers|proxy_users|(port|tcp)_\d+|profile_[0-9a-f]+|GLOBAL|MASTER")
+_OWN_SECTION = re.compile(
+    r"stats|http|tcp|sources|cluster|cluster_streams|cluster_sources|workers|proxy_users|(port|tcp)_\d+|profile_[0-9a-f]+"
+    r"|GLOBAL|MASTER"
+)
 """Names of sections in proxy/templates/haproxy.cfg.j2. Since 3.3 no two sections may share a name, whatever kind they are.
 The last two are proxies that HAProxy itself creates for its sockets."""
 _CONTROL = re.compile(r"[\x00-\x1f\x7f\x85\u2028\u2029\ud800-\udfff]")

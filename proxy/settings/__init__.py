@@ -169,6 +169,27 @@ class RuntimeSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Peer:
+    """An entry of PROXY_CLUSTER: a name or an address, and the cluster port there if it is not the own one."""
+
+    host: str
+    port: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClusterSettings:
+    """Which other proxies this one shares its containers with. Without `peers` there is no cluster.
+
+    `routed_networks` are networks of containers that the proxy reaches on every node. `port` is before `port_offset`.
+    """
+
+    peers: tuple[Peer, ...] = ()
+    key_file: Path = Path()
+    port: int = 0
+    routed_networks: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """All settings of one run."""
 
@@ -176,6 +197,7 @@ class Settings:
     tls: TlsSettings
     haproxy: HaproxySettings
     runtime: RuntimeSettings
+    cluster: ClusterSettings = ClusterSettings()
 
 
 OLD_WORKER_SECONDS = 12 * 3600

@@ -32,6 +32,7 @@ from proxy.settings import (
 from proxy.settings import (
     value_parsers as values,
 )
+from proxy.settings.cluster_parser import parse_cluster
 from proxy.settings.reader import SettingsReader
 from proxy.settings.simple_parser import adapt, parse_simple
 
@@ -56,6 +57,7 @@ def parse_settings(environment: Mapping[str, str], read_text: Callable[[Path], s
         tls=_parse_tls(reader),
         haproxy=_parse_haproxy(reader),
         runtime=_parse_runtime(reader),
+        cluster=parse_cluster(reader),
     )
     if reader.faults:
         raise SettingsError(reader.faults)

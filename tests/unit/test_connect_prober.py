@@ -16,7 +16,7 @@ from tests.ports import free_port
 
 
 def target(port: int, address: str = "127.0.0.1") -> Target:
-    return Target(source="docker", container_id="1" * 64, name="web-1", address=address, port=port)
+    return Target(source="docker", container_id="1" * 64, name="web-1", address=address, port=port, container_port=port)
 
 
 @pytest.fixture

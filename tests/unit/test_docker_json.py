@@ -69,7 +69,7 @@ def make_document(**keys: Any) -> dict[str, Any]:
 def test_list_gives_each_tcp_port_once_and_the_address_of_every_network() -> None:
     container = parse_listed(make_entry())
 
-    assert container.ports == (ContainerPort(number=80, published=True), ContainerPort(number=443))
+    assert container.ports == (ContainerPort(number=80, published=True, host_port=8080), ContainerPort(number=443))
     assert container.networks == (
         Attachment(network="edge", address="fd00::2", gateway="fd00::1"),
         Attachment(network="shop_default", address="172.30.1.2", gateway="172.30.1.1"),

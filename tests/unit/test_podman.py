@@ -89,9 +89,11 @@ def test_podman_is_known_by_its_headers(headers: Mapping[str, str], expected: bo
 def test_inspection_has_the_ports_and_the_health_that_the_list_lacks() -> None:
     container = parse_container(INSPECTED)
 
-    assert (ContainerPort(number=80), ContainerPort(number=81, published=True)) == container.ports
+    assert (ContainerPort(number=80), ContainerPort(number=81, published=True, host_port=43995)) == container.ports
     assert Health.HEALTHY is container.health
-    assert (Attachment(network="podman", address="10.88.0.3", gateway="10.88.0.1"),) == container.networks
+    assert (
+        Attachment(network="podman", address="10.88.0.3", gateway="10.88.0.1", network_id="podman"),
+    ) == container.networks
     assert {} == container.environment
     assert () == parse_container(LISTED).ports
 

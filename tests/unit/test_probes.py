@@ -10,6 +10,7 @@ import pytest
 
 from proxy.adapters.engine.docker_engine import DockerEngine
 from proxy.adapters.probes.probes import Probes, answers
+from proxy.core.containers.addresses import Endpoint, Reach
 from proxy.core.containers.containers import Container, Health, State
 from proxy.core.labels.probing import Target
 from proxy.core.model.spec_index import Key
@@ -35,7 +36,7 @@ class Overlay:
 
     def __init__(self) -> None:
         self.triggers: list[Trigger] = []
-        self.probes = Probes(DockerEngine({"DOCKER_HOST": f"tcp://127.0.0.1:{free_port()}"}), "", self.triggers.append)
+        self.probes = Probes(DockerEngine({"DOCKER_HOST": f"tcp://127.0.0.1:{free_port()}"}), Reach(), self.triggers.append)
 
     def health(self, container: Container | None, new_sources: frozenset[str] = NEW) -> Health | None:
         """Return the health of the container with the probe of its labels."""
@@ -123,12 +124,12 @@ def test_lost_engine_changes_no_health_and_is_told_once(overlay: Overlay, caplog
     ("path", "expected"), [("/ping", True), ("/broken", False), ("", True)], ids=["2xx", "5xx", "connects"]
 )
 def test_answer_is_judged_as_haproxy_does(backend: BackendServer, path: str, expected: bool) -> None:
-    assert expected == answers("127.0.0.1", Target(port=backend.port, path=path), 2.0)
+    assert expected == answers(Endpoint("127.0.0.1", backend.port), Target(port=80, path=path), 2.0)
 
 
 def test_answer_that_does_not_come_in_time_is_bad(backend: BackendServer) -> None:
-    assert not answers("127.0.0.1", Target(port=backend.port, path="/slow"), 0.1)
+    assert not answers(Endpoint("127.0.0.1", backend.port), Target(port=80, path="/slow"), 0.1)
 
 
 def test_nobody_listening_is_a_bad_answer() -> None:
-    assert not answers("127.0.0.1", Target(port=free_port(), path=""), 0.1)
+    assert not answers(Endpoint("127.0.0.1", free_port()), Target(port=80), 0.1)

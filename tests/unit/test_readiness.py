@@ -18,7 +18,15 @@ def spec_of(container: Container) -> ContainerSpec:
 
 
 def target(port: int) -> Target:
-    return Target(source="docker", container_id=CONTAINER.id, name=CONTAINER.name, address="127.0.0.1", port=port)
+    """The target of a port that its node publishes under another number."""
+    return Target(
+        source="docker",
+        container_id=CONTAINER.id,
+        name=CONTAINER.name,
+        address="127.0.0.1",
+        port=port + 30_000,
+        container_port=port,
+    )
 
 
 def started() -> Readiness:

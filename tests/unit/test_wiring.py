@@ -12,7 +12,8 @@ import pytest
 from proxy.adapters.files.kept_files import KeptFiles
 from proxy.errors import SettingsError
 from proxy.settings import SourceKind
-from proxy.wiring import find_sources, make_overlays, make_sources, watched_paths
+from proxy.source_wiring import find_sources, make_overlays, make_sources
+from proxy.wiring import watched_paths
 from tests.builders import make_settings
 from tests.stub_engine import StubContainer, run_stub_engine
 

@@ -13,7 +13,7 @@ import re
 import socket
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from email.utils import parsedate_to_datetime
 from typing import Any, cast
 
@@ -100,11 +100,15 @@ class _Threads(threading.local):
 
 
 class DockerEngine:
-    """The engine at `address`, which need not answer yet. Each thread that asks, and each stream, has its own connection."""
+    """The engine at `address`, which need not answer yet. Each thread that asks, and each stream, has its own connection.
 
-    def __init__(self, environment: Mapping[str, str]) -> None:
+    `connect` makes a client for an engine that `environment` alone cannot describe.
+    """
+
+    def __init__(self, environment: Mapping[str, str], connect: Callable[[], docker.APIClient] | None = None) -> None:
         self.address = engine_address(environment)
         self._environment = environment
+        self._connect = connect or self._new_client
         self._threads = _Threads()
         self._is_podman = False  # as the last list said; all are listed after every connect
 
@@ -157,6 +161,11 @@ class DockerEngine:
         with self.question() as client:
             return cast(Mapping[str, Any], client.inspect_service(service_id))  # type: ignore[no-untyped-call]
 
+    def read_info(self) -> Mapping[str, Any]:
+        """Return the document of `GET /info`. `SourceError` is raised when the engine cannot be asked, or refuses."""
+        with self.question() as client:
+            return cast(Mapping[str, Any], client.info())
+
     def open_events(self, since: int | None) -> EventStream:
         """Return the stream of events, from `since` (the engine's clock, seconds) or from a moment before now.
 
@@ -164,7 +173,7 @@ class DockerEngine:
         raised when the engine cannot be asked.
         """
         try:
-            client = self._new_client()
+            client = self._connect()
             start = since or _read_clock(client) - LIST_LAG_SECONDS
             parameters = {"filters": json.dumps(_EVENT_FILTERS), "since": str(start)}
             url = f"{client.base_url}/v{client.api_version}/events"
@@ -179,7 +188,7 @@ class DockerEngine:
         """Yield a client to ask with; what goes wrong meanwhile is raised as `SourceError`."""
         try:
             if self._threads.client is None:
-                self._threads.client = self._new_client()
+                self._threads.client = self._connect()
             yield self._threads.client
         except _ENGINE_ERRORS as error:
             self._threads.client = None
@@ -193,20 +202,20 @@ class DockerEngine:
             # The proxies that the environment names do not apply to a socket, and to look for them takes a fifth of a call.
             client.trust_env = False
         elif not is_ssh:
-            _keep_alive(client)
+            keep_alive(client)
         return client
 
 
 def _read_clock(client: docker.APIClient) -> int:
     """Return the engine's time in seconds, which may differ from this machine's; this machine's if it does not say."""
-    response = client.get(f"{client.base_url}/_ping", timeout=TIMEOUT_SECONDS)
+    response = client.get(f"{client.base_url}/version", timeout=TIMEOUT_SECONDS)
     try:
         return int(parsedate_to_datetime(response.headers.get("Date", "")).timestamp())
     except ValueError:
         return int(time.time())
 
 
-def _keep_alive(client: docker.APIClient) -> None:
+def keep_alive(client: docker.APIClient) -> None:
     """Have all TCP connections of the client notice that the other side is dead.
 
     Over ssh, docker-py runs `ssh` without a way to give it options: there it takes `ServerAliveInterval` in ssh_config(5).

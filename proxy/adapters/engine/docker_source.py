@@ -23,6 +23,7 @@ from typing import NamedTuple
 from proxy.adapters.engine.awaited_changes import AwaitedChanges
 from proxy.adapters.engine.delayed_calls import DelayedCalls
 from proxy.adapters.engine.docker_view import DockerView, Engine, EventStream
+from proxy.adapters.engine.repeated_health import RepeatedHealth
 from proxy.adapters.engine.stop_questions import StopQuestions
 from proxy.adapters.engine.untold_changes import GRACE_SECONDS, UntoldChanges, find_changes
 from proxy.core.containers.containers import Snapshot
@@ -39,6 +40,8 @@ ENDS = ("kill", "die", "pause")
 """Events after which a container gets no more traffic. They are urgent: another container may soon have its address, and
 requests to a paused one wait."""
 
+CONNECTED = "engine connected"
+"""The reason of the trigger after the stream of events was opened: perhaps another engine answers than before."""
 LOOK_AGAIN = "look again"
 """The action of an event that no engine has told: its container is only to be looked at again."""
 
@@ -69,14 +72,21 @@ class _Hint(NamedTuple):
 
 
 class DockerSource:
-    """The containers that `engine` runs, less the one the proxy itself runs in (`own_container_id`).
+    """The containers that `engine` runs, less the proxy's own (`own_container_id`). `named` services count as linked.
 
-    The `named` services count as linked (see `DockerView`).
+    With `asks_ahead`, the engine is asked how each container is stopped before it is.
     """
 
     name = "docker"
 
-    def __init__(self, engine: Engine, own_container_id: str | None, named: frozenset[ServiceKey] = frozenset()) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        own_container_id: str | None,
+        named: frozenset[ServiceKey] = frozenset(),
+        *,
+        asks_ahead: bool = True,
+    ) -> None:
         self._engine = engine
         self._view = DockerView(engine, own_container_id, named)
         self._hints: SimpleQueue[_Hint | tuple[str, StopRule] | FullLook] = SimpleQueue()
@@ -91,7 +101,13 @@ class DockerSource:
         self._untold = UntoldChanges()
         self._awaited = AwaitedChanges()
         self._stop_questions = StopQuestions(engine, self._take_answer)
+        self._asks_ahead = asks_ahead
         self._retry_seconds = FIRST_RETRY_SECONDS
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether the stream of events is open, as far as is known; for any thread."""
+        return self._events is not None
 
     def read(self) -> Snapshot:
         """Return all containers as they are now; after an exception, the next read makes up for this one."""
@@ -144,8 +160,8 @@ class DockerSource:
             return
         changes = find_changes(before, self._view.known())
         suspected = {key: text for key, text in changes.items() if key not in pending_ids}
+        check = partial(self._reopen_if_untold, stream, suspected, started - GRACE_SECONDS)
         if suspected:
-            check = partial(self._reopen_if_untold, stream, suspected, started - GRACE_SECONDS)
             self._later.set("events", time.monotonic() + GRACE_SECONDS, check)
 
     def _reopen_if_untold(self, stream: EventStream, changes: Mapping[str, str], since: float) -> None:
@@ -216,8 +232,8 @@ class DockerSource:
         self._events = events
         if self._stopped.is_set():  # `stop` came before there was a stream to close
             return
-        put(Trigger(reason="engine connected"))
-        healths: dict[str, str] = {}
+        put(Trigger(reason=CONNECTED))
+        repeated = RepeatedHealth()
         for document in events:
             event = parse_event(document)
             if event is None:
@@ -227,7 +243,7 @@ class DockerSource:
             self._last_event = max(self._last_event or 0, event.time)
             if not event.has_labels_of_ours and not self._view.is_of_interest(event):
                 continue
-            if not _repeats_health(event, healths):
+            if not repeated.is_in(event):
                 self._hints.put(_Hint(event=event, at_seconds=now))
                 kind = TriggerKind.URGENT if event.action in ENDS else TriggerKind.LOOK
                 put(Trigger(reason=str(event), kind=kind, container_id=event.container_id))
@@ -250,7 +266,8 @@ class DockerSource:
         """Ask for what is still unknown of the containers that were read, and look again at those that lag their events."""
         known, stopping = self._view.known(), self._view.stopping
         of_ours = (container for key in read_ids if (container := known.get(key)) and (container.labels or container.alias))
-        self._stop_questions.ask_in_turn(container.id for container in of_ours if not stopping.knows_rule(container.id))
+        if self._asks_ahead:
+            self._stop_questions.ask_in_turn(container.id for container in of_ours if not stopping.knows_rule(container.id))
         for event, pause_seconds in self._awaited.find_unshown(told_ids, known):
             look_again = partial(self._look_again, event, reason=str(event))
             self._later.set(f"list of {event.container_id}", time.monotonic() + pause_seconds, look_again)
@@ -284,15 +301,3 @@ class DockerSource:
             elif self._view.stopping.note_rule(*hint):
                 event = EngineEvent(action=LOOK_AGAIN, container_id=hint[0], name=hint[0][:12])
                 self._pending.append(_Hint(event=event, at_seconds=time.monotonic()))
-
-
-def _repeats_health(event: EngineEvent, healths: dict[str, str]) -> bool:
-    """Say whether the event reports a health already reported: some engines tell the result of every check."""
-    if event.action != "health_status":
-        if event.action in ("die", "destroy"):
-            healths.pop(event.container_id, None)
-        return False
-    if healths.get(event.container_id) == event.detail:
-        return True
-    healths[event.container_id] = event.detail
-    return False

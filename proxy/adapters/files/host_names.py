@@ -54,10 +54,14 @@ class _Name:
 
 
 class HostNames:
-    """The names that the last look needed. One thread calls `answers`; any thread may call `watch` and `stop`."""
+    """The names that the last look needed. One thread calls `answers`; any thread may call `watch` and `stop`.
 
-    def __init__(self, resolve: Callable[[str], tuple[str, ...]] = resolve_host) -> None:
+    Each name is resolved again `again_in` seconds after its answer (None: `RESOLVE_SECONDS`).
+    """
+
+    def __init__(self, resolve: Callable[[str], tuple[str, ...]] = resolve_host, *, again_in: float | None = None) -> None:
         self._resolve = resolve
+        self._again_in = again_in
         self._changed = threading.Condition()
         self._names: dict[str, _Name] = {}
         # The times at which names are due. It may contain names that are no longer needed or have been resolved since.
@@ -144,7 +148,7 @@ class HostNames:
                 return
             if answer.addresses or name.answer is None or not name.answer.addresses:
                 name.answer = answer
-            name.due = time.monotonic() + RESOLVE_SECONDS
+            name.due = time.monotonic() + (self._again_in or RESOLVE_SECONDS)
             heapq.heappush(self._order, (name.due, host))
             self._changed.notify_all()
             put, news = self._put, name.answer

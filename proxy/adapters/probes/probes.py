@@ -20,7 +20,7 @@ from queue import Empty, SimpleQueue
 
 from proxy.adapters.engine.docker_engine import DockerEngine
 from proxy.adapters.engine.docker_exec import ContainerCommand
-from proxy.core.containers.addresses import choose_address
+from proxy.core.containers.addresses import Endpoint, Reach, choose_endpoint
 from proxy.core.containers.containers import Attachment, Container, Health, ProxyContainer, State
 from proxy.core.labels.probing import INTERVAL_SECONDS, Probe, ProbeRecord, Target, combine
 from proxy.core.labels.simple_routing import find_probe
@@ -49,9 +49,9 @@ class _Watch:
 class Probes:
     """The running probes. Only the deciding thread calls its methods."""
 
-    def __init__(self, engine: DockerEngine, network: str, put: Callable[[Trigger], None]) -> None:
+    def __init__(self, engine: DockerEngine, reach: Reach, put: Callable[[Trigger], None]) -> None:
         self._engine = engine
-        self._network = network
+        self._reach = reach
         self._put = put
         self._watches: dict[Key, _Watch] = {}
         self._results: SimpleQueue[tuple[Key, _Worker, Health]] = SimpleQueue()
@@ -129,7 +129,8 @@ class Probes:
 
         def ask() -> bool | None:
             try:
-                return answers(choose_address(container, proxy, self._network), target, probe.timeout_seconds)
+                endpoint = choose_endpoint(container, target.port, dataclasses.replace(self._reach, proxy=proxy))
+                return answers(endpoint, target, probe.timeout_seconds)
             except ValueError:
                 return None  # it has no address (yet), which the model reports
 
@@ -184,13 +185,13 @@ class _Worker:
         return answer
 
 
-def answers(address: str, target: Target, timeout_seconds: float) -> bool:
+def answers(endpoint: Endpoint, target: Target, timeout_seconds: float) -> bool:
     """Probe in the same way as HAProxy's check: the port must accept, and a path must answer 2xx or 3xx."""
     try:
         if not target.path:
-            socket.create_connection((address, target.port), timeout=timeout_seconds).close()
+            socket.create_connection(endpoint, timeout=timeout_seconds).close()
             return True
-        connection = http.client.HTTPConnection(address, target.port, timeout=timeout_seconds)
+        connection = http.client.HTTPConnection(*endpoint, timeout=timeout_seconds)
         try:
             connection.request("GET", target.path, headers={"Host": target.host})
             return 200 <= connection.getresponse().status < 400

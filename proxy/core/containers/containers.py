@@ -30,21 +30,44 @@ class State(StrEnum):
     STOPPED = "stopped"
 
 
+OWN_ENGINE, CLUSTER = "docker", "cluster"
+ENGINE_SOURCES = frozenset({OWN_ENGINE, CLUSTER})
+"""Sources whose containers an engine runs: the proxy's own one, and those of the other nodes."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attachment:
-    """A container's addresses in one network. `address` is empty until the engine has assigned one."""
+    """A container's addresses in one network. `address` is empty until the engine has assigned one.
+
+    `network_id` is the same on all nodes for a network that spans them, and differs for networks of one engine.
+    """
 
     network: str
     address: str = ""
     gateway: str = ""
+    network_id: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
 class ContainerPort:
-    """A TCP port that a container exposes. `published` says that it is also bound on the host (`ports` in Compose)."""
+    """A TCP port that a container exposes. `published` says that it is also bound on the host (`ports` in Compose).
+
+    `host_port` is where other machines reach it on its node, at `host_address` if that is not empty; 0 if they cannot.
+    """
 
     number: int
     published: bool = False
+    host_port: int = 0
+    host_address: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Node:
+    """Another machine of the cluster. `address` is where its published ports are reached; empty if that is not known."""
+
+    id: str
+    name: str
+    address: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,13 +78,14 @@ class Container:
     own name as its service. `environment` is known for linked containers; of others, only variables that look as if they
     were meant for the proxy. `service_labels` are names of labels that stand where no container gets them
     (`deploy.labels`). `alias` is the name under which the proxy's container links to it or to its service, or empty.
-    `address` is set when the source knows the only correct address (links without a socket, files). Otherwise the address
-    is chosen among `networks`. `created` is in seconds since the epoch.
+    `node` is the machine that runs it; None for that of the proxy's own engine. `address` is set when the source knows the
+    only correct address (links without a socket, files). Otherwise the address is chosen among `networks`. `created` is in
+    seconds since the epoch, by the clock of this machine.
     """
 
     id: str
     name: str
-    source: str = "docker"
+    source: str = OWN_ENGINE
     project: str = ""
     service: str = ""
     alias: str = ""
@@ -73,8 +97,19 @@ class Container:
     networks: tuple[Attachment, ...] = ()
     network_mode: str = ""
     address: str = ""
+    node: Node | None = None
     state: State = State.RUNNING
     health: Health = Health.NONE
+
+    @property
+    def is_of_engine(self) -> bool:
+        """Whether an engine runs it, of whichever node. Containers of links and files are named by the operator."""
+        return self.source in ENGINE_SOURCES
+
+    @property
+    def place(self) -> str:
+        """Its name, for people, with the node if it runs on another one."""
+        return f"{self.name} on node {self.node.name}" if self.node else self.name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,7 +18,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from proxy.core.containers.containers import Attachment, Container, ContainerPort, Health, ProxyContainer, State
+from proxy.core.containers.containers import Attachment, Container, Health, ProxyContainer, State
+from proxy.core.containers.docker_ports import parse_inspected_ports, parse_listed_ports
 from proxy.core.containers.link_table import Link, ServiceKey
 from proxy.grammar.spelling import may_be_ours
 
@@ -86,9 +87,7 @@ def parse_listed(entry: Mapping[str, Any]) -> Container:
             name=name,
             created=int(entry.get("Created") or 0),
             labels=entry.get("Labels") or {},
-            ports=_merge_ports(
-                (port["PrivatePort"], port.get("Type"), port.get("PublicPort")) for port in entry.get("Ports") or ()
-            ),
+            ports=parse_listed_ports(entry),
             state=state,
             health=_parse_listed_health(entry) if state is State.RUNNING else Health.NONE,
         ),
@@ -108,7 +107,7 @@ def parse_inspected(document: Mapping[str, Any]) -> Container:
             created=_parse_time(document.get("Created") or ""),
             labels=config.get("Labels") or {},
             environment=parse_environment(config.get("Env") or ()),
-            ports=_parse_inspected_ports(document),
+            ports=parse_inspected_ports(document, has_own_network=_has_own_network(document)),
             state=state,
             health=_parse_health(health) if state is State.RUNNING else Health.NONE,
         ),
@@ -258,36 +257,16 @@ def _parse_networks(document: Mapping[str, Any]) -> tuple[Attachment, ...]:
 
 
 def _parse_attachment(network: str, endpoint: Mapping[str, Any]) -> Attachment:
-    if address := endpoint.get("IPAddress"):
-        return Attachment(network=network, address=address, gateway=endpoint.get("Gateway") or "")
-    address = endpoint.get("GlobalIPv6Address") or ""
-    return Attachment(network=network, address=address, gateway=endpoint.get("IPv6Gateway") or "" if address else "")
+    address, gateway = endpoint.get("IPAddress") or "", endpoint.get("Gateway") or ""
+    if not address and (address := endpoint.get("GlobalIPv6Address") or ""):
+        gateway = endpoint.get("IPv6Gateway") or ""
+    network_id = endpoint.get("NetworkID") or ""
+    return Attachment(network=network, address=address, gateway=gateway if address else "", network_id=network_id)
 
 
-def _parse_inspected_ports(document: Mapping[str, Any]) -> tuple[ContainerPort, ...]:
-    """Return the exposed ports. The engine reports none in some networks (macvlan, `internal`), but the image has them."""
-    host_config = document.get("HostConfig") or {}
-    mode = host_config.get("NetworkMode") or ""
-    ports: dict[str, bool] = dict.fromkeys((document.get("Config") or {}).get("ExposedPorts") or {}, False)
-    if mode != "host" and network_owner(mode) is None:
-        reported = (document.get("NetworkSettings") or {}).get("Ports") or {}
-        wanted = {} if reported else host_config.get("PortBindings") or {}
-        ports |= {key: _is_bound(bindings) for key, bindings in reported.items()}
-        ports |= {key: bool(bindings) for key, bindings in wanted.items()}
-    return _merge_ports((*key.partition("/")[::2], is_published) for key, is_published in ports.items())
-
-
-def _is_bound(bindings: Iterable[Mapping[str, Any]] | None) -> bool:
-    return any((binding.get("HostPort") or "0") != "0" for binding in bindings or ())
-
-
-def _merge_ports(ports: Iterable[tuple[int | str, str | None, object]]) -> tuple[ContainerPort, ...]:
-    """Return each TCP port once, sorted. The engine lists a port once for each address that it is published on."""
-    published: dict[int, bool] = {}
-    for number, protocol, public in ports:
-        if (protocol or "tcp") == "tcp":
-            published[int(number)] = published.get(int(number), False) or bool(public)
-    return tuple(ContainerPort(number=number, published=public) for number, public in sorted(published.items()))
+def _has_own_network(document: Mapping[str, Any]) -> bool:
+    mode = (document.get("HostConfig") or {}).get("NetworkMode") or ""
+    return mode != "host" and network_owner(mode) is None
 
 
 def parse_environment(variables: Iterable[str]) -> Mapping[str, str]:

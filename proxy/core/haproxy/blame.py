@@ -65,7 +65,7 @@ def find_setting(specs: Iterable[ContainerSpec], accusation: Accusation) -> tupl
             if pieces or setting.value in accusation.line:
                 score = 1 + sum(word in words for word in quoted) + sum(word in accusation.message for word in words)
                 shown = setting.value if setting.is_shown else ""
-                best = max(best, (score, spec.container.name, setting.name, shown))
+                best = max(best, (score, spec.container.place, setting.name, shown))
     return best[1:]
 
 

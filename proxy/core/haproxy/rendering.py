@@ -15,6 +15,7 @@ from pathlib import Path
 from jinja2 import Environment, Template, TemplateNotFound, TemplateSyntaxError
 from jinja2 import TemplateError as JinjaError
 
+from proxy.core.haproxy.cluster_section import ClusterOffer, bind_words, resolver_lines, section_lines, stream_lines
 from proxy.core.haproxy.default_checks import loaded_check
 from proxy.core.haproxy.defaults_section import default_lines
 from proxy.core.haproxy.file_names import CA_FILE, CERTIFICATE_FOLDER, CERTIFICATE_LIST, CONFIG_FILE, MAP_KINDS, map_file
@@ -74,7 +75,8 @@ class Paths:
 class Renderer:
     """Renders models; keeps the text of backends that have not changed.
 
-    `substitutes` tells what stands for names and files of the settings that are not there now.
+    `substitutes` tells what stands for names and files of the settings that are not there now, and `cluster` what this
+    proxy offers to others of its cluster.
     """
 
     def __init__(
@@ -83,12 +85,14 @@ class Renderer:
         settings: Settings,
         paths: Paths,
         substitutes: Callable[[], Substitutes] = Substitutes,
+        cluster: Callable[[], ClusterOffer | None] = lambda: None,
     ) -> None:
         self._environment = environment
         self._backend: Template | None = None
         self._settings = settings
         self._paths = paths
         self._substitutes = substitutes
+        self._cluster = cluster
         self._backend_texts: dict[str, tuple[Backend, str]] = {}
 
     def render(self, model: RoutingModel) -> DesiredState:
@@ -163,6 +167,7 @@ class Renderer:
             quote=quote,
             secret=lambda secret: _show(secret, show_secrets=show_secrets),
             server_line=partial(server_line, default_check=check),
+            **_cluster_words(self._cluster(), settings.haproxy.maxconn),
         )
         backends = "".join(self._backend_text(backend_template, backend) for backend in model.backends)
         return substitutes.put_files(head + backends.replace(_CHECK_PLACE, check))
@@ -227,6 +232,19 @@ def _profiles(model: RoutingModel) -> Sequence[tuple[str, Sequence[str]]]:
     """(header, lines) of each profile, by name; a profile builds on the defaults of its mode."""
     profiles = {backend.profile for backend in model.backends} | ({model.plain_profile} if model.plain_profile else set())
     return [(f"{profile.name} from {profile.mode}", profile.lines) for profile in sorted(profiles, key=lambda p: p.name)]
+
+
+def _cluster_words(offer: ClusterOffer | None, maxconn: int) -> Mapping[str, object]:
+    """Return what the template prints of the cluster's section."""
+    if offer is None:
+        return {"cluster": None}
+    return {
+        "cluster": offer,
+        "cluster_resolvers": resolver_lines(offer),
+        "cluster_stream_lines": stream_lines(),
+        "cluster_bind": bind_words(offer),
+        "cluster_lines": section_lines(offer, maxconn),
+    }
 
 
 def _small_buffer_bytes(haproxy: HaproxySettings) -> int | None:

@@ -417,4 +417,4 @@ def _build_settings(parsed: Mapping[str, Any]) -> BackendSettings:
 
 
 def _problem(container: Container, *, setting: str, value: str, reason: str) -> Problem:
-    return Problem(service=service_label(container), container=container.name, setting=setting, value=value, reason=reason)
+    return Problem(service=service_label(container), container=container.place, setting=setting, value=value, reason=reason)

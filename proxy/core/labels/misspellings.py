@@ -212,5 +212,5 @@ def _own_variable_reason(name: str) -> str | None:
 
 def _problem(container: Container, setting: str, reason: str, *, is_note: bool = False) -> Problem:
     return Problem(
-        service=service_label(container), container=container.name, setting=setting, reason=reason, is_note=is_note
+        service=service_label(container), container=container.place, setting=setting, reason=reason, is_note=is_note
     )

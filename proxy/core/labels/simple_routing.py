@@ -33,7 +33,7 @@ from proxy.grammar.virtual_host import (
     parse_path,
     parse_port,
 )
-from proxy.settings import SimpleSettings, SourceKind
+from proxy.settings import SimpleSettings
 
 ROUTING_PREFIX = "aliyun.routing."
 PROBE_PREFIX = "aliyun.probe."
@@ -163,13 +163,13 @@ ROUTING_LABELS: tuple[Label, ...] = (
 def parse_container(container: Container, settings: SimpleSettings) -> tuple[tuple[ContainerSpec, ...], tuple[Problem, ...]]:
     """Return what each port of `container` asks for, and a problem for every label that is outside the grammar."""
     reading = _Reading(container.labels)
-    if reading.probe and reading.probe.command and container.source != SourceKind.DOCKER:
+    if reading.probe and reading.probe.command and not container.is_of_engine:
         reading.faults[f"{PROBE_PREFIX}cmd"] = "needs an engine to run the command, but this container is not from an engine"
     specs = tuple(_build_specs(container, reading, settings)) if reading.ports else ()
     problems = [
         Problem(
             service=service_label(container),
-            container=container.name,
+            container=container.place,
             setting=setting,
             value=shorten(container.labels.get(setting, "")) if reading.is_shown(setting) else "",
             reason=reason,

@@ -11,7 +11,7 @@ import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from proxy.core.containers.addresses import choose_address
+from proxy.core.containers.addresses import Endpoint, Reach, choose_endpoint
 from proxy.core.containers.containers import ProxyContainer, State
 from proxy.core.labels.simple_routing import plain_settings
 from proxy.core.labels.specs import BackendSettings, ContainerSpec
@@ -76,6 +76,7 @@ class BuildContext:
     """Whether FORCE_SSL holds although there is no certificate now: there was one, and visitors rely on it."""
     https_port: int | None = None
     """The port to write in redirects to https; None if it is the default port."""
+    routed_networks: tuple[str, ...] = ()
     plain: Profile | None = None
     """The profile of a service that has no settings of its own."""
 
@@ -180,21 +181,23 @@ def build_servers(
         container = member.container
         if container.state is State.STOPPED:
             continue
-        try:
-            network = member.network or context.settings.network
-            address = choose_address(container, context.proxy, network)
-        except ValueError as error:
-            problems.append(Problem(service=member.label, container=container.name, reason=str(error)))
-            continue
         numbers = member.ports if port is None else (port,)
-        owned += [(_server(member, address, number, context, has_cookie=has_cookie), member) for number in numbers]
         if not numbers and not member.tcp_ports:
             problems.append(_no_port(member))
+        network = member.network or context.settings.network
+        reach = Reach(proxy=context.proxy, network=network, routed_networks=context.routed_networks)
+        for number in numbers:
+            try:
+                endpoint = choose_endpoint(container, number, reach)
+            except ValueError as error:
+                problems.append(Problem(service=member.label, container=container.place, reason=str(error)))
+            else:
+                owned.append((_server(member, endpoint, number, context, has_cookie=has_cookie), member))
     servers = weigh(owned, is_sticky=has_cookie or any(member.settings.session_lines for member in members))
-    return tuple(sorted(servers, key=lambda server: server.name)), tuple(problems)
+    return tuple(sorted(servers, key=lambda server: server.name)), tuple(dict.fromkeys(problems))
 
 
-def _server(member: ContainerSpec, address: str, port: int, context: BuildContext, *, has_cookie: bool) -> Server:
+def _server(member: ContainerSpec, endpoint: Endpoint, port: int, context: BuildContext, *, has_cookie: bool) -> Server:
     container = member.container
     is_waited_for = port in member.waiting_ports
     state, reason = server_state(container, is_waited_for=is_waited_for, is_last_resort=member.is_last_resort)
@@ -202,16 +205,17 @@ def _server(member: ContainerSpec, address: str, port: int, context: BuildContex
     extra = member.settings.extra_route_settings or context.settings.extra_route_settings
     return Server(
         name=server_name(member, port, has_cookie=has_cookie),
-        address=address,
-        port=port,
+        address=endpoint.address,
+        port=endpoint.port,
         cookie=cookie_value(member, port) if has_cookie else "",
         options=" ".join(filter(None, (health_check, extra))),
         has_default_check=health_check is None,
         is_backup=member.settings.is_backup,
         state=state,
         reason=reason,
-        container=container.name,
+        container=container.place,
         container_id=container.id,
+        container_port=port,
         source=container.source,
     )
 
@@ -256,7 +260,7 @@ def _redirect_line(context: BuildContext) -> str:
 def _no_port(member: ContainerSpec) -> Problem:
     return Problem(
         service=member.label,
-        container=member.container.name,
+        container=member.container.place,
         reason="has no TCP port to route to; name one with the label aliyun.proxy.PORTS, with `expose` or `ports`, or with "
         "EXPOSE in its image",
     )

@@ -56,6 +56,8 @@ class Server:
     reason: str = ""
     container: str = ""
     container_id: str = ""
+    container_port: int = field(default=0, compare=False)
+    """The port inside the container; `port` is another one where its node publishes it."""
     source: str = ""
 
 

@@ -17,6 +17,7 @@ from proxy.core.model.limits import too_few_files
 from proxy.core.model.model import Backend, RoutingModel, Server, StoredCertificate, TcpListener
 from proxy.core.model.model_change import FrontendShape, ModelChange, make_frontend
 from proxy.core.model.named_backends import NamedBackends
+from proxy.core.model.own_ports import own_ports
 from proxy.core.model.port_problems import of_ports, without_port
 from proxy.core.model.port_routes import PortRoutes
 from proxy.core.model.port_rules import PortRules
@@ -88,7 +89,7 @@ class ModelIndex:
     def wanted_ports(self) -> frozenset[int]:
         """Return every port that HAProxy should listen on, including those that other programs use now."""
         tcp_ports = {port for port, names in self._tcp_services.items() if names}
-        return frozenset(self._frontend_ports() | tcp_ports | {self._settings.haproxy.stats_port or HTTP_PORT})
+        return frozenset(self._frontend_ports() | tcp_ports | own_ports(self._settings).keys())
 
     def hold_ports(self) -> None:
         """From now on, a port keeps the use that it has, as long as a service wants it."""
@@ -173,9 +174,9 @@ class ModelIndex:
         is_tcp = self._settings.routing.mode is ProxyMode.TCP
         found = {*self._own_certificates.problems, *too_few_files(self._settings.haproxy)}
         found.update(*self._part_problems.values(), *self._listener_problems.values())
-        found.update(self._named.problems(self._first_default()))
-        found.update(of_ports(self._ports, self._listeners, self._parts, is_tcp=is_tcp))
-        return tuple(sorted(found.union(without_port(self._taken_ports, self._ports, self._settings.haproxy))))
+        of_services = of_ports(self._ports, self._listeners, self._parts, is_tcp=is_tcp)
+        found.update(self._named.problems(self._first_default()), of_services)
+        return tuple(sorted(found.union(without_port(self._taken_ports, self._ports, self._settings))))
 
     def _make_context(self) -> BuildContext:
         offset = self._settings.haproxy.port_offset
@@ -185,6 +186,7 @@ class ModelIndex:
             terminates_tls=bool(self.certificates),
             redirects_to_tls=any(use.is_tls for use in self._held_ports.values()),
             https_port=HTTPS_PORT + offset if offset else None,
+            routed_networks=self._settings.cluster.routed_networks,
         )
         return dataclasses.replace(context, plain=plain_profile(context))
 
@@ -200,8 +202,7 @@ class ModelIndex:
         return ModelChange(is_everything=True, default_checks=self._default_checks)
 
     def _backend(self, name: BackendName) -> Backend | None:
-        part = self._parts.get(name)
-        return part.backend if part else None
+        return part.backend if (part := self._parts.get(name)) else None
 
     def _link(self, service: Service) -> None:
         part = make_part(service, self._context, self._settings)
@@ -263,7 +264,7 @@ class ModelIndex:
 
     def _frontend_ports(self) -> set[int]:
         wanted = self._http_ports() | fixed_ports(self._settings, has_tls=bool(self.certificates))
-        return wanted - self._listeners.keys() - {self._settings.haproxy.stats_port}
+        return wanted - self._listeners.keys() - own_ports(self._settings).keys()
 
     def _make_shape(self, port: int) -> FrontendShape:
         routes, mode = self._ports[port], self._settings.routing.mode

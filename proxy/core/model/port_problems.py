@@ -9,23 +9,25 @@ from collections.abc import Iterable, Mapping
 from collections.abc import Set as AbstractSet
 
 from proxy.core.model.model import TcpListener
+from proxy.core.model.own_ports import own_ports
 from proxy.core.model.port_routes import PortRoutes
 from proxy.core.model.service_part import ServicePart, report
 from proxy.core.model.tcp_listeners import taken_port
 from proxy.errors import THE_PROXY, Problem
 from proxy.grammar.syntax import BackendName, service_of_backend
-from proxy.settings import HaproxySettings
+from proxy.settings import Settings
 
 MOST_LABELS = 5
 """If a port that is taken has more services than this, a single problem tells of all of them."""
 
 
-def without_port(taken: AbstractSet[int], ports: Mapping[int, PortRoutes], settings: HaproxySettings) -> Iterable[Problem]:
-    """Yield a problem for each service whose port another program has, and for the statistics page."""
-    offset = settings.port_offset
-    if settings.stats_port and settings.stats_port in taken:
-        reason = f"{taken_port(settings.stats_port, offset)}; there is no statistics page until it is free"
-        yield Problem(service=THE_PROXY, setting="STATS_PORT", reason=reason)
+def without_port(taken: AbstractSet[int], ports: Mapping[int, PortRoutes], settings: Settings) -> Iterable[Problem]:
+    """Yield a problem for each service whose port another program has, and for each use of the proxy itself."""
+    offset = settings.haproxy.port_offset
+    for port, own in own_ports(settings).items():
+        if port in taken:
+            reason = f"{taken_port(port, offset)}; {own.loss} until it is free"
+            yield Problem(service=THE_PROXY, setting=own.setting, reason=reason)
     for port in sorted(taken & ports.keys()):
         labels = ports[port].labels()
         if not labels:

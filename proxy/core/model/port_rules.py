@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from proxy.core.model.backends import BuildContext
+from proxy.core.model.own_ports import own_ports
 from proxy.core.model.port_routes import PortRoutes
 from proxy.core.model.port_uses import HTTP_PORT, HTTPS_PORT, PortUse, add_wish, choose_use
 from proxy.core.model.services import Service
@@ -40,8 +41,8 @@ class PortRules:
 
     def reserved(self, port: int, routes: PortRoutes | None) -> str:
         """Return a sentence about why a port cannot be one of TCP_PORTS, whoever was first; empty if it can."""
-        if port == self.settings.haproxy.stats_port:
-            return f"the statistics page uses port {port} (STATS_PORT)"
+        if own := own_ports(self.settings).get(port):
+            return f"{own.user} port {port} ({own.setting})"
         if port == self.settings.routing.monitor_port:
             return f"the proxy's own health check uses port {port} (MONITOR_PORT)"
         if port in self.taken_ports:

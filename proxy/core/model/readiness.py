@@ -18,13 +18,14 @@ from proxy.core.model.spec_index import Key
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
-    """A server that must accept a connection first. `name` is the name of its container."""
+    """A server that must accept a connection first. `name` is the name of its container, `container_port` the port in it."""
 
     source: str
     container_id: str
     name: str
     address: str
     port: int
+    container_port: int
 
 
 class Readiness:
@@ -54,7 +55,7 @@ class Readiness:
         """Note which targets have answered, and return the keys of their containers."""
         keys: set[Key] = set()
         for target in answers:
-            self._note(target.container_id, {target.port})
+            self._note(target.container_id, {target.container_port})
             keys.add((target.source, target.container_id))
         return keys
 
@@ -75,6 +76,7 @@ def targets_of(servers: Iterable[Server]) -> frozenset[Target]:
             name=server.container,
             address=server.address,
             port=server.port,
+            container_port=server.container_port,
         )
         for server in servers
         if server.reason == WAITING

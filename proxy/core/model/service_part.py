@@ -11,6 +11,7 @@ from proxy.core.containers.containers import State
 from proxy.core.model.backends import BuildContext, build_backend
 from proxy.core.model.matching import Route
 from proxy.core.model.model import Backend
+from proxy.core.model.own_ports import own_ports
 from proxy.core.model.port_routes import Claim
 from proxy.core.model.services import Service
 from proxy.errors import Problem
@@ -58,8 +59,8 @@ def _fault_of(entry: VirtualHost, context: BuildContext, settings: Settings) -> 
     """Return why an entry cannot be served; empty if it can."""
     if entry.scheme.is_tls and not context.terminates_tls:
         return " needs a certificate, but there is none; set SSL_CERT"
-    if entry.port == settings.haproxy.stats_port:
-        return ": the statistics page uses this port (STATS_PORT)"
+    if own := own_ports(settings).get(entry.port):
+        return f": {own.user} this port ({own.setting})"
     return ""
 
 

@@ -51,7 +51,7 @@ def is_in_scope(container: Container, proxy: ProxyContainer | None, scope: Scope
     Containers of links and files are always in scope, because the user named them. A proxy without a project accepts
     containers of all projects.
     """
-    if scope.everything or container.alias or container.source != "docker":
+    if scope.everything or container.alias or not container.is_of_engine:
         return True
     own_project = proxy.project if proxy else ""
     if not own_project or container.project == own_project:

@@ -43,4 +43,4 @@ def out_of_scope(container: Container, label: str, proxy: ProxyContainer | None)
     own = f"project {proxy.project!r}" if proxy and proxy.project else "the proxy"
     has_project = bool(container.project)
     advice = f"add {label} to ADDITIONAL_SERVICES, or set it to *" if has_project else "set ADDITIONAL_SERVICES to *"
-    return Problem(service=label, container=container.name, reason=f"is outside the scope of {own}; {advice}", is_note=True)
+    return Problem(service=label, container=container.place, reason=f"is outside the scope of {own}; {advice}", is_note=True)

@@ -12,6 +12,7 @@ from proxy.errors import shorten
 from proxy.grammar.spelling import nearest
 from proxy.grammar.syntax import split_list
 from proxy.grammar.values import doubt
+from proxy.settings.variables.cluster import CLUSTER_VARIABLES
 from proxy.settings.variables.haproxy import HAPROXY_VARIABLES, RUNTIME_VARIABLES
 from proxy.settings.variables.routing import ROUTING_VARIABLES, TLS_VARIABLES
 from proxy.settings.variables.simple import SIMPLE_VARIABLES
@@ -22,6 +23,7 @@ VARIABLES: tuple[Variable, ...] = (
     *TLS_VARIABLES,
     *HAPROXY_VARIABLES,
     *RUNTIME_VARIABLES,
+    *CLUSTER_VARIABLES,
     *SIMPLE_VARIABLES,
 )
 

@@ -1,0 +1,1 @@
+"""The other proxies of a cluster: the trust between them, what this one offers, and what their engines run."""

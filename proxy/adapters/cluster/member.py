@@ -1,0 +1,211 @@
+"""One other proxy of the cluster, and the containers of its engine, kept up to date in threads of their own.
+
+In: its address. Out: changed containers, for whoever asks, and its status. Nobody else waits for it: the network to another
+node may hang. A member that cannot be asked keeps its last word.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping
+from enum import StrEnum
+from queue import Empty, SimpleQueue
+
+from proxy.adapters.cluster.peer import Address, CredentialFiles, PeerClient, Told, make_engine
+from proxy.adapters.engine.docker_source import CONNECTED, DockerSource
+from proxy.core.containers.containers import CLUSTER, Container, Snapshot
+from proxy.core.containers.link_table import ServiceKey
+from proxy.core.trigger import Trigger, TriggerKind
+from proxy.errors import SourceError
+
+logger = logging.getLogger(__name__)
+
+FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.2, 5.0
+"""Pauses before a member that does not answer is asked again; doubled each time."""
+ANSWER_SECONDS = 5.0
+"""How long a member may take to answer for the first time before it counts as lost."""
+LARGEST_OFFSET_SECONDS = 2.0
+"""Clocks that differ by less count as equal: what a container's age decides is not decided by the second."""
+
+
+class Status(StrEnum):
+    """How it stands with a member."""
+
+    NEW = "has not answered yet"
+    SELF = "is this proxy"
+    FOLLOWED = "is followed"
+    LOST = "cannot be reached"
+
+
+class Member:
+    """The proxy at `address`. Its threads run from `start` to `stop`. `put` gets a trigger for each news.
+
+    `is_own` tells whether a proxy that answers is this one itself, by its instance.
+    """
+
+    def __init__(
+        self,
+        address: Address,
+        files: CredentialFiles,
+        named: frozenset[ServiceKey],
+        is_own: Callable[[str], bool],
+        put: Callable[[Trigger], None],
+    ) -> None:
+        self.address = address
+        self.client = PeerClient(address, files)
+        self.told: Told | None = None
+        self.status = Status.NEW
+        self.fault = ""
+        self.lost_at: float | None = None
+        """Since when it cannot be reached, by the monotonic clock."""
+        self._source = DockerSource(make_engine(address, files), None, named, asks_ahead=False)
+        self._is_own = is_own
+        self._put = put
+        self._hints: SimpleQueue[Trigger | None] = SimpleQueue()
+        self._lock = threading.Lock()
+        self._changes: dict[str, Container | None] = {}
+        self._known: dict[str, Container] = {}
+        self._stopped = threading.Event()
+        self._since = time.monotonic()
+
+    def start(self) -> None:
+        """Ask it for its state, then follow its engine."""
+        threading.Thread(target=self._run, name=f"member {self.address}", daemon=True).start()
+
+    def stop(self) -> None:
+        """End its threads. Nothing more comes from it."""
+        self._stopped.set()
+        self._source.stop()
+        self._hints.put(None)
+
+    def look_again(self) -> None:
+        """Have everything listed again."""
+        self._source.invalidate()
+        self._hints.put(Trigger(reason="resync"))
+
+    def take(self) -> Mapping[str, Container | None]:
+        """Return, once, what has changed, by id; None for containers that are gone."""
+        with self._lock:
+            changes, self._changes = self._changes, {}
+        return changes
+
+    def look_once(self) -> None:
+        """Ask for everything in this thread. What goes wrong becomes the status."""
+        try:
+            self._meet()
+            if self.status is not Status.SELF:
+                self._take_in(self._source.read())
+                self._note_found()
+        except SourceError as error:
+            self._note_lost(str(error))
+
+    def note_connection(self) -> None:
+        """Note whether the stream of events is still open."""
+        is_late = self.status is Status.NEW and time.monotonic() > self._since + ANSWER_SECONDS
+        if (self.status is Status.FOLLOWED or is_late) and not self._source.is_connected:
+            self._note_lost(f"the proxy at {self.address} does not tell what its engine runs")
+
+    def count(self) -> int:
+        """Return how many containers it has told of that ask for something."""
+        return sum(1 for container in [*self._known.values()] if container.labels)
+
+    def is_superseded(self, others: Iterable[Member]) -> bool:
+        """Say whether another proxy, which can be reached, tells of the same node by now."""
+        if self.status is not Status.LOST or self.told is None:
+            return False
+        node = self.told.state.node.id
+        return any(one.status is Status.FOLLOWED and one.told and one.told.state.node.id == node for one in others)
+
+    def _run(self) -> None:
+        pause = FIRST_PAUSE_SECONDS
+        while not self._stopped.is_set():
+            try:
+                self._meet()
+                break
+            except SourceError as error:
+                self._note_lost(str(error))
+                self._put_news(TriggerKind.LOOK, f"{error}")
+            self._stopped.wait(pause)
+            pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
+        if self._stopped.is_set() or self.status is Status.SELF:
+            return
+        watch, put = self._source.watch, self._hints.put
+        threading.Thread(target=watch, args=(put,), name=f"events {self.address}", daemon=True).start()
+        self._follow()
+
+    def _meet(self) -> None:
+        """Learn who it is."""
+        self.told = self.client.read_state()
+        if self._is_own(self.told.state.instance):
+            self.status, self.lost_at = Status.SELF, None
+            self._put_news(TriggerKind.LOOK, f"{self.address} is this proxy")
+
+    def _follow(self) -> None:
+        """Read whenever the stream of events says so."""
+        while (hint := self._hints.get()) and not self._stopped.is_set():
+            urgency, reason, container_id, is_new = hint.kind, hint.reason, hint.container_id, hint.reason == CONNECTED
+            while True:  # what has come meanwhile is read together
+                try:
+                    more = self._hints.get_nowait()
+                except Empty:
+                    break
+                if more is None:
+                    return
+                urgency = TriggerKind.URGENT if TriggerKind.URGENT in (urgency, more.kind) else urgency
+                is_new |= more.reason == CONNECTED
+            self._read(urgency, reason, container_id, is_new=is_new)
+
+    def _read(self, kind: TriggerKind, reason: str, container_id: str, *, is_new: bool) -> None:
+        try:
+            if is_new:  # the address may be another proxy's by now
+                self._meet()
+            snapshot = self._source.read_changes()
+        except SourceError as error:
+            self._note_lost(str(error))
+            self._put_news(TriggerKind.LOOK, str(error))
+            return
+        is_back = self.status is not Status.FOLLOWED
+        self._note_found()
+        if self._take_in(snapshot) or is_back:
+            self._put_news(kind, reason, container_id)
+
+    def _take_in(self, snapshot: Snapshot) -> bool:
+        """Keep what differs from before, with the node; return whether anything does."""
+        changes: dict[str, Container | None] = {}
+        gone = set(snapshot.gone)
+        if snapshot.is_complete:
+            gone = self._known.keys() - {container.id for container in snapshot.containers}
+        for container in map(self._place, snapshot.containers):
+            if self._known.get(container.id) != container:
+                changes[container.id] = self._known[container.id] = container
+        changes |= {key: None for key in gone if self._known.pop(key, None)}
+        with self._lock:
+            self._changes |= changes
+        return bool(changes)
+
+    def _place(self, container: Container) -> Container:
+        """Return the container with its node, and with its age by this machine's clock."""
+        if self.told is None:
+            return container
+        node, offset = self.told.state.node, self.told.clock_offset
+        node = node if node.address else dataclasses.replace(node, address=self.address.host)
+        created = container.created - round(offset) if abs(offset) > LARGEST_OFFSET_SECONDS else container.created
+        return dataclasses.replace(container, source=CLUSTER, node=node, created=created)
+
+    def _note_found(self) -> None:
+        if self.status is Status.LOST:
+            logger.info("the proxy at %s answers again", self.address)
+        self.status, self.fault, self.lost_at = Status.FOLLOWED, "", None
+
+    def _note_lost(self, fault: str) -> None:
+        if self.status is not Status.LOST:
+            self.lost_at = time.monotonic()
+            logger.warning("%s; what it said last stays in force, and it is asked again and again", fault)
+        self.status, self.fault = Status.LOST, fault
+
+    def _put_news(self, kind: TriggerKind, reason: str, container_id: str = "") -> None:
+        name = self.told.state.node.name if self.told else str(self.address)
+        self._put(Trigger(reason=f"node {name}: {reason}", kind=kind, container_id=container_id))

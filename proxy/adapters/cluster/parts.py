@@ -1,0 +1,61 @@
+"""Builds what a cluster needs, from the settings: the source of the other nodes' containers, and this node's own offer."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from proxy.adapters.cluster.cluster_source import RESOLVE_SECONDS, ClusterSource
+from proxy.adapters.cluster.member import Member
+from proxy.adapters.cluster.offer import FOLDER, NodeOffer
+from proxy.adapters.cluster.own_node import OwnNode
+from proxy.adapters.cluster.peer_addresses import PeerAddresses
+from proxy.adapters.cluster.streams import OpenStreams
+from proxy.adapters.engine.docker_engine import DockerEngine
+from proxy.adapters.files.host_names import HostNames
+from proxy.adapters.haproxy.runtime_socket import MasterSocket, RuntimeSocket
+from proxy.adapters.haproxy.state_layout import StateLayout
+from proxy.core.containers.link_table import ServiceKey
+from proxy.settings import Settings
+
+STREAMS_SECONDS = 5.0
+"""How often old workers are looked for."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cluster:
+    """The parts of a cluster, as this proxy has it."""
+
+    source: ClusterSource
+    offer: NodeOffer
+    streams: OpenStreams
+
+    def watch_streams(self) -> None:
+        """End the streams of old workers, for ever."""
+        while True:
+            self.streams.end_in_old_workers()
+            time.sleep(STREAMS_SECONDS)
+
+
+def make_cluster(
+    settings: Settings,
+    environment: Mapping[str, str],
+    runtime_socket: Path,
+    named: frozenset[ServiceKey],
+    *,
+    looks_once: bool,
+) -> Cluster:
+    """Return the parts. A command that only looks once does so as the proxy that runs here."""
+    folder = settings.runtime.state_folder / FOLDER
+    runtime = RuntimeSocket(runtime_socket)
+    offer = NodeOffer(folder, settings.cluster, environment, runtime)
+    own = OwnNode(DockerEngine(environment).read_info, offer.read_instance() if looks_once else "")
+    make = partial(Member, files=offer.files, named=named, is_own=own.instance.__eq__)
+    port = settings.cluster.port + settings.haproxy.port_offset
+    addresses = PeerAddresses(settings.cluster.peers, port, HostNames(again_in=RESOLVE_SECONDS))
+    source = ClusterSource(addresses, own, offer, lambda address, put: make(address, put=put))
+    layout = StateLayout(folder=settings.runtime.state_folder)
+    return Cluster(source=source, offer=offer, streams=OpenStreams(MasterSocket(layout.master_socket), runtime))

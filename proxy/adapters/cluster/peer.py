@@ -1,0 +1,173 @@
+"""Another proxy of the cluster, asked over TLS: for its own state, and for what its engine runs.
+
+In: address and port, this proxy's certificate. Out: `NodeState`, an engine as `DockerSource` asks it. Both sides prove with
+their certificates that they have the cluster's key. Names are not compared: any address may be a member's.
+"""
+
+from __future__ import annotations
+
+import http.client
+import ssl
+import threading
+import time
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from pathlib import Path
+
+import docker
+import requests
+from docker.tls import TLSConfig
+from urllib3 import PoolManager
+
+from proxy.adapters.engine.docker_engine import DockerEngine, keep_alive
+from proxy.adapters.engine.engine_faults import TIMEOUT_SECONDS, root_cause
+from proxy.core.containers.node_state import MAX_LENGTH, NodeState, parse_state
+from proxy.core.haproxy.cluster_section import STATE_PATH
+from proxy.errors import SourceError
+
+STATE_SECONDS = 3.0
+"""How long another proxy may take to tell its state: HAProxy answers that from memory."""
+OTHER_KEY = "it has another key than this proxy; give all of them the same secret (PROXY_CLUSTER_KEY_FILE)"
+FIRST_VERSION = "1.24"
+"""The version of the API that is spoken until the engine has told its own."""
+_NOT_OPEN = "no proxy of a cluster answers there; start it with PROXY_CLUSTER and the same PROXY_CLUSTER_PORT"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Address:
+    """Where another proxy offers its engine."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CredentialFiles:
+    """This proxy's certificate with its key, and the cluster's CA. They are written before anybody is asked."""
+
+    certificate: Path
+    ca: Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Told:
+    """What another proxy has said, and by how many seconds its clock is ahead of this one's."""
+
+    state: NodeState
+    clock_offset: float
+
+
+class PeerClient:
+    """Asks one proxy for its state. Any thread may use it; each request is one after the other."""
+
+    def __init__(self, address: Address, files: CredentialFiles) -> None:
+        self._address = address
+        self._files = files
+        self._lock = threading.Lock()
+        self._connection: http.client.HTTPSConnection | None = None
+
+    def read_state(self) -> Told:
+        """Return what the proxy tells of itself. Raises SourceError that says why it cannot be asked."""
+        with self._lock:
+            try:
+                return self._ask()
+            except (OSError, http.client.HTTPException, ValueError) as error:
+                self.close()
+                raise SourceError(f"the proxy at {self._address} cannot be asked: {explain_peer(error)}") from error
+
+    def close(self) -> None:
+        """Close the connection; the next question opens another one."""
+        if self._connection:
+            self._connection.close()
+        self._connection = None
+
+    def _ask(self) -> Told:
+        try:
+            return self._exchange()
+        except (OSError, http.client.HTTPException):
+            if self._connection is None or self._connection.sock is None:
+                raise
+            self.close()  # the other side may have closed a connection that was idle
+            return self._exchange()
+
+    def _exchange(self) -> Told:
+        if self._connection is None:
+            context = make_context(self._files)
+            connection = http.client.HTTPSConnection(
+                self._address.host, self._address.port, timeout=STATE_SECONDS, context=context
+            )
+            connection.connect()
+            self._connection = connection
+        self._connection.request("GET", STATE_PATH)
+        response = self._connection.getresponse()
+        text, now = response.read(2 * MAX_LENGTH).decode(), time.time()
+        if response.status != http.HTTPStatus.OK:
+            raise ValueError(f"it answers {response.status}")
+        date = response.headers.get("Date", "")
+        offset = parsedate_to_datetime(date).timestamp() - now if date else 0.0
+        return Told(state=parse_state(text), clock_offset=offset)
+
+
+def make_engine(address: Address, files: CredentialFiles) -> DockerEngine:
+    """Return the engine of another proxy."""
+
+    def connect() -> docker.APIClient:
+        tls = TLSConfig(client_cert=(str(files.certificate), str(files.certificate)), ca_cert=str(files.ca), verify=True)
+        try:
+            client = _Client(base_url=f"https://{address}", tls=tls, timeout=TIMEOUT_SECONDS)
+            client.learn_version()
+        except (docker.errors.DockerException, OSError) as error:
+            cause = root_cause(error)
+            raise ConnectionError(explain_peer(cause)) from error
+        return client
+
+    return DockerEngine({"DOCKER_HOST": f"https://{address}"}, connect)
+
+
+class _Client(docker.APIClient):
+    """A client that trusts only the cluster's CA: nothing that the environment names."""
+
+    def __init__(self, base_url: str, tls: TLSConfig, timeout: int) -> None:
+        super().__init__(base_url=base_url, version=FIRST_VERSION, timeout=timeout, tls=tls)
+        self.trust_env = False
+        self.mount("https://", _Adapter())
+        keep_alive(self)
+
+    def learn_version(self) -> None:
+        """Speak the version of the API that the engine speaks."""
+        self._version = str(self.version(api_version=False)["ApiVersion"])
+
+
+class _Adapter(requests.adapters.HTTPAdapter):
+    """Does not compare the name in the certificate: the CA has signed only members."""
+
+    def init_poolmanager(self, connections: int, maxsize: int, block: bool = False, **pool_kwargs: object) -> None:
+        """Make the pool of connections (see requests)."""
+        self.poolmanager = PoolManager(num_pools=connections, maxsize=maxsize, block=block, assert_hostname=False)
+
+
+def make_context(files: CredentialFiles) -> ssl.SSLContext:
+    """Return the TLS context of a client that shows this proxy's certificate and trusts only the cluster's CA."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_REQUIRED
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    context.load_verify_locations(cafile=files.ca)
+    context.load_cert_chain(files.certificate)
+    return context
+
+
+def explain_peer(error: BaseException) -> str:
+    """Return why a member cannot be asked, and what to do."""
+    text = str(error)
+    if isinstance(error, ssl.SSLError) or "SSL" in text or "certificate" in text.lower():
+        is_key = "verify failed" in text or "unknown ca" in text.lower() or "alert" in text.lower()
+        return OTHER_KEY if is_key else f"the TLS handshake failed ({text})"
+    if isinstance(error, ConnectionRefusedError):
+        return f"connection refused: {_NOT_OPEN}"
+    if isinstance(error, TimeoutError):
+        return "no answer; check that the network lets the proxies reach each other on the cluster port"
+    return getattr(error, "strerror", None) or text or type(error).__name__

@@ -38,8 +38,9 @@ class Cluster:
     gossip: Gossip
 
     def watch_streams(self) -> None:
-        """End the streams of old workers, for ever."""
+        """Let the others open streams, and end those of old workers, for ever."""
         while True:
+            self.streams.reopen()
             self.streams.end_in_old_workers()
             time.sleep(STREAMS_SECONDS)
 

@@ -19,11 +19,12 @@ from pathlib import Path
 from tests.real import host_network, lan
 from tests.real.lan import Lan
 from tests.real.places import Places
-from tests.real.steps import StepError, answer, require_root
+from tests.real.steps import StepError, require_root
 from tests.real.swarm_node import Role, SwarmNode
 
 ROLES = {"manager-1": Role.MANAGER, "manager-2": Role.MANAGER, "worker-1": Role.WORKER}
-_PATIENCE_SECONDS = 60
+_PATIENCE_SECONDS = 120
+"""Managers that have lost each other need up to 40 s for a new leader."""
 _CGROUPS = Path("/sys/fs/cgroup")
 
 
@@ -68,6 +69,15 @@ class Swarm:
             self._remove()
             self.nodes = ()
 
+    def restore(self) -> None:
+        """Bring every node back: plugged in, with a running engine, and ready."""
+        for node in self.nodes:
+            node.heal()
+            if not node.answers():
+                node.kill_engine()
+                node.start_engine()
+        _await(self._are_all_ready, "the nodes do not all become ready")
+
     def load_image(self, tar: Path) -> None:
         """Load the images of a file that `docker save` wrote, on all nodes at once."""
         self._on_each(partial(SwarmNode.load_image, tar=tar))
@@ -99,7 +109,7 @@ class Swarm:
             )
 
     def _are_all_ready(self) -> bool:
-        listed = answer("docker", "--host", self.managers[0].docker_host, "node", "ls", "--format", "{{.Status}}")
+        listed = self.managers[0].ask("node", "ls", "--format", "{{.Status}}")
         return (listed or "").split() == ["Ready"] * len(self.nodes)
 
     def _on_each(self, act: Callable[[SwarmNode], object]) -> None:

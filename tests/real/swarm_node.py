@@ -106,11 +106,11 @@ class SwarmNode:
         self.lan.heal(self.name)
 
     def answers(self) -> bool:
-        return self._ask("version", "--format", "{{.Server.Version}}") is not None
+        return self.ask("version", "--format", "{{.Server.Version}}") is not None
 
     def is_leader(self) -> bool:
         """Return whether the managers have a leader and this node is it, as the node itself knows."""
-        return self._ask("node", "inspect", "self", "--format", "{{.ManagerStatus.Leader}}") == "true"
+        return self.ask("node", "inspect", "self", "--format", "{{.ManagerStatus.Leader}}") == "true"
 
     def docker(self, *words: str) -> str:
         """Run the docker command line against this node's engine and return its output."""
@@ -123,12 +123,13 @@ class SwarmNode:
     def engine_log(self) -> str:
         return self._log.read_text(errors="replace") if self._log.exists() else ""
 
+    def ask(self, *words: str) -> str | None:
+        """Return what the docker command line tells about this node; None if it fails or takes too long."""
+        return answer("timeout", _LONGEST_QUESTION_SECONDS, "docker", "--host", self.docker_host, *words)
+
     @property
     def _log(self) -> Path:
         return self.folder / "dockerd.log"
-
-    def _ask(self, *words: str) -> str | None:
-        return answer("timeout", _LONGEST_QUESTION_SECONDS, "docker", "--host", self.docker_host, *words)
 
     def _engine_words(self) -> list[str]:
         bridge, *_ = self.containers.subnets(new_prefix=24)

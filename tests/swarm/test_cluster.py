@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import http.client
 import json
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
 
+from tests.e2e.load import Load, under_load
 from tests.e2e.visitor import fetch
 from tests.eventually import eventually
 from tests.real.steps import run
 from tests.real.swarm import Swarm
 from tests.real.swarm_node import SwarmNode
-from tests.swarm.stack import Stack, running_stack
+from tests.swarm.stack import Stack, docker_on, running_stack
 
 pytestmark = pytest.mark.swarm
 
@@ -56,12 +60,139 @@ def test_every_node_answers_with_the_containers_of_all(stack: Stack) -> None:
     assert 3 == len(tasks)
 
     for node in stack.swarm.nodes:
-        eventually(lambda node=node: answering_often(node) == tasks)
+        await_answers(stack, [node])
 
 
-def test_scaled_service_is_followed_on_every_node(stack: Stack) -> None:
-    for count in (5, 2, 3):
-        stack.scale("web", count)
-        tasks = {task.hostname for task in stack.await_tasks("web", count)}
+def test_service_is_scaled_under_load(stack: Stack) -> None:
+    with loaded(stack) as load:
+        for count in (5, 2, 3):
+            stack.scale("web", count)
+            await_answers(stack)
+            load.wait_for(50)
+
+    expect_served(load)
+
+
+def test_rolling_update_under_load(stack: Stack) -> None:
+    before = {task.hostname for task in stack.tasks("web")}
+    with loaded(stack) as load:
+        stack.update("web", "--env-add", "VERSION=2")
+        stack.await_update("web")
+        await_answers(stack)
+
+    assert not before & {task.hostname for task in stack.tasks("web")}
+    expect_served(load)
+
+
+def test_proxy_that_is_restarted_costs_the_other_nodes_nothing(stack: Stack) -> None:
+    (worker,) = stack.swarm.workers
+    others = [node for node in stack.swarm.nodes if node != worker]
+    (proxy,) = [task for task in stack.tasks("lb") if task.node == worker]
+    with loaded(stack, others) as load:
+        docker_on(worker, "rm", "--force", proxy.container)
+        eventually(lambda: {task.container for task in stack.tasks("lb") if task.node == worker} - {proxy.container}, 20)
+        await_answers(stack)
+
+    expect_served(load)
+
+
+def test_node_that_is_killed_costs_only_what_was_inside_it(stack: Stack) -> None:
+    (worker,) = stack.swarm.workers
+    others = [node for node in stack.swarm.nodes if node != worker]
+    with loaded(stack, others) as load:
+        load.wait_for(20)
+        worker.kill_engine()
+        killed_at = time.monotonic()
+        eventually(lambda: not {task for task in stack.tasks("web") if task.node == worker}, 20)
+        await_answers(stack, others, count=3)
+        worker.start_engine()
+        stack.await_tasks("lb", len(stack.swarm.nodes))
+        await_answers(stack)
+
+    expect_served(load, killed_at)
+
+
+def test_without_any_manager_new_containers_are_still_routed(stack: Stack) -> None:
+    """Both managers are lost. The worker routes to what it runs, old or new, and knows the rest again when they are back."""
+    (worker,) = stack.swarm.workers
+    for manager in stack.swarm.managers:
+        manager.kill_engine()
+    eventually(lambda: answering(worker) in own_hostnames(stack, worker), 30)
+
+    with loaded(stack, [worker]) as load:
+        docker_on(worker, *run_by_hand(stack))
+        eventually(lambda: fetch(80, address=worker.address, host="by-hand.example.com").status == http.client.OK)
+        for manager in stack.swarm.managers:
+            manager.launch_engine()
+        for manager in stack.swarm.managers:
+            manager.await_engine()
+        eventually(stack.swarm.leader, 60)
+        stack.await_tasks("lb", len(stack.swarm.nodes))
+        await_answers(stack)
         for node in stack.swarm.nodes:
-            eventually(lambda node=node, tasks=tasks: answering_often(node, 20) == tasks)
+            eventually(partial(answers_by_hand, node))
+        docker_on(worker, "rm", "--force", "by-hand")
+
+    expect_served(load)
+
+
+def test_partition_that_heals(stack: Stack) -> None:
+    """A node that is cut off serves what it runs; so do the others. What changes meanwhile is known after it."""
+    (worker,) = stack.swarm.workers
+    others = [node for node in stack.swarm.nodes if node != worker]
+    with loaded(stack, others) as load:
+        load.wait_for(20)
+        worker.cut()
+        cut_at = time.monotonic()
+        docker_on(worker, *run_by_hand(stack))
+        load.wait_for(200)
+        worker.heal()
+        for node in stack.swarm.nodes:
+            eventually(partial(answers_by_hand, node), 60)
+        docker_on(worker, "rm", "--force", "by-hand")
+        await_answers(stack)
+
+    expect_served(load, cut_at)
+
+
+def run_by_hand(stack: Stack) -> tuple[str, ...]:
+    """Return the command for a container that no Swarm manages, on the network and in the scope of the stack."""
+    labels = {"com.docker.stack.namespace": stack.name, "aliyun.proxy.VIRTUAL_HOST": "http://by-hand.example.com"}
+    words = [word for key, value in labels.items() for word in ("--label", f"{key}={value}")]
+    return ("run", "--detach", "--name", "by-hand", "--network", f"{stack.name}_front", *words, "proxy-test/backend")
+
+
+def answers_by_hand(node: SwarmNode) -> bool:
+    return fetch(80, address=node.address, host="by-hand.example.com").status == http.client.OK
+
+
+def own_hostnames(stack: Stack, node: SwarmNode) -> set[str]:
+    return {task.hostname for task in stack.tasks("web") if task.node == node}
+
+
+def await_answers(stack: Stack, nodes: Sequence[SwarmNode] = (), count: int = 0) -> None:
+    """Wait until each node answers with exactly the containers that run."""
+
+    def answers_with_all(node: SwarmNode) -> bool:
+        tasks = {task.hostname for task in stack.tasks("web")}
+        return len(tasks) >= count and answering_often(node, 4 * len(tasks)) == tasks
+
+    for node in nodes or stack.swarm.nodes:
+        eventually(partial(answers_with_all, node), 60)
+
+
+@contextmanager
+def loaded(stack: Stack, nodes: Sequence[SwarmNode] = ()) -> Iterator[Load]:
+    """Let visitors ask these nodes, or all, for the service while the block runs."""
+    addresses = [node.address for node in nodes or stack.swarm.nodes]
+    with under_load(80, host=HOST, visitors_of_each_kind=1, addresses=addresses) as load:
+        yield load
+
+
+def expect_served(load: Load, lost_at: float = 0.0) -> None:
+    """Expect that all requests were answered. Those that were sent before `lost_at` may have been inside what was lost."""
+    excused = [text for text, began in zip(load.failures, load.failures_began, strict=True) if began <= lost_at]
+    others = [text for text in load.failures if text not in excused]
+    print(f"{len(load.statuses)} requests were answered; inside what was lost: {excused or 'none'}")
+    assert not others
+    assert {http.client.OK} == set(load.statuses)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from functools import partial
 
 import pytest
 
@@ -76,7 +77,7 @@ def test_two_managers_and_a_worker_are_ready(swarm: Swarm) -> None:
 def test_containers_of_all_nodes_answer_each_other_on_the_overlay_network(stack: Stack) -> None:
     tasks = stack.tasks("web")
 
-    answers = {task.node.name: set(eventually(lambda task=task: asked_all(task, len(tasks)))) for task in tasks}
+    answers = {task.node.name: set(eventually(partial(asked_all, task, len(tasks)))) for task in tasks}
 
     assert {node.name: {task.hostname for task in tasks} for node in stack.swarm.nodes} == answers
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from functools import partial
 
 import pytest
 
@@ -31,7 +32,9 @@ services:
     image: proxy-test/backend
     networks: [shared]
     stop_grace_period: 1s
-    deploy: {{replicas: 1}}
+    deploy:
+      replicas: 1
+      update_config: {{parallelism: 3, monitor: 100ms}}
 networks:
   shared: {{attachable: true}}
 """
@@ -76,7 +79,7 @@ def test_two_managers_and_a_worker_are_ready(swarm: Swarm) -> None:
 def test_containers_of_all_nodes_answer_each_other_on_the_overlay_network(stack: Stack) -> None:
     tasks = stack.tasks("web")
 
-    answers = {task.node.name: set(eventually(lambda task=task: asked_all(task, len(tasks)))) for task in tasks}
+    answers = {task.node.name: set(eventually(partial(asked_all, task, len(tasks)))) for task in tasks}
 
     assert {node.name: {task.hostname for task in tasks} for node in stack.swarm.nodes} == answers
 
@@ -105,7 +108,7 @@ def test_port_that_is_published_in_host_mode_leads_to_the_container_of_its_node(
 def test_service_is_scaled_and_updated(stack: Stack) -> None:
     stack.scale("scaled", 3)
     before = stack.await_tasks("scaled", 3)
-    stack.update("scaled", "--env-add", "NAME=updated", "--update-parallelism", "3")
+    stack.update("scaled", "--env-add", "NAME=updated")
     stack.await_update("scaled")
 
     after = stack.await_tasks("scaled", 3)

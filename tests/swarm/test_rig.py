@@ -43,6 +43,13 @@ import json, socket, urllib.request
 addresses = socket.gethostbyname_ex("tasks.web")[2]
 print(*(json.load(urllib.request.urlopen(f"http://{address}/", timeout=5))["hostname"] for address in addresses))
 """
+ASK_FOR_NO_NAME = """
+import socket
+try:
+    socket.gethostbyname("tasks.nothing")
+except socket.gaierror as error:
+    print({socket.EAI_NONAME: "no such name"}.get(error.errno, error))
+"""
 LOST_LEADER_SECONDS = 60.0
 
 
@@ -72,8 +79,11 @@ def states(swarm: Swarm) -> dict[str, str]:
 
 
 def test_two_managers_and_a_worker_are_ready(swarm: Swarm) -> None:
-    assert {"manager-1": "Ready/Leader", "manager-2": "Ready/Reachable", "worker-1": "Ready/"} == states(swarm)
-    assert swarm.leader() == swarm.node("manager-1")
+    leader = swarm.leader()
+
+    assert leader in swarm.managers
+    expected = {node.name: "Ready/Leader" if node == leader else "Ready/Reachable" for node in swarm.managers}
+    assert {**expected, "worker-1": "Ready/"} == states(swarm)
 
 
 def test_containers_of_all_nodes_answer_each_other_on_the_overlay_network(stack: Stack) -> None:
@@ -97,6 +107,13 @@ def test_container_that_is_attached_to_the_overlay_network_reaches_all_nodes(sta
     answered = docker_on(worker, *attached, "python3", "-c", ASK_ALL).split()
 
     assert {task.hostname for task in stack.tasks("web")} == set(answered)
+
+
+def test_name_that_does_not_exist_is_refused_as_one_that_does_not_exist(stack: Stack) -> None:
+    """A name server that does not answer would give another fault, after 10 s."""
+    task, *_ = stack.tasks("web")
+
+    assert "no such name" == task.call("python3", "-c", ASK_FOR_NO_NAME)
 
 
 def test_port_that_is_published_in_host_mode_leads_to_the_container_of_its_node(stack: Stack) -> None:

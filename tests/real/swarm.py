@@ -73,9 +73,12 @@ class Swarm:
         """Bring every node back: plugged in, with a running engine, and ready."""
         for node in self.nodes:
             node.heal()
-            if not node.answers():
-                node.kill_engine()
-                node.start_engine()
+        lost = [node for node in self.nodes if not node.answers()]
+        for node in lost:
+            node.kill_engine()
+            node.launch_engine()
+        for node in lost:
+            node.await_engine()  # a manager that cannot find the others answers after 20 s
         _await(self._are_all_ready, "the nodes do not all become ready")
 
     def load_image(self, tar: Path) -> None:

@@ -134,7 +134,7 @@ class Swarm:
 
 
 def _join(first: SwarmNode, others: Iterable[SwarmNode]) -> None:
-    first.docker("swarm", "init", "--dispatcher-heartbeat", "2s", *_addresses(first))
+    first.docker("swarm", "init", *_addresses(first))
     for node in others:
         token = first.docker("swarm", "join-token", "--quiet", node.role)
         node.docker("swarm", "join", *_addresses(node), "--token", token, f"{first.address}:2377")

@@ -65,7 +65,7 @@ class Places:
 
     @property
     def swarm(self) -> Path:
-        """Return the folder of the data of the Swarm's engines. It is removed with the Swarm."""
+        """Return the folder of the data of the Swarm's engines. It is in memory, and is removed with the Swarm."""
         return self.cache / "swarm"
 
     @property

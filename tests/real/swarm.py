@@ -19,7 +19,7 @@ from pathlib import Path
 from tests.real import host_network, lan
 from tests.real.lan import Lan
 from tests.real.places import Places
-from tests.real.steps import StepError, require_root
+from tests.real.steps import StepError, require_root, run
 from tests.real.swarm_node import Role, SwarmNode
 
 ROLES = {"manager-1": Role.MANAGER, "manager-2": Role.MANAGER, "worker-1": Role.WORKER}
@@ -73,9 +73,12 @@ class Swarm:
         """Bring every node back: plugged in, with a running engine, and ready."""
         for node in self.nodes:
             node.heal()
-            if not node.answers():
-                node.kill_engine()
-                node.start_engine()
+        lost = [node for node in self.nodes if not node.answers()]
+        for node in lost:
+            node.kill_engine()
+            node.launch_engine()
+        for node in lost:
+            node.await_engine()  # a manager that cannot find the others answers after 20 s
         _await(self._are_all_ready, "the nodes do not all become ready")
 
     def load_image(self, tar: Path) -> None:
@@ -87,6 +90,9 @@ class Swarm:
         common, *others = host_network.free_range().network.subnets(2)
         network = Lan(self._name, next(common.subnets(new_prefix=24)))
         self.nodes = tuple(self._nodes(network, others))
+        # In memory, because a disk takes up to half a minute to delete the images of three engines.
+        self._places.swarm.mkdir(parents=True)
+        run("mount", "-t", "tmpfs", "-o", "mode=755", self._name, self._places.swarm)
         network.create()
         network.start_name_server()
         for node in self.nodes:
@@ -122,6 +128,7 @@ class Swarm:
         for pattern in (f"{self._name}-*", f"*/{self._name}-*"):  # cgroup version 2, and version 1
             for group in _CGROUPS.glob(pattern):
                 _remove_group(group)
+        host_network.remove_mounts(self._places.swarm)
         for folder in (self._places.swarm, self._places.swarm_sockets):
             shutil.rmtree(folder, ignore_errors=True)
 

@@ -89,8 +89,8 @@ class SwarmNode:
         """Wait until the engine answers."""
         deadline = time.monotonic() + _PATIENCE_SECONDS
         while not self.answers():
-            if time.monotonic() > deadline:
-                raise StepError(f"the engine of {self.name} does not answer\n{last_lines(self.engine_log())}")
+            if time.monotonic() > deadline or not lan.processes(self.lan.namespace(self.name)):
+                raise StepError(f"the engine of {self.name} did not start\n{last_lines(self.engine_log())}")
             time.sleep(0.05)
 
     def kill_engine(self) -> None:

@@ -1,4 +1,7 @@
-"""The Swarm for all tests of this folder. It starts once, with the images that the first engine has built."""
+"""The Swarm for all tests of this folder. It starts once, with the images that the first engine has built.
+
+The report of a failed test contains the logs of its proxies, and what the managers say about the nodes.
+"""
 
 from __future__ import annotations
 
@@ -7,12 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.engine import build_proxy_image, docker, using_real_engine
+from tests.e2e.engine import build_proxy_image, docker, run, using_real_engine
 from tests.real.places import Places
 from tests.real.swarm import Swarm
 
-LOG_LINES = 60
+SERVED = " 200 "
 IMAGES = ("proxy-test/base", "proxy-test/backend", "proxy")
+LOG_LINES = "120"
 
 
 @pytest.fixture(scope="session")
@@ -46,16 +50,17 @@ def restored(swarm: Swarm) -> Iterator[None]:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(
-    item: pytest.Item, call: pytest.CallInfo[None]
+    item: pytest.Function, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Add the log of each node's proxy, and its routes, to the report of a failed test."""
     report = yield
-    started = getattr(item, "funcargs", {}).get("swarm")
-    if report.failed and report.when == "call" and isinstance(started, Swarm):
-        for node in started.nodes:
-            for container in (node.ask("ps", "--quiet", "--filter", "ancestor=proxy") or "").split():
-                lines = (node.ask("logs", "--tail", "2000", container) or "").splitlines()
-                log = [line for line in lines if 'HTTP/1.1"' not in line or " 200 " not in line]
-                report.sections.append((f"{node.name}: log without visits", "\n".join(log[-LOG_LINES:])))
-                report.sections.append((f"{node.name}: routes", node.ask("exec", container, "proxy", "routes") or ""))
+    swarm = item.funcargs.get("swarm")
+    if report.failed and report.when == "call" and isinstance(swarm, Swarm):
+        report.sections.append(("nodes", swarm.managers[0].ask("node", "ls") or "the managers do not answer"))
+        for node in swarm.nodes:
+            own = ("--filter", "ancestor=proxy", "--format", "{{.Names}}")
+            for name in (node.ask("ps", "--all", *own) or "").split():
+                log = run("docker", "--host", node.docker_host, "logs", "--tail", LOG_LINES, name)
+                lines = [line for line in (log.output + log.errors).splitlines() if SERVED not in line]
+                report.sections.append((f"{name} on {node.name}, without visits that were served", "\n".join(lines)))
+                report.sections.append((f"{name} on {node.name}: routes", node.ask("exec", name, "proxy", "routes") or ""))
     return report

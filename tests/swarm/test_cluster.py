@@ -24,6 +24,7 @@ pytestmark = pytest.mark.swarm
 
 EXAMPLES = Path(__file__).parent.parent.parent / "examples" / "swarm"
 HOST = "shop.example.com"
+PORT_BY_HAND = 8081
 KEY = "a secret that only this test knows"
 
 
@@ -42,7 +43,20 @@ def stack(swarm: Swarm, secret: None) -> Iterator[Stack]:
     with running_stack(swarm, "shop", text) as stack:
         stack.await_tasks("lb", len(swarm.nodes))
         stack.await_tasks("web", 3)
+        await_answers(stack)
         yield stack
+
+
+@pytest.fixture
+def spread(stack: Stack) -> Stack:
+    """The stack with a container of the service on every node: a Swarm does not move them back by itself."""
+    nodes = set(stack.swarm.nodes)
+    if {task.node for task in stack.tasks("web")} != nodes:
+        stack.update("web", "--force")
+        stack.await_update("web")
+    assert nodes == {task.node for task in stack.await_tasks("web", 3)}
+    await_answers(stack)
+    return stack
 
 
 def answering(node: SwarmNode) -> str:
@@ -96,7 +110,8 @@ def test_proxy_that_is_restarted_costs_the_other_nodes_nothing(stack: Stack) -> 
     expect_served(load)
 
 
-def test_node_that_is_killed_costs_only_what_was_inside_it(stack: Stack) -> None:
+def test_node_that_is_killed_costs_only_what_was_inside_it(spread: Stack) -> None:
+    stack = spread
     (worker,) = stack.swarm.workers
     others = [node for node in stack.swarm.nodes if node != worker]
     with loaded(stack, others) as load:
@@ -112,54 +127,65 @@ def test_node_that_is_killed_costs_only_what_was_inside_it(stack: Stack) -> None
     expect_served(load, killed_at)
 
 
-def test_without_any_manager_new_containers_are_still_routed(stack: Stack) -> None:
+def test_without_any_manager_new_containers_are_still_routed(spread: Stack) -> None:
     """Both managers are lost. The worker routes to what it runs, old or new, and knows the rest again when they are back."""
-    (worker,) = stack.swarm.workers
-    for manager in stack.swarm.managers:
+    (worker,) = spread.swarm.workers
+    for manager in spread.swarm.managers:
         manager.kill_engine()
-    eventually(lambda: answering(worker) in own_hostnames(stack, worker), 30)
+    eventually(lambda: answering_often(worker, 4) == own_hostnames(spread, worker), 30)
 
-    with loaded(stack, [worker]) as load:
-        docker_on(worker, *run_by_hand(stack))
-        eventually(lambda: fetch(80, address=worker.address, host="by-hand.example.com").status == http.client.OK)
-        for manager in stack.swarm.managers:
+    with loaded(spread, [worker]) as load, container_by_hand(spread, worker):
+        eventually(partial(answers_by_hand, worker))
+        for manager in spread.swarm.managers:
             manager.launch_engine()
-        for manager in stack.swarm.managers:
+        for manager in spread.swarm.managers:
             manager.await_engine()
-        eventually(stack.swarm.leader, 60)
-        stack.await_tasks("lb", len(stack.swarm.nodes))
-        await_answers(stack)
-        for node in stack.swarm.nodes:
+        eventually(spread.swarm.leader, 60)
+        spread.await_tasks("lb", len(spread.swarm.nodes))
+        await_answers(spread)
+        for node in spread.swarm.nodes:
             eventually(partial(answers_by_hand, node))
-        docker_on(worker, "rm", "--force", "by-hand")
 
     expect_served(load)
 
 
-def test_partition_that_heals(stack: Stack) -> None:
-    """A node that is cut off serves what it runs; so do the others. What changes meanwhile is known after it."""
-    (worker,) = stack.swarm.workers
-    others = [node for node in stack.swarm.nodes if node != worker]
-    with loaded(stack, others) as load:
+def test_partition_that_heals(spread: Stack) -> None:
+    """A node that is cut off goes on with what it runs; so do the others. What changes meanwhile is known after it."""
+    (worker,) = spread.swarm.workers
+    others = [node for node in spread.swarm.nodes if node != worker]
+    with loaded(spread, others) as load:
         load.wait_for(20)
         worker.cut()
         cut_at = time.monotonic()
-        docker_on(worker, *run_by_hand(stack))
-        load.wait_for(200)
-        worker.heal()
-        for node in stack.swarm.nodes:
-            eventually(partial(answers_by_hand, node), 60)
-        docker_on(worker, "rm", "--force", "by-hand")
-        await_answers(stack)
+        with container_by_hand(spread, worker):
+            load.wait_for(200)
+            worker.heal()
+            for node in spread.swarm.nodes:
+                eventually(partial(answers_by_hand, node), 60)
+        await_answers(spread)
 
     expect_served(load, cut_at)
 
 
-def run_by_hand(stack: Stack) -> tuple[str, ...]:
-    """Return the command for a container that no Swarm manages, on the network and in the scope of the stack."""
-    labels = {"com.docker.stack.namespace": stack.name, "aliyun.proxy.VIRTUAL_HOST": "http://by-hand.example.com"}
+@contextmanager
+def container_by_hand(stack: Stack, node: SwarmNode) -> Iterator[None]:
+    """Run a container that no Swarm manages, in the scope of the stack, while the block runs.
+
+    It uses the network of a container of the service, for only a manager could give it an address.
+    """
+    (owner,) = [task for task in stack.tasks("web") if task.node == node]
+    labels = {
+        "com.docker.stack.namespace": stack.name,
+        "aliyun.proxy.VIRTUAL_HOST": "http://by-hand.example.com",
+        "aliyun.proxy.PORTS": str(PORT_BY_HAND),
+    }
     words = [word for key, value in labels.items() for word in ("--label", f"{key}={value}")]
-    return ("run", "--detach", "--name", "by-hand", "--network", f"{stack.name}_front", *words, "proxy-test/backend")
+    network = ("--network", f"container:{owner.container}", "--env", f"PORTS={PORT_BY_HAND}")
+    docker_on(node, "run", "--detach", "--name", "by-hand", *network, *words, "proxy-test/backend")
+    try:
+        yield
+    finally:
+        docker_on(node, "rm", "--force", "by-hand")
 
 
 def answers_by_hand(node: SwarmNode) -> bool:

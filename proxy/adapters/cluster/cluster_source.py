@@ -28,11 +28,9 @@ logger = logging.getLogger(__name__)
 RESOLVE_SECONDS = 1.0
 """How often names are resolved again: a proxy that joins or leaves a Swarm is in its DNS at once."""
 FORGET_SECONDS = 60.0
-"""How long a member that is gone from the DNS may be unreachable until its containers are forgotten."""
+"""How long a member must be both gone from the DNS and unreachable until its containers are forgotten."""
 START_SECONDS = 5.0
 """How long the first look waits for all members to answer, or to fail."""
-SELF_SECONDS = 30.0
-"""How often an address that is this proxy's own is asked again whether it still is."""
 MOST_AT_ONCE = 16
 _SETTING = "PROXY_CLUSTER"
 
@@ -44,18 +42,30 @@ class ClusterSource:
 
     name = CLUSTER
 
-    def __init__(self, addresses: PeerAddresses, own: OwnNode, offer: NodeOffer, make: MakeMember) -> None:
+    def __init__(
+        self,
+        addresses: PeerAddresses,
+        own: OwnNode,
+        offer: NodeOffer,
+        make: MakeMember,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._addresses = addresses
         self._own = own
         self._offer = offer
         self._make = make
         self._members: dict[Address, Member] = {}
         self._leaving: dict[Address, Member] = {}
+        self._left_at: dict[Address, float] = {}
         self._reports: dict[str, dict[Address, Container]] = {}
         self._told: dict[str, Container] = {}
         self._dropped: list[Member] = []
+        self._followed: frozenset[Address] = frozenset()
+        self._superseded: frozenset[Address] = frozenset()
         self._lock = threading.RLock()
-        self._began = time.monotonic()
+        self._clock = clock
+        self._began = clock()
         self._has_begun = False
         self._put: Callable[[Trigger], None] | None = None
         self._stopped = threading.Event()
@@ -104,10 +114,9 @@ class ClusterSource:
 
     def watch(self, put: Callable[[Trigger], None]) -> None:
         """Follow the others until `stop`, and keep this proxy's own offer up to date."""
-        self._put = put
         while not self._stopped.is_set():
             try:
-                self._maintain(put)
+                self.maintain(put)
                 self._fault = ""
             except SourceError as error:
                 self._tell_fault(str(error))
@@ -122,7 +131,9 @@ class ClusterSource:
         for member in self._all():
             member.stop()
 
-    def _maintain(self, put: Callable[[Trigger], None]) -> None:
+    def maintain(self, put: Callable[[Trigger], None]) -> None:
+        """Do once what `watch` does again and again. Raises SourceError where this proxy has nothing to offer."""
+        self._put = put
         if self.prepare():
             put(Trigger(reason="what this node offers to the cluster has changed", kind=TriggerKind.RELOAD))
         self._follow(put)
@@ -132,15 +143,16 @@ class ClusterSource:
     def _follow(self, put: Callable[[Trigger], None]) -> None:
         """Begin and end members, as the DNS says."""
         wanted = self._addresses.look()
-        now = time.monotonic()
+        now = self._clock()
         with self._lock:
             for address in wanted - self._members.keys():
                 member = self._leaving.pop(address, None) or self._begin(address, put)
                 self._members[address] = member
             for address in self._members.keys() - wanted:
                 self._leaving[address] = self._members.pop(address)
+            self._left_at = {address: self._left_at.get(address, now) for address in self._leaving}
             for address, member in [*self._leaving.items()]:
-                is_over = member.lost_at is not None and now > member.lost_at + FORGET_SECONDS
+                is_over = member.lost_at is not None and now > max(member.lost_at, self._left_at[address]) + FORGET_SECONDS
                 if is_over or member.status is Status.SELF or member.is_superseded(self._members.values()):
                     self._end(self._leaving.pop(address))
                     put(Trigger(reason=f"the proxy at {address} has left the cluster"))
@@ -162,14 +174,16 @@ class ClusterSource:
             list(pool.map(Member.look_once, self._members.values()))
 
     def _is_settled(self) -> bool:
-        if time.monotonic() > self._began + START_SECONDS:
+        if self._clock() > self._began + START_SECONDS:
             return True
         return self._addresses.is_complete and all(member.status is not Status.NEW for member in self._members.values())
 
     def _take_news(self) -> set[str]:
         """Take in what members have to tell, and return the ids of the containers that it is about."""
         touched: set[str] = set()
-        for member in self._all():
+        members = self._all()
+        moved = self._note_standing(members)  # first: what a member has told is there before it counts as followed
+        for member in members:
             for container_id, container in member.take().items():
                 touched.add(container_id)
                 reports = self._reports.setdefault(container_id, {})
@@ -182,19 +196,28 @@ class ClusterSource:
                 if reports.pop(member.address, None):
                     touched.add(container_id)
         self._dropped.clear()
+        if moved:
+            touched |= {key for key, reports in self._reports.items() if moved & reports.keys()}
         for container_id in touched:
             if not self._reports.get(container_id, True):
                 del self._reports[container_id]
         return touched
 
+    def _note_standing(self, members: Sequence[Member]) -> frozenset[Address]:
+        """Take in whose word counts by now; return the members for whom that is new."""
+        followed, superseded = self._followed, self._superseded
+        self._followed = frozenset(member.address for member in members if member.status is Status.FOLLOWED)
+        self._superseded = frozenset(member.address for member in members if member.is_superseded(members))
+        return (followed ^ self._followed) | (superseded ^ self._superseded)
+
     def _choose(self, container_id: str) -> Container | None:
-        """Return the container as a member tells it that can be reached, if there is one."""
-        reports = self._reports.get(container_id)
-        if not reports:
-            return None
-        members = {**self._leaving, **self._members}
-        followed = {address for address in reports if (known := members.get(address)) and known.status is Status.FOLLOWED}
-        return reports[min(followed or reports)]
+        """Return the container as a member tells it that can be reached, if there is one.
+
+        A lost member has no word where another one tells of the same node.
+        """
+        reports = self._reports.get(container_id, {}).keys() - self._superseded
+        followed = reports & self._followed
+        return self._reports[container_id][min(followed or reports)] if reports else None
 
     def _all(self) -> list[Member]:
         with self._lock:

@@ -28,8 +28,11 @@ FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.2, 5.0
 """Pauses before a member that does not answer is asked again; doubled each time."""
 ANSWER_SECONDS = 5.0
 """How long a member may take to answer for the first time before it counts as lost."""
+SELF_SECONDS = 30.0
+"""How often an address that is this proxy's own is asked again whether it still is."""
 LARGEST_OFFSET_SECONDS = 2.0
-"""Clocks that differ by less count as equal: what a container's age decides is not decided by the second."""
+"""Clocks that differ by less count as equal, and a difference that is known changes only by more. It is measured to a second
+or two, and a container's age must not change with each measurement."""
 
 
 class Status(StrEnum):
@@ -44,7 +47,7 @@ class Status(StrEnum):
 class Member:
     """The proxy at `address`. Its threads run from `start` to `stop`. `put` gets a trigger for each news.
 
-    `is_own` tells whether a proxy that answers is this one itself, by its instance.
+    `is_own` tells whether a proxy that answers is this one itself, by its instance. `clock` is monotonic.
     """
 
     def __init__(
@@ -54,6 +57,8 @@ class Member:
         named: frozenset[ServiceKey],
         is_own: Callable[[str], bool],
         put: Callable[[Trigger], None],
+        *,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.address = address
         self.client = PeerClient(address, files)
@@ -61,7 +66,7 @@ class Member:
         self.status = Status.NEW
         self.fault = ""
         self.lost_at: float | None = None
-        """Since when it cannot be reached, by the monotonic clock."""
+        """Since when it cannot be reached, by `clock`."""
         self._source = DockerSource(make_engine(address, files), None, named, asks_ahead=False)
         self._is_own = is_own
         self._put = put
@@ -70,7 +75,9 @@ class Member:
         self._changes: dict[str, Container | None] = {}
         self._known: dict[str, Container] = {}
         self._stopped = threading.Event()
-        self._since = time.monotonic()
+        self._clock = clock
+        self._since = clock()
+        self._clock_offset = 0.0
 
     def start(self) -> None:
         """Ask it for its state, then follow its engine."""
@@ -105,14 +112,15 @@ class Member:
 
     def hear(self) -> NodeState:
         """Ask what it tells of itself now. Raises SourceError."""
-        before, self.told = self.told, self.client.read_state()
-        if before and before.state.node != self.told.state.node:
+        before, told = self.told, self.client.read_state()
+        self._learn(told)
+        if before and before.state.node != told.state.node:
             self.look_again()
-        return self.told.state
+        return told.state
 
     def note_connection(self) -> None:
         """Note whether the stream of events is still open."""
-        is_late = self.status is Status.NEW and time.monotonic() > self._since + ANSWER_SECONDS
+        is_late = self.status is Status.NEW and self._clock() > self._since + ANSWER_SECONDS
         if (self.status is Status.FOLLOWED or is_late) and not self._source.is_connected:
             self._note_lost(f"the proxy at {self.address} does not tell what its engine runs")
 
@@ -132,24 +140,35 @@ class Member:
         while not self._stopped.is_set():
             try:
                 self._meet()
-                break
             except SourceError as error:
                 self._note_lost(str(error))
                 self._put_news(TriggerKind.LOOK, f"{error}")
-            self._stopped.wait(pause)
+            else:
+                if self.status is not Status.SELF:
+                    break
+            self._stopped.wait(SELF_SECONDS if self.status is Status.SELF else pause)
             pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
-        if self._stopped.is_set() or self.status is Status.SELF:
+        if self._stopped.is_set():
             return
         watch, put = self._source.watch, self._hints.put
         threading.Thread(target=watch, args=(put,), name=f"events {self.address}", daemon=True).start()
         self._follow()
 
     def _meet(self) -> None:
-        """Learn who it is."""
-        self.told = self.client.read_state()
-        if self._is_own(self.told.state.instance):
-            self.status, self.lost_at = Status.SELF, None
+        """Ask who it is."""
+        self._learn(self.client.read_state())
+
+    def _learn(self, told: Told) -> None:
+        """Take in who it is: its address may be another proxy's by now, or this one's."""
+        self.told = told
+        if abs(told.clock_offset - self._clock_offset) > LARGEST_OFFSET_SECONDS:
+            self._clock_offset = told.clock_offset
+        is_own, was_own = self._is_own(told.state.instance), self.status is Status.SELF
+        if is_own and not was_own:
+            self.status, self.fault, self.lost_at = Status.SELF, "", None
             self._put_news(TriggerKind.LOOK, f"{self.address} is this proxy")
+        elif was_own and not is_own:
+            self.status, self._since = Status.NEW, self._clock()
 
     def _follow(self) -> None:
         """Read whenever the stream of events says so."""
@@ -176,9 +195,10 @@ class Member:
             self._put_news(TriggerKind.LOOK, str(error))
             return
         is_back = self.status in (Status.NEW, Status.LOST)
+        has_news = self._take_in(snapshot)  # first: who takes its status for its word finds its containers, too
         if self.status is not Status.SELF:
             self._note_found()
-        if self._take_in(snapshot) or is_back:
+        if has_news or is_back:
             self._put_news(kind, reason, container_id)
 
     def _take_in(self, snapshot: Snapshot) -> bool:
@@ -199,9 +219,9 @@ class Member:
         """Return the container with its node, and with its age by this machine's clock."""
         if self.told is None:
             return container
-        node, offset = self.told.state.node, self.told.clock_offset
+        node = self.told.state.node
         node = node if node.address else dataclasses.replace(node, address=self.address.host)
-        created = container.created - round(offset) if abs(offset) > LARGEST_OFFSET_SECONDS else container.created
+        created = container.created - round(self._clock_offset)
         return dataclasses.replace(container, source=CLUSTER, node=node, created=created)
 
     def _note_found(self) -> None:
@@ -210,8 +230,10 @@ class Member:
         self.status, self.fault, self.lost_at = Status.FOLLOWED, "", None
 
     def _note_lost(self, fault: str) -> None:
+        if self.status is Status.SELF:  # its own HAProxy starts, or stops
+            return
         if self.status is not Status.LOST:
-            self.lost_at = time.monotonic()
+            self.lost_at = self._clock()
             logger.warning("%s; what it said last stays in force, and it is asked again and again", fault)
         self.status, self.fault = Status.LOST, fault
 

@@ -135,13 +135,27 @@ class _Conversation(socketserver.StreamRequestHandler):
 @contextmanager
 def run_backend(name: str, address: str = "127.0.0.1", port: int = 0) -> Iterator[BackendServer]:
     """Run a backend until the block ends, on a free port if none is given."""
-    with (_Ipv6Server if ":" in address else _Server)((address, port), _Conversation) as server:
-        server.backend = BackendServer(name=name, address=address, port=server.server_address[1])
+    backend = BackendServer(name=name, address=address, port=port)
+    with _serving(backend, port) as backend.port:
+        yield backend
+
+
+@contextmanager
+def published(backend: BackendServer) -> Iterator[int]:
+    """Let a backend answer at another port, too, until the block ends: as its node publishes it."""
+    with _serving(backend, 0) as port:
+        yield port
+
+
+@contextmanager
+def _serving(backend: BackendServer, port: int) -> Iterator[int]:
+    with (_Ipv6Server if ":" in backend.address else _Server)((backend.address, port), _Conversation) as server:
+        server.backend = backend
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
         thread.start()
         try:
-            yield server.backend
+            yield server.server_address[1]
         finally:
-            server.backend.release.set()
+            backend.release.set()
             server.shutdown()
             thread.join()

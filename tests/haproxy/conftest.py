@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.haproxy.places import Place, Where
 from tests.haproxy.product import Product
 from tests.haproxy.program import Program
 from tests.haproxy.simple_site import SimpleSite, simple_site
@@ -32,16 +33,22 @@ def haproxy_binary(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def product(haproxy_binary: str, tmp_path: Path) -> Iterator[Product]:
-    """Run what a test asks for, on each HAProxy, until the test ends."""
-    with ExitStack() as stack:
-        yield Product(haproxy_binary, tmp_path, stack)
+def place(request: pytest.FixtureRequest) -> Where:
+    """Return where the containers run: with the own engine, unless the test's module says `everywhere`."""
+    return getattr(request, "param", Where.OWN_ENGINE)
 
 
 @pytest.fixture
-def site(haproxy_binary: str, tmp_path: Path) -> Iterator[SimpleSite]:
+def product(haproxy_binary: str, tmp_path: Path, place: Where) -> Iterator[Product]:
+    """Run what a test asks for, on each HAProxy, until the test ends."""
+    with ExitStack() as stack:
+        yield Product(haproxy_binary, tmp_path, stack, Place(place, stack))
+
+
+@pytest.fixture
+def site(haproxy_binary: str, tmp_path: Path, place: Where) -> Iterator[SimpleSite]:
     """Do the same for simple routing."""
-    with simple_site(haproxy_binary, tmp_path) as site:
+    with simple_site(haproxy_binary, tmp_path, place) as site:
         yield site
 
 

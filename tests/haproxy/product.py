@@ -14,6 +14,7 @@ from proxy.core.model.model import RoutingModel
 from tests.builders import make_model, make_settings, read_certificates
 from tests.haproxy.backend_server import BackendServer, run_backend
 from tests.haproxy.client import Answer, ask
+from tests.haproxy.places import Place
 from tests.haproxy.running import RunningHaproxy, run_haproxy
 from tests.ports import free_low_port, free_offset
 
@@ -50,8 +51,9 @@ class Serving:
 class Product:
     """Starts backends and HAProxies for one test, and stops them at its end."""
 
-    def __init__(self, binary: str, folder: Path, stack: ExitStack) -> None:
+    def __init__(self, binary: str, folder: Path, stack: ExitStack, place: Place) -> None:
         self._binary = binary
+        self._place = place
         self._folder = folder
         self._stack = stack
         self.tcp_port = free_low_port()
@@ -60,11 +62,12 @@ class Product:
 
     def backend(self, name: str = "web-1", address: str = "127.0.0.1", port: int = 0) -> BackendServer:
         """Return a running backend that stands for the container `name`, on a free port if none is given."""
-        return self._stack.enter_context(run_backend(name, address, port))
+        return self._place.note(self._stack.enter_context(run_backend(name, address, port)))
 
     def serve(self, *containers: Container, **variables: str) -> Serving:
         """Run HAProxy with what `containers` and `variables` ask for."""
-        settings = make_settings(PROXY_PORT_OFFSET=str(self.port_offset), **variables)
+        settings = make_settings(PROXY_PORT_OFFSET=str(self.port_offset), **self._place.variables, **variables)
+        containers = tuple(map(self._place.put, containers))
         model = make_model(*containers, settings=settings, certificates=read_certificates(settings))
         extra = settings.routing.extra_settings
         of_labels = [problem for one in containers for problem in parse_container(one, extra_settings=extra)[1]]

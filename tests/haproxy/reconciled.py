@@ -35,6 +35,7 @@ from proxy.settings import Settings
 from tests.builders import make_own_files, make_renderer
 from tests.eventually import eventually
 from tests.fakes import FakeProber, FakeSource
+from tests.haproxy.places import Place
 from tests.haproxy.running import run_haproxy
 
 ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin"}
@@ -49,9 +50,9 @@ State = dict[str, object]
 
 
 class Reconciled:
-    """Change the containers with `apply`. `plans` has the plan of each pass."""
+    """Change the containers with `apply`. `plans` has the plan of each pass. The containers run at `place`."""
 
-    def __init__(self, binary: str, folder: Path, settings: Settings) -> None:
+    def __init__(self, binary: str, folder: Path, settings: Settings, place: Place | None = None) -> None:
         self.settings = settings
         self.plans: list[Plan] = []
         self.now = 0.0
@@ -64,6 +65,9 @@ class Reconciled:
         self.socket = RuntimeSocket(layout.runtime_socket)
         self._haproxy = haproxy
         self._source = FakeSource()
+        if place:
+            self._source.name = place.source
+        self._put = place.put if place else lambda container: container
         self.prober = FakeProber()
         self._files = StateFiles(layout)
         self._reader = make_own_files(settings)
@@ -117,14 +121,14 @@ class Reconciled:
 
     def try_to_apply(self, containers: Sequence[Container]) -> None:
         """Have one pass, which may fail."""
-        self._source.set(containers)
+        self._source.set(map(self._put, containers))
         self.now += 1.0
         with contextlib.suppress(ProxyError):
             self._pass(is_about_haproxy=True)
 
     def calm_down(self, containers: Sequence[Container]) -> None:
         """Have passes, full looks among them, until nothing is left to be done."""
-        self._source.set(containers)
+        self._source.set(map(self._put, containers))
         for _ in range(4):
             self.now += LONG_ENOUGH_SECONDS
             self._pass(is_resync=True)
@@ -143,7 +147,7 @@ class Reconciled:
     @contextmanager
     def run(self, containers: Sequence[Container]) -> Iterator[None]:
         """Run HAProxy from the files of `containers` until the block ends."""
-        self._source.set(containers)
+        self._source.set(map(self._put, containers))
         self._pass(is_resync=True)
         try:
             self._start_haproxy()
@@ -158,7 +162,7 @@ class Reconciled:
 
     def apply(self, containers: Sequence[Container], *, seconds: float = 1.0) -> None:
         """From now on exactly `containers` run. Make passes until all of them are applied."""
-        self._source.set(containers)
+        self._source.set(map(self._put, containers))
         self.now += seconds
         for _ in range(2):  # the second pass applies which servers have answered
             self._pass()

@@ -6,10 +6,11 @@ import pytest
 
 from tests.eventually import eventually
 from tests.haproxy.client import HOST
+from tests.haproxy.places import Where, everywhere
 from tests.haproxy.product import Product
 from tests.ports import free_port
 
-pytestmark = pytest.mark.haproxy
+pytestmark = [pytest.mark.haproxy, everywhere(Where.PUBLISHED)]
 
 FAST_CHECK = "check inter 50ms rise 1 fall 1"
 

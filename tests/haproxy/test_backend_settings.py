@@ -11,10 +11,11 @@ import pytest
 
 from tests.builders import make_pem, one_line
 from tests.haproxy.client import HOST, any_tls, basic_auth
+from tests.haproxy.places import Where, everywhere
 from tests.haproxy.product import Product
 from tests.ports import free_port
 
-pytestmark = pytest.mark.haproxy
+pytestmark = [pytest.mark.haproxy, everywhere(Where.ROUTED)]
 
 
 def test_service_of_a_higher_weight_is_asked_first(product: Product) -> None:
@@ -215,7 +216,7 @@ def test_visitors_are_shared_by_the_weights_of_services(product: Product) -> Non
     assert {"old-1": 6, "new-1": 2} == Counter(servers)
 
 
-def test_fault_in_a_label_costs_only_its_own_service(product: Product) -> None:
+def test_fault_in_a_label_costs_only_its_own_service(product: Product, place: Where) -> None:
     broken = product.backend("broken-1").container(VIRTUAL_HOST="broken.example", BALANCE="no-such-algorithm")
     shop = product.backend("web-1").container(VIRTUAL_HOST=HOST)
 
@@ -223,7 +224,9 @@ def test_fault_in_a_label_costs_only_its_own_service(product: Product) -> None:
 
     assert [503, 200] == [serving.ask(host=host).status for host in ("broken.example", HOST)]
     (problem,) = serving.problems
-    assert problem.startswith("container broken-1: aliyun.proxy.BALANCE='no-such-algorithm': 'no-such-algorithm' is not ")
+    assert problem.startswith(
+        f"container broken-1{place.of_node}: aliyun.proxy.BALANCE='no-such-algorithm': 'no-such-algorithm' is not "
+    )
 
 
 def test_server_that_cannot_be_reached_costs_no_request(product: Product) -> None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from tests.haproxy.places import Where, everywhere
 from tests.haproxy.product import Product
 
-pytestmark = pytest.mark.haproxy
+pytestmark = [pytest.mark.haproxy, everywhere(Where.PUBLISHED)]
 
 REQUESTS = 8
 LENGTHS = {"short": 10, "longer-than-a-small-buffer": 7000}

@@ -18,6 +18,7 @@ from tests.eventually import eventually
 from tests.haproxy.backend_server import BackendServer, run_backend
 from tests.haproxy.client import any_tls, ask, shown_name
 from tests.haproxy.conftest import find_binary
+from tests.haproxy.places import Place, Where, everywhere
 from tests.haproxy.reconciled import Reconciled
 from tests.haproxy.small_site import finish_request
 from tests.ports import free_offset
@@ -33,18 +34,19 @@ TLS_HANDSHAKE = b"\x16"
 class Site:
     """A reconciled HAProxy with one service, `always`, that answers for `shop.example`, plain and with TLS."""
 
-    def __init__(self, binary: str, folder: Path, stack: ExitStack) -> None:
+    def __init__(self, binary: str, folder: Path, stack: ExitStack, where: Where) -> None:
         self._stack = stack
+        self._place = Place(where, stack)
         self.offset = free_offset(80, 443, 1936, EXTRA_PORT)
-        settings = make_settings(PROXY_PORT_OFFSET=str(self.offset), ADDITIONAL_SERVICES="*")
-        self.haproxy = Reconciled(binary, folder, settings)
+        settings = make_settings(PROXY_PORT_OFFSET=str(self.offset), ADDITIONAL_SERVICES="*", **self._place.variables)
+        self.haproxy = Reconciled(binary, folder, settings, self._place)
         self.always = self.backend("always-1").container(
             VIRTUAL_HOST="shop.example, https://shop.example", SSL_CERT=one_line(make_pem("shop.example"))
         )
         stack.enter_context(self.haproxy.run([self.always]))
 
     def backend(self, name: str) -> BackendServer:
-        return self._stack.enter_context(run_backend(name))
+        return self._place.note(self._stack.enter_context(run_backend(name)))
 
     def apply(self, *containers: Container, seconds: float = 1.0) -> None:
         """From now on `always` and `containers` run."""
@@ -57,17 +59,18 @@ class Site:
 
 
 @pytest.fixture
-def site(haproxy_binary: str, tmp_path: Path) -> Iterator[Site]:
+def site(haproxy_binary: str, tmp_path: Path, place: Where) -> Iterator[Site]:
     with ExitStack() as stack:
-        yield Site(haproxy_binary, tmp_path / "state", stack)
+        yield Site(haproxy_binary, tmp_path / "state", stack, place)
 
 
 @pytest.fixture
-def modern_site(tmp_path: Path) -> Iterator[Site]:
+def modern_site(tmp_path: Path, place: Where) -> Iterator[Site]:
     with ExitStack() as stack:
-        yield Site(find_binary("HAPROXY_34") or pytest.fail("HAPROXY_34 is unknown"), tmp_path / "state", stack)
+        yield Site(find_binary("HAPROXY_34") or pytest.fail("HAPROXY_34 is unknown"), tmp_path / "state", stack, place)
 
 
+@everywhere(Where.PUBLISHED)
 def test_new_service_serves_at_once_and_takes_a_reload_only_where_haproxy_is_old(site: Site) -> None:
     site.apply(site.backend("new-1").container(VIRTUAL_HOST="new.example"))
 
@@ -170,6 +173,7 @@ def binds(config: str) -> list[str]:
     return [line for line in config.splitlines() if line.lstrip().startswith("bind ")]
 
 
+@everywhere(Where.PUBLISHED)
 def test_new_version_takes_the_routes_when_it_is_ready(site: Site) -> None:
     old = replace(site.backend("web-1").container(VIRTUAL_HOST="old.example"), created=1)
     new = replace(site.backend("web-2").container(VIRTUAL_HOST="new.example"), created=2)
@@ -185,6 +189,7 @@ def test_new_version_takes_the_routes_when_it_is_ready(site: Site) -> None:
     assert {"web-1", "web-2"} == {site.server("new.example") for _ in range(4)}
 
 
+@everywhere(Where.PUBLISHED)
 def test_scaling_takes_no_reload(site: Site) -> None:
     first = site.backend("web-1").container(VIRTUAL_HOST="web.example")
     site.apply(first)
@@ -198,6 +203,7 @@ def test_scaling_takes_no_reload(site: Site) -> None:
     assert ({"web-1", "web-2"}, {"web-1"}, []) == (both, one, site.haproxy.reload_reasons())
 
 
+@everywhere(Where.ROUTED)
 def test_other_settings_that_are_loaded_take_no_reload_and_cut_nobody_off(modern_site: Site) -> None:
     """The service moves to a backend with another name. A request that was sent before is still answered."""
     site, backend = modern_site, modern_site.backend("slow-1")
@@ -218,6 +224,7 @@ def test_other_settings_that_are_loaded_take_no_reload_and_cut_nobody_off(modern
     assert [] == site.haproxy.reload_reasons()
 
 
+@everywhere(Where.PUBLISHED)
 def test_request_in_flight_outlives_its_service(site: Site) -> None:
     backend = site.backend("slow-1")
     site.apply(backend.container(VIRTUAL_HOST="slow.example"))
@@ -236,6 +243,7 @@ def begin_request(site: Site, host: str, path: str) -> socket.socket:
     return connection
 
 
+@everywhere(Where.PUBLISHED)
 def test_service_is_forgotten_once_its_last_request_has_ended(modern_site: Site) -> None:
     site, backend = modern_site, modern_site.backend("slow-1")
     site.apply(backend.container(VIRTUAL_HOST="slow.example"))
@@ -269,6 +277,7 @@ def test_many_services_that_go_at_once_are_forgotten_and_may_come_back(modern_si
     assert (False, []) == (left, site.haproxy.reload_reasons())
 
 
+@everywhere(Where.ROUTED)
 def test_host_without_containers_answers_503_and_no_other_service_until_it_is_forgotten(site: Site) -> None:
     wide = site.backend("wide-1").container(VIRTUAL_HOST="*.example")
     narrow = site.backend("narrow-1").container(VIRTUAL_HOST="narrow.example")
@@ -282,6 +291,7 @@ def test_host_without_containers_answers_503_and_no_other_service_until_it_is_fo
     assert ("narrow-1", "503", "wide-1") == (before, lingering, site.server("narrow.example"))
 
 
+@everywhere(Where.PUBLISHED)
 def test_server_that_does_not_answer_yet_gets_no_request(site: Site) -> None:
     first = site.backend("web-1").container(VIRTUAL_HOST="web.example")
     site.apply(first)
@@ -295,6 +305,7 @@ def test_server_that_does_not_answer_yet_gets_no_request(site: Site) -> None:
     assert {"web-1"} == early
 
 
+@everywhere(Where.PUBLISHED)
 def test_server_that_answers_in_the_pass_of_a_reload_gets_requests(site: Site) -> None:
     """The file of servers' states would keep it in maintenance, because it was there when the reload began."""
     late = site.backend("late-1").container(VIRTUAL_HOST="late.example")

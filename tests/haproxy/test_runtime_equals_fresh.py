@@ -6,6 +6,7 @@ The sequences are random but repeatable: each has a seed.
 from __future__ import annotations
 
 import random
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import pytest
 
 from proxy.core.containers.containers import Container, State
 from tests.builders import make_container, make_pem, make_settings, one_line, with_labels
+from tests.haproxy.places import Place, Where
 from tests.haproxy.reconciled import Reconciled, differences
 from tests.ports import free_offset
 
@@ -134,12 +136,19 @@ class Shop:
         group[0] = replace(group[0], address=f"127.0.0.{self.chance.randint(2, 9)}")
 
 
-@pytest.mark.parametrize("seed", range(4))
-def test_random_changes_leave_what_a_fresh_start_would_have(haproxy_binary: str, tmp_path: Path, seed: int) -> None:
+@pytest.mark.parametrize(
+    ("seed", "where"), [*((seed, Where.OWN_ENGINE) for seed in range(4)), (4, Where.ROUTED), (5, Where.PUBLISHED)]
+)
+def test_random_changes_leave_what_a_fresh_start_would_have(
+    haproxy_binary: str, tmp_path: Path, seed: int, where: Where
+) -> None:
     shop = Shop(random.Random(seed))
+    place = Place(where, ExitStack())
     offset = free_offset(80, 443, 1936, TCP_PORT)
-    settings = make_settings(PROXY_PORT_OFFSET=str(offset), ADDITIONAL_SERVICES="*", EXTRA_FRONTEND_SETTINGS_80=NAMING_LINES)
-    reconciled = Reconciled(haproxy_binary, tmp_path / "state", settings)
+    settings = make_settings(
+        PROXY_PORT_OFFSET=str(offset), ADDITIONAL_SERVICES="*", EXTRA_FRONTEND_SETTINGS_80=NAMING_LINES, **place.variables
+    )
+    reconciled = Reconciled(haproxy_binary, tmp_path / "state", settings, place)
     with reconciled.run(shop.containers()):
         for _ in range(STEPS):
             shop.change()

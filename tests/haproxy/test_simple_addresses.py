@@ -8,12 +8,13 @@ from typing import Any
 import pytest
 
 from tests.builders import make_container
+from tests.haproxy.places import Where, everywhere
 from tests.haproxy.product import Serving
 from tests.haproxy.simple_site import SimpleSite, played_by
 from tests.ports import free_port
 from tests.simple import CLUSTER
 
-pytestmark = pytest.mark.haproxy
+pytestmark = [pytest.mark.haproxy, everywhere(Where.PUBLISHED)]
 
 HTTP = {"X-Forwarded-Proto": "http"}
 
@@ -65,7 +66,7 @@ def test_every_scheme_is_served_alike(site: SimpleSite) -> None:
 def test_ports_of_a_container_have_addresses_of_their_own(site: SimpleSite) -> None:
     web, admin = site.backend("web-1"), site.backend("admin-1")
     labels = {f"aliyun.routing.port_{web.port}": "www.example.com", f"aliyun.routing.port_{admin.port}": "admin.example.com"}
-    serving = site.serve(make_container("web-1", labels=labels))
+    serving = site.serve(make_container("web-1", ports=(web.port, admin.port), labels=labels))
 
     assert ["web-1", "admin-1"] == [serving.ask(host=host).server for host in ("www.example.com", "admin.example.com")]
 

@@ -17,6 +17,7 @@ from proxy.core.containers.containers import Container
 from proxy.core.labels.probing import DEFAULT_TIMEOUT_SECONDS
 from tests.builders import make_container
 from tests.eventually import eventually
+from tests.haproxy.places import Where, everywhere
 from tests.haproxy.probed_server import PROBE_PATH, run_probed_server
 from tests.haproxy.product import Serving
 from tests.haproxy.simple_site import SimpleSite, played_by
@@ -52,10 +53,12 @@ def ask_until(serving: Serving, server: str, wanted: str) -> set[int]:
     return codes
 
 
+@everywhere(Where.PUBLISHED)
 def test_http_probe_takes_traffic_away_and_gives_it_back(site: SimpleSite) -> None:
     probed, port = site.stack.enter_context(run_probed_server("web-2"))
     container = make_container(
         "web-2",
+        ports=(port,),
         labels={
             f"aliyun.routing.port_{port}": HOST,
             "aliyun.routing.session_sticky": "false",

@@ -11,10 +11,11 @@ from dataclasses import dataclass
 import pytest
 
 from proxy.core.containers.containers import Container
+from tests.haproxy.places import Where, everywhere
 from tests.haproxy.product import Serving
 from tests.haproxy.simple_site import SimpleSite, played_by
 
-pytestmark = pytest.mark.haproxy
+pytestmark = [pytest.mark.haproxy, everywhere(Where.PUBLISHED)]
 
 HOST = "www.example.com"
 HALF_AN_HOUR, EIGHT_HOURS = 30 * 60, 8 * 3600

@@ -6,9 +6,10 @@ from collections import Counter
 
 import pytest
 
+from tests.haproxy.places import Where, everywhere
 from tests.haproxy.simple_site import SimpleSite, played_by
 
-pytestmark = pytest.mark.haproxy
+pytestmark = [pytest.mark.haproxy, everywhere(Where.ROUTED)]
 
 HOST = "www.example.com"
 REQUESTS = 400

@@ -10,9 +10,10 @@ import pytest
 from proxy.core.containers.containers import Container
 from tests.builders import make_pem, one_line
 from tests.haproxy.client import HOST, any_tls
+from tests.haproxy.places import Where, everywhere
 from tests.haproxy.product import Product
 
-pytestmark = pytest.mark.haproxy
+pytestmark = [pytest.mark.haproxy, everywhere(Where.PUBLISHED)]
 
 BaseContainer = Callable[..., Container]
 

@@ -12,6 +12,8 @@ from proxy.adapters.files.status_file import read_status
 from proxy.grammar.spelling import DEACTIVATE
 from tests.eventually import eventually
 from tests.haproxy.client import HOST, ask
+from tests.haproxy.engines import followed_engine
+from tests.haproxy.places import Where, everywhere
 from tests.haproxy.product import Product
 from tests.haproxy.program import Program
 from tests.stub_engine import StubContainer, run_stub_engine
@@ -38,20 +40,18 @@ def test_settings_without_effect_are_told(program: Program, product: Product, tm
     assert [True] * 3 == [line in checked.stdout for line in (SETTING_OF_A_SERVICE, UNLINKED, MISSPELT)]
 
 
-def test_container_that_is_left_out_on_purpose_gets_no_requests(program: Program, product: Product, tmp_path: Path) -> None:
+@everywhere(Where.ROUTED)
+def test_container_that_is_left_out_on_purpose_gets_no_requests(
+    program: Program, product: Product, place: Where, haproxy_binary: str, tmp_path: Path
+) -> None:
     """Whether it was there before the proxy or comes later. It is a note, and so `proxy check` succeeds."""
-    variables = {
-        "PROXY_SOURCES": "docker",
-        "DOCKER_HOST": f"unix://{tmp_path / 'engine.sock'}",
-        "ADDITIONAL_SERVICES": "*",
-    }
     routed = {"aliyun.proxy.VIRTUAL_HOST": HOST, "aliyun.proxy.HEALTH_CHECK": "no-check"}
     backends = {name: product.backend(name) for name in ("blue", "green", "later", "last")}
     containers = {
         name: StubContainer(name=f"{name}-1", service=name, port=backend.port, labels=routed | {DEACTIVATE: word})
         for (name, backend), word in zip(backends.items(), ("true", "false", "true", "no"), strict=True)
     }
-    with run_stub_engine(tmp_path) as engine:
+    with followed_engine(place, tmp_path, haproxy_binary) as (engine, variables):
         engine.start(containers["blue"])
         engine.start(containers["green"])
         with program.running(**variables):
@@ -61,7 +61,7 @@ def test_container_that_is_left_out_on_purpose_gets_no_requests(program: Program
             eventually(lambda: ask(80 + program.offset).server == "last")
             checked = program.run("check", **variables)
 
-    assert ["note: container blue-1", "note: container later-1"] == [
+    assert [f"note: container {name}-1{place.of_node}" for name in ("blue", "later")] == [
         line.partition(f": {DEACTIVATE}='true': leaves the container out on purpose")[0]
         for line in checked.stdout.splitlines()
         if DEACTIVATE in line

@@ -18,6 +18,8 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from proxy.adapters.cluster.parts import Cluster
+from proxy.adapters.engine.service_labels import ServiceLabels
+from proxy.adapters.engine.swarm_managers import SwarmManagers
 from proxy.adapters.files.certificate_files import CertificateFiles
 from proxy.adapters.files.file_watcher import FileWatcher
 from proxy.adapters.files.host_names import HostNames
@@ -50,7 +52,7 @@ from proxy.core.model.certificate_set import ProxyCertificates
 from proxy.core.trigger import Trigger, TriggerKind
 from proxy.errors import SettingsError, TemplateError
 from proxy.settings import RoutingMode, Settings
-from proxy.source_wiring import make_cluster, make_overlays, make_sources
+from proxy.source_wiring import make_cluster, make_overlays, make_sources, make_swarm
 
 logger = logging.getLogger(__name__)
 
@@ -72,6 +74,7 @@ class Parts:
     inspector: Inspector
     sources: Sequence[ContainerSource]
     cluster: Cluster | None
+    swarm: SwarmManagers
     files: StateFiles
     """Holds the lock of the state folder until it is closed."""
 
@@ -89,8 +92,9 @@ def make_parts(
     settings = fit_to_system(settings)
     layout = StateLayout(folder=state_folder)
     kept = KeptFiles(settings.runtime.state_folder, is_read_only=put is None)
-    control, sources = _make_control(settings, environment, layout), make_sources(settings, environment, kept)
-    cluster = make_cluster(settings, environment, layout.runtime_socket, is_controller=put is not None)
+    control, swarm = _make_control(settings, environment, layout), make_swarm(settings, environment, put)
+    sources = make_sources(settings, environment, kept, swarm)
+    cluster = make_cluster(settings, environment, layout.runtime_socket, swarm, is_controller=put is not None)
     sources = [*sources, cluster.source] if cluster else sources
     store = StateFiles(layout)
     running = StateLayout(folder=settings.runtime.state_folder)
@@ -111,14 +115,18 @@ def make_parts(
     )
     # Until then the last good state is served, which may have routes of a source that is not there yet.
     patient_until = time.monotonic() + PATIENCE_SECONDS if layout.current.exists() else 0.0
-    overlays = make_overlays(settings, environment, put)
-    observation = Observation(sources, overlays, needs_all=lambda: time.monotonic() < patient_until)
+    service_labels = ServiceLabels(swarm, is_patient=lambda: time.monotonic() < patient_until)
+    overlays = [service_labels, *make_overlays(settings, environment, put)]
+    observation = Observation(
+        sources, overlays, needs_all=lambda: time.monotonic() < patient_until, notes=service_labels.notes
+    )
     controller = assemble(settings, observation, ports)
     return Parts(
         reconciler=controller.reconciler,
         inspector=controller.inspector,
         sources=sources,
         cluster=cluster,
+        swarm=swarm,
         files=store,
     )
 
@@ -177,6 +185,7 @@ def run_controller(settings: Settings, environment: Mapping[str, str]) -> None:
     triggers = TriggerQueue()
     put_signals(triggers, {HAPROXY_STARTED: TriggerKind.HAPROXY})
     parts = make_parts(settings, environment, settings.runtime.state_folder, triggers.put)
+    parts.swarm.begin()  # it has an answer by the time that the check is over
     _check_own_settings(parts.inspector, settings)
     watched = watched_paths(settings)
     for source in parts.sources:

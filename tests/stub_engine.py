@@ -31,6 +31,7 @@ _LIST = re.compile(r"(?:/v[\d.]+)?/containers/json")
 _EVENTS = re.compile(r"(?:/v[\d.]+)?/events")
 _INFO = re.compile(r"(?:/v[\d.]+)?/info")
 _VERSION = re.compile(r"(?:/v[\d.]+)?/version")
+_SWARM = re.compile(r"(?:/v[\d.]+)?/(services|nodes)")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +46,8 @@ class StubContainer:
     project: str = "stub"
     created: int = 1_700_000_000
     variables: tuple[str, ...] = ()
+    swarm_service: str = ""
+    """The id of its service, where it belongs to a stack of a Swarm and not to Compose. `project` is then the stack."""
 
     @property
     def id(self) -> str:
@@ -80,8 +83,14 @@ class StubContainer:
         }
 
     def all_labels(self) -> dict[str, str]:
-        """Return its labels and those that Compose gives it. Events carry them too."""
+        """Return its labels and those that Compose, or the Swarm, gives it. Events carry them too."""
         own = {"com.docker.compose.project": self.project, "com.docker.compose.service": self.service}
+        if self.swarm_service:
+            own = {
+                "com.docker.stack.namespace": self.project,
+                "com.docker.swarm.service.name": f"{self.project}_{self.service}",
+                "com.docker.swarm.service.id": self.swarm_service,
+            }
         return {**own, **self.labels}
 
     def _networks(self) -> dict[str, Any]:
@@ -108,6 +117,11 @@ class StubEngine:
     """Every request that it got: method and path."""
     left_out: set[str] = field(default_factory=set)
     """Containers that the next whole list lacks, although they run."""
+    services: dict[str, Mapping[str, str]] | None = None
+    """The services of the Swarm by id, with their own labels, where the engine is a manager's."""
+    down_nodes: set[str] = field(default_factory=set)
+    has_leader: bool = True
+    """Without one, managers answer nothing."""
 
     def __post_init__(self) -> None:
         self.is_free.set()
@@ -139,6 +153,33 @@ class StubEngine:
         for action in ("die", "destroy"):
             self._tell(action, container)
 
+    def set_service(self, service_id: str, labels: Mapping[str, str]) -> None:
+        """Report that a service of the Swarm has these labels."""
+        assert self.services is not None
+        action = "update" if service_id in self.services else "create"
+        self.services[service_id] = labels
+        self._tell_swarm("service", action, service_id)
+
+    def set_down(self, node: str) -> None:
+        """Report that a node of the Swarm is down."""
+        self.down_nodes.add(node)
+        self._tell_swarm("node", "update", node)
+
+    def list_swarm(self, what: str, ids: Iterable[str]) -> tuple[object, int]:
+        """Return the answer to the question for all services, for these, or for all nodes, with its status."""
+        if self.services is None:
+            return {"message": "This node is not a swarm manager."}, 503
+        if not self.has_leader:
+            return {"message": "The swarm does not have a leader."}, 500
+        if what == "nodes":
+            return [{"ID": node, "Status": {"State": "down"}} for node in sorted(self.down_nodes)], 200
+        found = [key for key in self.services if key in ids or not ids]
+        return [{"ID": key, "Spec": {"Name": key, "Labels": {**self.services[key]}}} for key in found], 200
+
+    def _tell_swarm(self, kind: str, action: str, actor: str) -> None:
+        document = {"Type": kind, "Action": action, "Actor": {"ID": actor, "Attributes": {}}, "scope": "swarm"}
+        self._say({**document, "time": int(time.time())})
+
     def _tell(self, action: str, container: StubContainer, **attributes: str) -> None:
         document = {
             "Type": "container",
@@ -146,6 +187,9 @@ class StubEngine:
             "Actor": {"ID": container.id, "Attributes": {**container.all_labels(), "name": container.name, **attributes}},
             "time": int(time.time()),
         }
+        self._say(document)
+
+    def _say(self, document: Mapping[str, Any]) -> None:
         text = json.dumps(document) + "\n"
         for stream in self.streams:
             stream.put(text)
@@ -170,7 +214,8 @@ class _Conversation(http.server.BaseHTTPRequestHandler):
         elif _VERSION.fullmatch(path):
             self._answer({"Version": "stub", "ApiVersion": API_VERSION, "MinAPIVersion": "1.24"})
         elif _INFO.fullmatch(path):
-            self._answer({"ID": engine.name, "Name": engine.name})
+            swarm = {"ControlAvailable": engine.services is not None}
+            self._answer({"ID": engine.name, "Name": engine.name, "Swarm": swarm})
         elif _LIST.fullmatch(path):
             ids = self._asked_ids()
             if ids is None:
@@ -183,6 +228,8 @@ class _Conversation(http.server.BaseHTTPRequestHandler):
             engine.inspections += 1
             container = engine.containers.get(match[1])
             self._answer(container.inspected() if container else {"message": "no such container"}, 200 if container else 404)
+        elif match := _SWARM.fullmatch(path):
+            self._answer(*engine.list_swarm(match[1], self._asked_ids() or ()))
         elif _EVENTS.fullmatch(path):
             self._stream(engine)
         else:

@@ -2,7 +2,8 @@
 
 In: the names or addresses of the others, asked for again every second. Out: `Snapshot`, triggers, problems. Rules: a
 container is told once, however many proxies report it; a member that cannot be reached keeps its last word, until its
-address is gone from the DNS for a while or another proxy tells of the same node; nobody waits for another node.
+address is gone from the DNS for a while, another proxy tells of the same node, or a manager of the Swarm (`down_nodes`) says
+that the node is down; nobody waits for another node.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from proxy.adapters.cluster.offer import NodeOffer
 from proxy.adapters.cluster.own_node import OwnNode
 from proxy.adapters.cluster.peer import Address
 from proxy.adapters.cluster.peer_addresses import PeerAddresses
+from proxy.adapters.engine.docker_engine import DockerEngine
 from proxy.core.containers.containers import CLUSTER, Container, Snapshot
 from proxy.core.trigger import Trigger, TriggerKind
 from proxy.errors import THE_PROXY, Problem, SourceError
@@ -44,11 +46,20 @@ class ClusterSource:
 
     name = CLUSTER
 
-    def __init__(self, addresses: PeerAddresses, own: OwnNode, offer: NodeOffer, make: MakeMember) -> None:
+    def __init__(
+        self,
+        addresses: PeerAddresses,
+        own: OwnNode,
+        offer: NodeOffer,
+        make: MakeMember,
+        down_nodes: Callable[[], frozenset[str]] = frozenset,
+    ) -> None:
         self._addresses = addresses
         self._own = own
         self._offer = offer
         self._make = make
+        self._down_nodes = down_nodes
+        self._forgotten: frozenset[Address] = frozenset()
         self._members: dict[Address, Member] = {}
         self._leaving: dict[Address, Member] = {}
         self._reports: dict[str, dict[Address, Container]] = {}
@@ -102,6 +113,17 @@ class ClusterSource:
         for member in self._all():
             member.look_again()
 
+    def managers(self) -> Sequence[DockerEngine] | None:
+        """Return the engines of managers of a Swarm that can be asked; None before the first answers.
+
+        The order differs from proxy to proxy, so that not all ask the same manager.
+        """
+        with self._lock:
+            if not self._has_begun and not self._is_settled():
+                return None
+        managers = [member for member in self.followed() if member.is_manager]
+        return [member.engine for member in sorted(managers, key=lambda one: hash((self._own.instance, one.address)))]
+
     def watch(self, put: Callable[[Trigger], None]) -> None:
         """Follow the others until `stop`, and keep this proxy's own offer up to date."""
         self._put = put
@@ -128,6 +150,8 @@ class ClusterSource:
         self._follow(put)
         for member in self._all():
             member.note_connection()
+        if self._lost_for_good() != self._forgotten:
+            put(Trigger(reason="a manager of the Swarm says which nodes are down"))
 
     def _follow(self, put: Callable[[Trigger], None]) -> None:
         """Begin and end members, as the DNS says."""
@@ -141,6 +165,7 @@ class ClusterSource:
                 self._leaving[address] = self._members.pop(address)
             for address, member in [*self._leaving.items()]:
                 is_over = member.lost_at is not None and now > member.lost_at + FORGET_SECONDS
+                is_over |= member.is_lost_on(self._down_nodes())
                 if is_over or member.status is Status.SELF or member.is_superseded(self._members.values()):
                     self._end(self._leaving.pop(address))
                     put(Trigger(reason=f"the proxy at {address} has left the cluster"))
@@ -182,6 +207,9 @@ class ClusterSource:
                 if reports.pop(member.address, None):
                     touched.add(container_id)
         self._dropped.clear()
+        before, self._forgotten = self._forgotten, self._lost_for_good()
+        if differing := before ^ self._forgotten:
+            touched |= {key for key, reports in self._reports.items() if differing & reports.keys()}
         for container_id in touched:
             if not self._reports.get(container_id, True):
                 del self._reports[container_id]
@@ -189,12 +217,18 @@ class ClusterSource:
 
     def _choose(self, container_id: str) -> Container | None:
         """Return the container as a member tells it that can be reached, if there is one."""
-        reports = self._reports.get(container_id)
+        every = self._reports.get(container_id, {})
+        reports = {address: container for address, container in every.items() if address not in self._forgotten}
         if not reports:
             return None
         members = {**self._leaving, **self._members}
         followed = {address for address in reports if (known := members.get(address)) and known.status is Status.FOLLOWED}
         return reports[min(followed or reports)]
+
+    def _lost_for_good(self) -> frozenset[Address]:
+        """Return the members that cannot be reached because their nodes are down. Their containers count as gone."""
+        down = self._down_nodes()
+        return frozenset(member.address for member in self._all() if member.is_lost_on(down)) if down else frozenset()
 
     def _all(self) -> list[Member]:
         with self._lock:
@@ -206,7 +240,7 @@ class ClusterSource:
         yield from self._addresses.problems()
         if self._fault:
             yield Problem(service=THE_PROXY, setting=_SETTING, reason=self._fault)
-        yield from _lost(self._all())
+        yield from _lost(self._all(), self._forgotten)
 
     def _tell_fault(self, fault: str) -> None:
         if fault != self._fault:
@@ -216,11 +250,13 @@ class ClusterSource:
                 self._put(Trigger(reason="the cluster has a problem"))
 
 
-def _lost(members: Iterable[Member]) -> Iterator[Problem]:
+def _lost(members: Iterable[Member], forgotten: frozenset[Address]) -> Iterator[Problem]:
     for member in sorted(members, key=lambda one: one.address):
         if member.status is Status.LOST:
             node = f"node {member.told.state.node.name}: " if member.told else ""
             kept = f"; its {member.count()} containers stay as they were" if member.count() else ""
+            if member.address in forgotten:
+                kept = "; a manager says that the node is down, so its containers get no requests"
             yield Problem(
                 service=THE_PROXY, setting=_SETTING, value=str(member.address), reason=f"{node}{member.fault}{kept}"
             )

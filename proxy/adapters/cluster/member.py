@@ -10,9 +10,10 @@ import dataclasses
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from enum import StrEnum
 from queue import Empty, SimpleQueue
+from typing import Any
 
 from proxy.adapters.cluster.peer import Address, CredentialFiles, PeerClient, Told, make_engine
 from proxy.adapters.engine.docker_source import CONNECTED, DockerSource
@@ -44,7 +45,8 @@ class Status(StrEnum):
 class Member:
     """The proxy at `address`. Its threads run from `start` to `stop`. `put` gets a trigger for each news.
 
-    `is_own` tells whether a proxy that answers is this one itself, by its instance.
+    `is_own` tells whether a proxy that answers is this one itself, by its instance. `pass_on` gets the events of its engine
+    that are not about containers.
     """
 
     def __init__(
@@ -54,6 +56,8 @@ class Member:
         named: frozenset[ServiceKey],
         is_own: Callable[[str], bool],
         put: Callable[[Trigger], None],
+        *,
+        pass_on: Callable[[Mapping[str, Any]], None] = lambda document: None,
     ) -> None:
         self.address = address
         self.client = PeerClient(address, files)
@@ -62,7 +66,8 @@ class Member:
         self.fault = ""
         self.lost_at: float | None = None
         """Since when it cannot be reached, by the monotonic clock."""
-        self._source = DockerSource(make_engine(address, files), None, named, asks_ahead=False)
+        self.engine = make_engine(address, files)
+        self._source = DockerSource(self.engine, None, named, asks_ahead=False, pass_on=pass_on)
         self._is_own = is_own
         self._put = put
         self._hints: SimpleQueue[Trigger | None] = SimpleQueue()
@@ -120,6 +125,15 @@ class Member:
         """Return how many containers it has told of that ask for something."""
         return sum(1 for container in [*self._known.values()] if container.labels)
 
+    @property
+    def is_manager(self) -> bool:
+        """Whether its node is a manager of a Swarm, and can be asked."""
+        return self.status is Status.FOLLOWED and self.told is not None and self.told.state.is_manager
+
+    def is_lost_on(self, nodes: Collection[str]) -> bool:
+        """Say whether it cannot be reached, and its node is one of these."""
+        return self.status is Status.LOST and self.told is not None and self.told.state.node.id in nodes
+
     def is_superseded(self, others: Iterable[Member]) -> bool:
         """Say whether another proxy, which can be reached, tells of the same node by now."""
         if self.status is not Status.LOST or self.told is None:
@@ -174,6 +188,8 @@ class Member:
         except SourceError as error:
             self._note_lost(str(error))
             self._put_news(TriggerKind.LOOK, str(error))
+            if is_new and self._source.is_connected and not self._stopped.wait(FIRST_PAUSE_SECONDS):
+                self._hints.put(Trigger(reason=CONNECTED))  # else nothing would be read before the next full rescan
             return
         is_back = self.status in (Status.NEW, Status.LOST)
         if self.status is not Status.SELF:

@@ -13,7 +13,7 @@ import re
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from email.utils import parsedate_to_datetime
 from typing import Any, cast
 
@@ -53,8 +53,9 @@ _ENGINE_ERRORS = (DockerException, urllib3.exceptions.HTTPError, OSError)
 _ENTRY = re.compile(r"[\s,]*(?=\{)")
 """What stands before each entry of a list."""
 _EVENT_FILTERS = {
-    "type": ["container", "network"],
+    "type": ["container", "network", "service", "node"],  # the last two are told by the managers of a Swarm
     "event": [
+        "create",  # of a service: its labels are known before its first container runs
         *("start", "die", "kill", "stop", "pause", "unpause", "rename", "destroy", "health_status", "update"),
         *("connect", "disconnect"),
         *("died", "remove"),  # Podman's filter knows "die" and "destroy" by these names
@@ -119,16 +120,12 @@ class DockerEngine:
         raised when the engine cannot be asked.
         """
         with self.question() as client:
-            response = client.get(f"{client.base_url}/v{client.api_version}/containers/json", timeout=TIMEOUT_SECONDS)
-            response.raise_for_status()
+            response = _get(client, "containers/json")
             self._is_podman = is_podman(response.headers)
             if self._is_podman:
                 yield from [*podman.list_containers(client)]
                 return
-        try:
-            yield from parse_list(response.content.decode())
-        except ValueError as error:
-            raise SourceError(f"the engine at {self.address} does not answer with a list of containers: {error}") from error
+        yield from self._parse(response, "containers")
 
     def find_container(self, container_id: str) -> Mapping[str, Any] | None:
         """Return the entry of one container in the list, or None where it is not listed; with Podman, its inspection.
@@ -153,13 +150,19 @@ class DockerEngine:
             except NotFound:
                 return None
 
-    def inspect_service(self, service_id: str) -> Mapping[str, Any]:
-        """Return the document of `GET /services/{id}` of a Swarm, which only managers answer.
+    def list_services(self, ids: Collection[str] = ()) -> Iterator[Mapping[str, Any]]:
+        """Yield the documents of `GET /services` of a Swarm, which only managers answer: of all services, or of these.
 
         `SourceError` is raised when the engine cannot be asked, or refuses.
         """
-        with self.question() as client:
-            return cast(Mapping[str, Any], client.inspect_service(service_id))  # type: ignore[no-untyped-call]
+        return self._list("services", {"filters": json.dumps({"id": [*ids]})} if ids else {})
+
+    def list_nodes(self) -> Iterator[Mapping[str, Any]]:
+        """Yield the documents of `GET /nodes` of a Swarm, which only managers answer.
+
+        `SourceError` is raised when the engine cannot be asked, or refuses.
+        """
+        return self._list("nodes", {})
 
     def read_info(self) -> Mapping[str, Any]:
         """Return the document of `GET /info`. `SourceError` is raised when the engine cannot be asked, or refuses."""
@@ -183,6 +186,17 @@ class DockerEngine:
             raise SourceError(explain(self.address, error)) from error
         return EventStream(self.address, response)
 
+    def _list(self, what: str, parameters: Mapping[str, str]) -> Iterator[Mapping[str, Any]]:
+        with self.question() as client:
+            response = _get(client, what, parameters)
+        yield from self._parse(response, what)
+
+    def _parse(self, response: requests.Response, what: str) -> Iterator[Mapping[str, Any]]:
+        try:
+            yield from parse_list(response.content.decode())
+        except ValueError as error:
+            raise SourceError(f"the engine at {self.address} does not answer with a list of {what}: {error}") from error
+
     @contextlib.contextmanager
     def question(self) -> Iterator[docker.APIClient]:
         """Yield a client to ask with; what goes wrong meanwhile is raised as `SourceError`."""
@@ -204,6 +218,13 @@ class DockerEngine:
         elif not is_ssh:
             keep_alive(client)
         return client
+
+
+def _get(client: docker.APIClient, path: str, parameters: Mapping[str, str] | None = None) -> requests.Response:
+    url = f"{client.base_url}/v{client.api_version}/{path}"
+    response = client.get(url, params=parameters, timeout=TIMEOUT_SECONDS)
+    response.raise_for_status()
+    return response
 
 
 def _read_clock(client: docker.APIClient) -> int:

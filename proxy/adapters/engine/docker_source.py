@@ -18,7 +18,7 @@ from dataclasses import replace
 from enum import StrEnum
 from functools import partial
 from queue import Empty, SimpleQueue
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from proxy.adapters.engine.awaited_changes import AwaitedChanges
 from proxy.adapters.engine.delayed_calls import DelayedCalls
@@ -45,11 +45,9 @@ CONNECTED = "engine connected"
 LOOK_AGAIN = "look again"
 """The action of an event that no engine has told: its container is only to be looked at again."""
 
-FIRST_DELAY_SECONDS = 0.1
-LONGEST_DELAY_SECONDS = 2.0
+FIRST_DELAY_SECONDS, LONGEST_DELAY_SECONDS = 0.1, 2.0
 """Pauses before the stream of events is opened again; doubled each time."""
-FIRST_RETRY_SECONDS = 1.0
-LONGEST_RETRY_SECONDS = 30.0
+FIRST_RETRY_SECONDS, LONGEST_RETRY_SECONDS = 1.0, 30.0
 """Pauses before a read that failed is tried again while the stream is open; doubled each time."""
 
 _log = logging.getLogger(__name__)
@@ -74,7 +72,7 @@ class _Hint(NamedTuple):
 class DockerSource:
     """The containers that `engine` runs, less the proxy's own (`own_container_id`). `named` services count as linked.
 
-    With `asks_ahead`, the engine is asked how each container is stopped before it is.
+    With `asks_ahead`, the engine is asked how each container is stopped before it is. `pass_on` gets other events.
     """
 
     name = "docker"
@@ -86,6 +84,7 @@ class DockerSource:
         named: frozenset[ServiceKey] = frozenset(),
         *,
         asks_ahead: bool = True,
+        pass_on: Callable[[Mapping[str, Any]], None] = lambda document: None,
     ) -> None:
         self._engine = engine
         self._view = DockerView(engine, own_container_id, named)
@@ -98,10 +97,9 @@ class DockerSource:
         self._put: Callable[[Trigger], None] | None = None
         self._last_event: int | None = None  # seconds, by the engine's clock
         self._later = DelayedCalls()
-        self._untold = UntoldChanges()
-        self._awaited = AwaitedChanges()
+        self._untold, self._awaited = UntoldChanges(), AwaitedChanges()
         self._stop_questions = StopQuestions(engine, self._take_answer)
-        self._asks_ahead = asks_ahead
+        self._asks_ahead, self._pass_on = asks_ahead, pass_on
         self._retry_seconds = FIRST_RETRY_SECONDS
 
     @property
@@ -206,8 +204,7 @@ class DockerSource:
                     is_lost = False
                     self._watch_events(events, put)
             except SourceError as error:
-                is_told = is_lost or self._is_reopening or self._stopped.is_set()
-                if not is_told:
+                if not (is_lost or self._is_reopening or self._stopped.is_set()):
                     _log.warning("%s; existing routes keep working, and the proxy tries again", error)
                 is_lost = not self._is_reopening
             finally:
@@ -237,13 +234,13 @@ class DockerSource:
         for document in events:
             event = parse_event(document)
             if event is None:
+                self._pass_on(document)
                 continue
             now = time.monotonic()
             self._untold.note_event(event.container_id, now)
             self._last_event = max(self._last_event or 0, event.time)
-            if not event.has_labels_of_ours and not self._view.is_of_interest(event):
-                continue
-            if not repeated.is_in(event):
+            is_wanted = event.has_labels_of_ours or self._view.is_of_interest(event)
+            if is_wanted and not repeated.is_in(event):
                 self._hints.put(_Hint(event=event, at_seconds=now))
                 kind = TriggerKind.URGENT if event.action in ENDS else TriggerKind.LOOK
                 put(Trigger(reason=str(event), kind=kind, container_id=event.container_id))
@@ -265,7 +262,7 @@ class DockerSource:
     def _plan_looks(self, read_ids: Iterable[str], told_ids: Set[str]) -> None:
         """Ask for what is still unknown of the containers that were read, and look again at those that lag their events."""
         known, stopping = self._view.known(), self._view.stopping
-        of_ours = (container for key in read_ids if (container := known.get(key)) and (container.labels or container.alias))
+        of_ours = (container for key in read_ids if (container := known.get(key)) and container.may_want_route)
         if self._asks_ahead:
             self._stop_questions.ask_in_turn(container.id for container in of_ours if not stopping.knows_rule(container.id))
         for event, pause_seconds in self._awaited.find_unshown(told_ids, known):

@@ -29,11 +29,15 @@ class SharedWeight:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeState:
-    """`instance` is different for every start of a proxy; `node` is the machine of its engine."""
+    """`instance` is different for every start of a proxy; `node` is the machine of its engine.
+
+    `is_manager` tells that the node is a manager of a Swarm.
+    """
 
     instance: str
     node: Node
     version: str = ""
+    is_manager: bool = False
     weights: Mapping[str, SharedWeight] = field(default_factory=dict)
 
 
@@ -50,7 +54,8 @@ def format_state(state: NodeState) -> str:
 def _format(state: NodeState, weights: list[tuple[str, SharedWeight]]) -> str:
     node = {"id": state.node.id, "name": state.node.name, "address": state.node.address}
     shared = format_weights(dict(weights))
-    document = {"instance": state.instance, "node": node, "version": state.version, "weights": shared}
+    role = {"manager": True} if state.is_manager else {}
+    document = {"instance": state.instance, "node": node, "version": state.version, **role, "weights": shared}
     return json.dumps(document, separators=(",", ":"))
 
 
@@ -69,6 +74,7 @@ def parse_state(text: str) -> NodeState:
         instance=_text(document.get("instance")),
         node=Node(id=_text(node.get("id")), name=_text(node.get("name")), address=_text(node.get("address"))),
         version=_text(document.get("version")),
+        is_manager=document.get("manager") is True,
         weights=parse_weights(document.get("weights")),
     )
 

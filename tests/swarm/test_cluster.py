@@ -170,6 +170,35 @@ def test_partition_that_heals(spread: Stack) -> None:
     expect_served(load, lost_at=cut_at, connections=2 * len(others))
 
 
+def test_labels_of_a_service_itself_count_on_every_node(stack: Stack) -> None:
+    """Containers do not carry them; the proxy on the worker hears of them from the others."""
+    with service_with_labels(stack, "plain", "plain.example.com"):
+        for node in stack.swarm.nodes:
+            eventually(partial(answers_for, node, "plain.example.com"), 20)
+
+        stack.update("plain", "--label-add", "aliyun.proxy.VIRTUAL_HOST=http://other.example.com")
+
+        for node in stack.swarm.nodes:
+            eventually(partial(answers_for, node, "other.example.com"))
+
+
+@contextmanager
+def service_with_labels(stack: Stack, name: str, host: str) -> Iterator[None]:
+    """Run a service of the stack, with a label of its own that its containers do not get, while the block runs."""
+    labels = ("--container-label", f"com.docker.stack.namespace={stack.name}")
+    labels = (*labels, "--label", f"aliyun.proxy.VIRTUAL_HOST=http://{host}")
+    words = ("--detach", "--no-resolve-image", "--network", f"{stack.name}_front", *labels)
+    docker_on(stack.manager, "service", "create", "--name", f"{stack.name}_{name}", *words, "proxy-test/backend")
+    try:
+        yield
+    finally:
+        docker_on(stack.manager, "service", "rm", f"{stack.name}_{name}")
+
+
+def answers_for(node: SwarmNode, host: str) -> bool:
+    return fetch(80, address=node.address, host=host).status == http.client.OK
+
+
 @contextmanager
 def container_by_hand(stack: Stack, node: SwarmNode) -> Iterator[None]:
     """Run a container that no Swarm manages, in the scope of the stack, while the block runs.
@@ -192,7 +221,7 @@ def container_by_hand(stack: Stack, node: SwarmNode) -> Iterator[None]:
 
 
 def answers_by_hand(node: SwarmNode) -> bool:
-    return fetch(80, address=node.address, host="by-hand.example.com").status == http.client.OK
+    return answers_for(node, "by-hand.example.com")
 
 
 def own_hostnames(stack: Stack, node: SwarmNode) -> set[str]:

@@ -40,7 +40,7 @@ from proxy.controller.background import AtOnce, Background
 from proxy.controller.daemon import Daemon, TriggerQueue, put_signals
 from proxy.controller.inspection import Inspector
 from proxy.controller.observation import Observation
-from proxy.controller.ports import ContainerSource
+from proxy.controller.ports import ContainerSource, Overlay
 from proxy.controller.reconciler import Reconciler
 from proxy.controller.reporting import Reporter, make_pass
 from proxy.controller.schedule import Schedule, ScheduleSettings
@@ -80,10 +80,7 @@ class Parts:
 
 
 def make_parts(
-    settings: Settings,
-    environment: Mapping[str, str],
-    state_folder: Path,
-    put: Callable[[Trigger], None] | None,
+    settings: Settings, environment: Mapping[str, str], state_folder: Path, put: Callable[[Trigger], None] | None
 ) -> Parts:
     """Build everything that a pass needs, for `state_folder`. Raises SettingsError or StateError.
 
@@ -97,9 +94,7 @@ def make_parts(
     cluster = make_cluster(settings, environment, layout.runtime_socket, swarm, is_controller=put is not None)
     sources = [*sources, cluster.source] if cluster else sources
     store = StateFiles(layout)
-    running = StateLayout(folder=settings.runtime.state_folder)
-    previous = store.read_current() if layout == running else read_running_files(running)
-    own_files = _make_own_files(settings, kept, previous or {}, put)
+    own_files = _make_own_files(settings, kept, _previous_files(settings, layout, store), put)
     files, checks = (Background("files", put), Background("checks", put)) if put else (AtOnce(), AtOnce())
     ports = Ports(
         control=control,
@@ -113,13 +108,8 @@ def make_parts(
         clock=time.monotonic,
         wall_clock=time.time,
     )
-    # Until then the last good state is served, which may have routes of a source that is not there yet.
-    patient_until = time.monotonic() + PATIENCE_SECONDS if layout.current.exists() else 0.0
-    service_labels = ServiceLabels(swarm, is_patient=lambda: time.monotonic() < patient_until)
-    overlays = [service_labels, *make_overlays(settings, environment, put)]
-    observation = Observation(
-        sources, overlays, needs_all=lambda: time.monotonic() < patient_until, notes=service_labels.notes
-    )
+    overlays = make_overlays(settings, environment, put)
+    observation = _make_observation(sources, overlays, swarm, has_state=layout.current.exists())
     controller = assemble(settings, observation, ports)
     return Parts(
         reconciler=controller.reconciler,
@@ -129,6 +119,26 @@ def make_parts(
         swarm=swarm,
         files=store,
     )
+
+
+def _make_observation(
+    sources: Sequence[ContainerSource], overlays: Sequence[Overlay], swarm: SwarmManagers, *, has_state: bool
+) -> Observation:
+    """Return the sources with everything that is laid over them, the labels of Swarm services first."""
+    # Until then the last good state is served, which may have routes of a source that is not there yet.
+    patient_until = time.monotonic() + PATIENCE_SECONDS if has_state else 0.0
+
+    def is_patient() -> bool:
+        return time.monotonic() < patient_until
+
+    service_labels = ServiceLabels(swarm, is_patient)
+    return Observation(sources, [service_labels, *overlays], needs_all=is_patient, notes=service_labels.notes)
+
+
+def _previous_files(settings: Settings, layout: StateLayout, store: StateFiles) -> Mapping[str, str]:
+    """Return the files that HAProxy runs from; a command builds in a folder of its own."""
+    running = StateLayout(folder=settings.runtime.state_folder)
+    return (store.read_current() if layout == running else read_running_files(running)) or {}
 
 
 def _make_control(settings: Settings, environment: Mapping[str, str], layout: StateLayout) -> HaproxyControl:

@@ -185,9 +185,9 @@ def test_labels_of_a_service_itself_count_on_every_node(stack: Stack) -> None:
 @contextmanager
 def service_with_labels(stack: Stack, name: str, host: str) -> Iterator[None]:
     """Run a service of the stack, with a label of its own that its containers do not get, while the block runs."""
-    labels = ("--container-label", f"com.docker.stack.namespace={stack.name}")
-    labels = (*labels, "--label", f"aliyun.proxy.VIRTUAL_HOST=http://{host}")
-    words = ("--detach", "--no-resolve-image", "--network", f"{stack.name}_front", *labels)
+    scope = ("--container-label", f"com.docker.stack.namespace={stack.name}")
+    label = ("--label", f"aliyun.proxy.VIRTUAL_HOST=http://{host}")
+    words = ("--detach", "--no-resolve-image", "--network", f"{stack.name}_front", *scope, *label)
     docker_on(stack.manager, "service", "create", "--name", f"{stack.name}_{name}", *words, "proxy-test/backend")
     try:
         yield

@@ -56,13 +56,28 @@ def test_worker_learns_labels_of_services_from_the_proxy_of_a_manager(nodes: tup
 
         eventually(lambda: serves(worker, "second.example", "web-1"))
         eventually(lambda: serves(manager, "second.example", "web-1"))
-        listed = worker.run("routes", others=(manager,)).stdout
-        assert "second.example" in listed
+        assert "second.example" in worker.run("routes", others=(manager,)).stdout
+        assert "stub:web" in worker.run("weight", others=(manager,)).stdout
 
         manager.engine.set_service("s1", {})
 
         eventually(lambda: is_gone(worker, "second.example"))
     assert not any("/services" in request or "/nodes" in request for request in worker.engine.requests)
+
+
+def test_proxy_that_is_restarted_keeps_routes_of_labels_of_services(nodes: tuple[Node, Node], product: Product) -> None:
+    worker, manager = nodes
+    worker.engine.start(make_task("web-1", product.backend("web-1")))
+    with manager.running(worker):
+        with worker.running(manager):
+            eventually(lambda: serves(worker, "first.example", "web-1"))
+            eventually(lambda: worker.says("new backend stub:web"))
+            eventually(lambda: "web-1" in (worker.folder / "state" / "current" / "haproxy.cfg").read_text())
+        with worker.running(manager):
+            eventually(lambda: worker.log.read_text().count("was compared with") == 2)
+            assert serves(worker, "first.example", "web-1")
+
+    assert not worker.says("removed")
 
 
 def test_proxy_on_a_manager_without_a_cluster_knows_labels_of_services(nodes: tuple[Node, Node], product: Product) -> None:

@@ -77,12 +77,13 @@ def clients(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[docker.APIClient]]
         client.close()
 
 
+@pytest.mark.parametrize("swarm_service", [pytest.param("", id="Compose"), pytest.param("s1", id="Swarm")])
 @pytest.mark.parametrize(("mode", "alias"), [("custom", "web"), ("acsrouting", "")])
 def test_services_that_are_named_count_as_linked(
-    tmp_path: Path, clients: list[docker.APIClient], mode: str, alias: str
+    tmp_path: Path, clients: list[docker.APIClient], mode: str, alias: str, swarm_service: str
 ) -> None:
     settings = make_settings(PROXY_MODE=mode, ADDITIONAL_SERVICES="blog:api, stub:web")
-    container = StubContainer(name="stub-web-1", service="web", labels={}, port=80)
+    container = StubContainer(name="stub-web-1", service="web", labels={}, port=80, swarm_service=swarm_service)
     with run_stub_engine(tmp_path) as engine:
         engine.containers[container.id] = container
         (source,) = make_sources(settings, {"DOCKER_HOST": engine.host}, KEPT, SWARM)

@@ -68,6 +68,7 @@ class ClusterSource:
         self._lock = threading.RLock()
         self._began = time.monotonic()
         self._has_begun = False
+        self._has_looked = False
         self._put: Callable[[Trigger], None] | None = None
         self._stopped = threading.Event()
         self._fault = ""
@@ -161,6 +162,7 @@ class ClusterSource:
             for address in wanted - self._members.keys():
                 member = self._leaving.pop(address, None) or self._begin(address, put)
                 self._members[address] = member
+            self._has_looked = True
             for address in self._members.keys() - wanted:
                 self._leaving[address] = self._members.pop(address)
             for address, member in [*self._leaving.items()]:
@@ -185,11 +187,14 @@ class ClusterSource:
             self._members.setdefault(address, self._make(address, lambda _: None))
         with ThreadPoolExecutor(MOST_AT_ONCE) as pool:
             list(pool.map(Member.look_once, self._members.values()))
+        self._has_looked = True
 
     def _is_settled(self) -> bool:
         if time.monotonic() > self._began + START_SECONDS:
             return True
-        return self._addresses.is_complete and all(member.status is not Status.NEW for member in self._members.values())
+        if not self._has_looked or not self._addresses.is_complete:
+            return False
+        return all(member.status is not Status.NEW for member in self._members.values())
 
     def _take_news(self) -> set[str]:
         """Take in what members have to tell, and return the ids of the containers that it is about."""

@@ -59,8 +59,8 @@ class ServiceLabels:
 
     def notes(self) -> Sequence[Problem]:
         """Return that services' own labels are not known, where that may matter to somebody."""
-        is_unknown = self._without_labels and self._managers.is_settled and not self._managers.is_answered
-        return [Problem(service=THE_PROXY, reason=_UNKNOWN, is_note=True)] if is_unknown else []
+        may_matter = self._without_labels and self._managers.is_silent
+        return [Problem(service=THE_PROXY, reason=_UNKNOWN, is_note=True)] if may_matter else []
 
     def _ask_for(self, service_ids: set[str]) -> None:
         unknown = service_ids - self._labels.keys() - self._asked

@@ -34,6 +34,8 @@ MOST_NAMED = 32
 """With more services to ask for than this, asking for all is cheaper."""
 START_SECONDS = 5.0
 """How long a start may be held up by managers that do not answer."""
+SILENCE_SECONDS = 30.0
+"""How long after a start nobody is told that no manager answers."""
 FIRST_RETRY_SECONDS, LONGEST_RETRY_SECONDS = 0.5, 60.0
 """Pauses while no manager answers; doubled each time."""
 TICK_SECONDS, FIRST_TICK_SECONDS = 1.0, 0.1
@@ -123,6 +125,12 @@ class SwarmManagers:
     def is_answered(self) -> bool:
         """Whether a manager has ever answered."""
         return self._is_answered is not None
+
+    @property
+    def is_silent(self) -> bool:
+        """Whether no manager has answered, and it is not likely that one still will: other proxies may be starting, too."""
+        is_early = self._put is not None and time.monotonic() < self._began + SILENCE_SECONDS
+        return self.is_settled and not self.is_answered and not is_early
 
     def _ask_for_ever(self) -> None:
         retry_seconds = FIRST_RETRY_SECONDS

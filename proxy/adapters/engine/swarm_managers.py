@@ -32,7 +32,7 @@ logger = logging.getLogger(__name__)
 
 MOST_NAMED = 32
 """With more services to ask for than this, asking for all is cheaper."""
-START_SECONDS = 5.0
+START_SECONDS = 10.0
 """How long a start may be held up by managers that do not answer."""
 SILENCE_SECONDS = 30.0
 """How long after a start nobody is told that no manager answers."""
@@ -81,7 +81,8 @@ class SwarmManagers:
         self._began = time.monotonic()
         self._is_settled = False
         self._is_awaited = False
-        self._is_answered: bool | None = None
+        self._has_answered = self._is_answering = False
+        self._told_fault = ""
 
     def ask_also(self, others: Callable[[], Sequence[SwarmEngine] | None]) -> None:
         """Ask the managers of other nodes, too. `others` returns None while it is not known yet who they are."""
@@ -122,15 +123,10 @@ class SwarmManagers:
         return self._is_settled or time.monotonic() > self._began + START_SECONDS
 
     @property
-    def is_answered(self) -> bool:
-        """Whether a manager has ever answered."""
-        return self._is_answered is not None
-
-    @property
     def is_silent(self) -> bool:
         """Whether no manager has answered, and it is not likely that one still will: other proxies may be starting, too."""
         is_early = self._put is not None and time.monotonic() < self._began + SILENCE_SECONDS
-        return self.is_settled and not self.is_answered and not is_early
+        return self.is_settled and not self._has_answered and not is_early
 
     def _ask_for_ever(self) -> None:
         retry_seconds = FIRST_RETRY_SECONDS
@@ -158,7 +154,7 @@ class SwarmManagers:
 
         Where no container belongs to a Swarm, nobody is asked again.
         """
-        if not (self.is_answered or self._is_awaited):
+        if not (self._has_answered or self._is_awaited):
             self._gather(None)
             return
         until = time.monotonic() + seconds
@@ -179,7 +175,7 @@ class SwarmManagers:
 
     def _look(self, others: Sequence[SwarmEngine]) -> bool:
         """Ask one manager after the other for what is due; return whether one has answered."""
-        if self._due.everything or not self._is_answered:
+        if self._due.everything or not self._is_answering:
             self._is_own_manager = self._ask_own_role()
             self._next_full_look = time.monotonic() + self._full_look_seconds
         fault = ""
@@ -190,14 +186,14 @@ class SwarmManagers:
                 fault = fault or str(error)
                 continue
             self._due = _Due(services=set())
-            if self._is_answered is False:
+            if self._told_fault:
                 logger.info("a manager of the Swarm answers again")
-            self._is_answered = True
+            self._has_answered, self._is_answering, self._told_fault = True, True, ""
             return True
-        if fault and self._is_answered is not False:
-            logger.warning("no manager of the Swarm answers (%s); what they said last stays in force", fault)
-        self._is_answered = False if self.is_answered else None
-        self._due.everything = True
+        if fault and not self._told_fault:
+            logger.warning("no manager of the Swarm answers (%s); the labels that are known stay in force", fault)
+            self._told_fault = fault
+        self._is_answering, self._due.everything = False, True
         return False
 
     def _ask_own_role(self) -> bool:

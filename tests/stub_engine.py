@@ -22,7 +22,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from queue import SimpleQueue
-from typing import Any
+from typing import Any, Protocol
 
 API_VERSION = "1.44"
 NETWORK = "stub"
@@ -88,13 +88,19 @@ class StubContainer:
         return {"Networks": {NETWORK: {"IPAddress": self.address, "Gateway": ""}}}
 
 
+class StubStream(Protocol):
+    """An open stream of events; None ends it."""
+
+    def put(self, text: str | None) -> None: ...
+
+
 @dataclass(slots=True, kw_only=True)
 class StubEngine:
     """The stub's containers and its open streams. Any thread may call its methods."""
 
     host: str
     containers: dict[str, StubContainer] = field(default_factory=dict)
-    streams: list[SimpleQueue[str | None]] = field(default_factory=list)
+    streams: list[StubStream] = field(default_factory=list)
     inspections: int = 0
     looks: int = 0
     lists: int = 0
@@ -135,6 +141,29 @@ class StubEngine:
         for action in ("die", "destroy"):
             self._tell(action, container)
 
+    def answer(self, target: str) -> tuple[int, object]:
+        """Return the status and the document of the answer to `GET target`."""
+        path = urllib.parse.urlsplit(target).path
+        if self.is_broken:
+            return 500, {"message": "something is wrong"}
+        if _VERSION.fullmatch(path):
+            return 200, {"Version": "stub", "ApiVersion": API_VERSION, "MinAPIVersion": "1.24"}
+        if _INFO.fullmatch(path):
+            return 200, {"ID": self.name, "Name": self.name}
+        if _LIST.fullmatch(path):
+            return 200, self._list(_asked_ids(target))
+        if match := _INSPECTION.fullmatch(path):
+            self.inspections += 1
+            container = self.containers.get(match[1])
+            return (200, container.inspected()) if container else (404, {"message": "no such container"})
+        return 404, {"message": "not in the stub"}
+
+    def _list(self, ids: list[str] | None) -> list[dict[str, Any]]:
+        if ids is None:
+            return self.list_all()
+        self.looks += 1
+        return [self.containers[container_id].listed() for container_id in ids if container_id in self.containers]
+
     def _tell(self, action: str, container: StubContainer, **attributes: str) -> None:
         document = {
             "Type": "container",
@@ -145,6 +174,18 @@ class StubEngine:
         text = json.dumps(document) + "\n"
         for stream in self.streams:
             stream.put(text)
+
+
+def asks_for_events(target: str) -> bool:
+    """Return whether `GET target` is answered with the stream of events."""
+    return bool(_EVENTS.fullmatch(urllib.parse.urlsplit(target).path))
+
+
+def _asked_ids(target: str) -> list[str] | None:
+    """Return the ids that the list is filtered by; None without a filter."""
+    query = urllib.parse.parse_qs(urllib.parse.urlsplit(target).query)
+    ids = json.loads(query.get("filters", ["{}"])[0]).get("id")
+    return None if ids is None else list(ids)
 
 
 class _Server(socketserver.ThreadingUnixStreamServer):
@@ -158,37 +199,13 @@ class _Conversation(http.server.BaseHTTPRequestHandler):
     server: _Server
 
     def do_GET(self) -> None:
-        engine, path = self.server.engine, urllib.parse.urlsplit(self.path).path
+        engine = self.server.engine
         engine.requests.append(f"{self.command} {self.path}")
         engine.is_free.wait()
-        if engine.is_broken:
-            self._answer({"message": "something is wrong"}, 500)
-        elif _VERSION.fullmatch(path):
-            self._answer({"Version": "stub", "ApiVersion": API_VERSION, "MinAPIVersion": "1.24"})
-        elif _INFO.fullmatch(path):
-            self._answer({"ID": engine.name, "Name": engine.name})
-        elif _LIST.fullmatch(path):
-            ids = self._asked_ids()
-            if ids is None:
-                self._answer(engine.list_all())
-            else:
-                engine.looks += 1
-                found = [engine.containers[container_id] for container_id in ids if container_id in engine.containers]
-                self._answer([container.listed() for container in found])
-        elif match := _INSPECTION.fullmatch(path):
-            engine.inspections += 1
-            container = engine.containers.get(match[1])
-            self._answer(container.inspected() if container else {"message": "no such container"}, 200 if container else 404)
-        elif _EVENTS.fullmatch(path):
+        if asks_for_events(self.path) and not engine.is_broken:
             self._stream(engine)
         else:
-            self._answer({"message": "not in the stub"}, 404)
-
-    def _asked_ids(self) -> list[str] | None:
-        """Return the ids that the list is filtered by; None without a filter."""
-        query = urllib.parse.parse_qs(urllib.parse.urlsplit(self.path).query)
-        ids = json.loads(query.get("filters", ["{}"])[0]).get("id")
-        return None if ids is None else list(ids)
+            self._answer(*engine.answer(self.path))
 
     def address_string(self) -> str:
         return "stub"
@@ -196,7 +213,7 @@ class _Conversation(http.server.BaseHTTPRequestHandler):
     def log_message(self, *arguments: object) -> None:
         """Log nothing; the proxy has its own log."""
 
-    def _answer(self, document: object, status: int = 200) -> None:
+    def _answer(self, status: int, document: object) -> None:
         body = json.dumps(document).encode()
         self.send_response(status)
         self.send_header("Content-Type", "application/json")

@@ -70,7 +70,7 @@ class _Stage:
 
 def measure_cluster() -> list[Row]:
     """Return what each shape of a cluster costs."""
-    rows = []
+    rows: list[Row] = []
     for nodes, containers in SHAPES:
         with tempfile.TemporaryDirectory() as folder, _running(Path(folder), nodes, containers) as stage:
             rows += _measure(stage, nodes, containers)

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Mapping
 from enum import StrEnum
 from queue import Empty, SimpleQueue
 
-from proxy.adapters.cluster.peer import Address, CredentialFiles, PeerClient, Told, make_engine
+from proxy.adapters.cluster.peer import Address, PeerClient, PeerContext, Told, make_engine
 from proxy.adapters.engine.docker_source import CONNECTED, DockerSource
 from proxy.core.containers.containers import CLUSTER, Container, Snapshot
 from proxy.core.containers.link_table import ServiceKey
@@ -50,19 +50,19 @@ class Member:
     def __init__(
         self,
         address: Address,
-        files: CredentialFiles,
+        context: PeerContext,
         named: frozenset[ServiceKey],
         is_own: Callable[[str], bool],
         put: Callable[[Trigger], None],
     ) -> None:
         self.address = address
-        self.client = PeerClient(address, files)
+        self.client = PeerClient(address, context)
         self.told: Told | None = None
         self.status = Status.NEW
         self.fault = ""
         self.lost_at: float | None = None
         """Since when it cannot be reached, by the monotonic clock."""
-        self._source = DockerSource(make_engine(address, files), None, named, asks_ahead=False)
+        self._source = DockerSource(make_engine(address, context), None, named, asks_ahead=False)
         self._is_own = is_own
         self._put = put
         self._hints: SimpleQueue[Trigger | None] = SimpleQueue()

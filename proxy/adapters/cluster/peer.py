@@ -110,10 +110,11 @@ class PeerClient:
         self._connection = None
 
     def _ask(self) -> Told:
+        is_kept = self._connection is not None
         try:
             return self._exchange()
         except (OSError, http.client.HTTPException):
-            if self._connection is None or self._connection.sock is None:
+            if not is_kept:
                 raise
             self.close()  # the other side may have closed a connection that was idle
             return self._exchange()

@@ -62,7 +62,7 @@ def make_parts(
     make = partial(Member, context=PeerContext(offer.files), named=named, is_own=own.instance.__eq__)
     port = settings.cluster.port + settings.haproxy.port_offset
     addresses = PeerAddresses(settings.cluster.peers, port, HostNames(again_in=RESOLVE_SECONDS))
-    source = ClusterSource(addresses, own, offer, lambda address, put: make(address, put=put))
+    source = ClusterSource(addresses, own, offer, lambda address, put: make(address, put=put), looks_once=looks_once)
     layout = StateLayout(folder=settings.runtime.state_folder)
     return Cluster(
         source=source,

@@ -1,4 +1,4 @@
-"""The cost of an event follows what it changed, not how many services or nodes there are. It is counted in calls: exactly."""
+"""The cost of an event follows what it changed, not how many services or nodes there are. It is counted in calls."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def service(number: int, *, generation: int = 1, **labels: str) -> Container:
 
 
 def calls_of_a_pass(controller: Controller) -> int:
-    """Return how many calls of functions of this program, and of the members of a cluster, happen until the pass has ended."""
+    """Return how many calls of functions of this program, and of members of a cluster, a pass takes."""
     count = 0
 
     def note(frame: FrameType, event: str, _argument: object) -> None:

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.stage import Visitor, find_haproxy, running, running_backend
+from bench.stage import Visitor, find_haproxy, running, running_backend, running_proxy
 from bench.table import Row, percentile
 from tests.host_proxy import host_environment
 from tests.ports import free_offset
@@ -69,22 +69,29 @@ class _Stage:
 
 
 def measure_cluster() -> list[Row]:
-    """Return what each shape of a cluster costs."""
+    """Return what each shape of a cluster costs, and what as many containers of the proxy's own engine cost."""
+    with tempfile.TemporaryDirectory() as folder, running_proxy(Path(folder), 10_000) as own:
+        alone = _Usage.read(own.controller_pid())
     rows: list[Row] = []
     for nodes, containers in SHAPES:
         with tempfile.TemporaryDirectory() as folder, _running(Path(folder), nodes, containers) as stage:
-            rows += _measure(stage, nodes, containers)
+            rows += _measure(stage, nodes, containers, alone)
     return rows
 
 
-def _measure(stage: _Stage, nodes: int, containers: int) -> Iterator[Row]:
+def _measure(stage: _Stage, nodes: int, containers: int, alone: _Usage) -> Iterator[Row]:
     what, total = f"{nodes} nodes with {containers:,} containers each", nodes * containers
     started = stage.usage()
     yield Row(
         what=f"{what}: cold start to serving the last of them",
         budget="3 s",
-        measured=f"{stage.start_seconds:.1f} s ({started.processor_seconds:.1f} s of processor time)",
+        measured=f"{stage.start_seconds:.1f} s",
         holds=stage.start_seconds <= 3,
+    )
+    yield Row(
+        what=f"{what}: processor time of the start, against 10,000 containers of the proxy's own engine",
+        measured=f"{started.processor_seconds / alone.processor_seconds:.2f} "
+        f"({started.processor_seconds:.1f} s / {alone.processor_seconds:.1f} s)",
     )
     time.sleep(SETTLE_SECONDS)
     before = stage.usage()

@@ -31,7 +31,7 @@ CARE_SECONDS = 5.0
 """How often the key and this proxy's own offer are looked after: that reads files."""
 FORGET_SECONDS = 60.0
 """How long a member that is gone from the DNS may be unreachable until its containers are forgotten."""
-START_SECONDS, LONGEST_START_SECONDS = 5.0, 30.0
+START_SECONDS, LONGEST_START_SECONDS = 10.0, 30.0
 """How long the first look waits for members to answer, or to fail: so long while none does, and so long in all. What comes
 after it is added one by one, which takes HAProxy much longer than to load everything at once."""
 _START_PAUSE_SECONDS = 0.01

@@ -188,9 +188,10 @@ class Member:
                 self._hints.put(Trigger(reason=CONNECTED))
             return
         is_back = self.status in (Status.NEW, Status.LOST)
+        has_changed = self._take_in(snapshot)  # first: the first look at all members waits for the status
         if self.status is not Status.SELF:
             self._note_found()
-        if self._take_in(snapshot) or is_back:
+        if has_changed or is_back:
             self._put_news(kind, reason, container_id)
 
     def _look(self) -> Snapshot:

@@ -34,8 +34,8 @@ from proxy.core.trigger import Trigger, TriggerKind
 from proxy.errors import SourceError
 
 MAX_LOOKS, MAX_LOOKS_SHARE = 32, 1 / 32
-"""With more containers to look at again than this, and than this share of all, one list of all is cheaper than a question for
-each. A list of ten thousand takes so long that dozens of other events come meanwhile: they must not be a reason for another."""
+"""With more containers to look at again than this, and than this share of all, one list of all is cheaper than a question
+for each. A list of ten thousand takes so long that dozens of events come meanwhile: they must be no reason for another."""
 
 ENDS = ("kill", "die", "pause")
 """Events after which a container gets no more traffic. They are urgent: another container may soon have its address, and

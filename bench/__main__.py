@@ -6,6 +6,7 @@ import argparse
 import sys
 
 from bench.changes import measure_few, measure_late, measure_many, measure_mixed_changes
+from bench.cluster import measure_cluster
 from bench.cost import measure_cost, measure_resync
 from bench.instructions import measure_instructions
 from bench.other_node import measure_other_node
@@ -26,6 +27,7 @@ MEASUREMENTS = {
     "real": measure_real,
     "many": measure_many,
     "mixed": measure_mixed_changes,
+    "cluster": measure_cluster,
     "throughput": measure_throughput,
     "instructions": measure_instructions,
 }

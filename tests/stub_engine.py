@@ -22,7 +22,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from queue import SimpleQueue
-from typing import Any
+from typing import Any, Protocol
 
 API_VERSION = "1.44"
 NETWORK = "stub"
@@ -97,13 +97,19 @@ class StubContainer:
         return {"Networks": {NETWORK: {"IPAddress": self.address, "Gateway": ""}}}
 
 
+class StubStream(Protocol):
+    """An open stream of events; None ends it."""
+
+    def put(self, text: str | None) -> None: ...
+
+
 @dataclass(slots=True, kw_only=True)
 class StubEngine:
     """The stub's containers and its open streams. Any thread may call its methods."""
 
     host: str
     containers: dict[str, StubContainer] = field(default_factory=dict)
-    streams: list[SimpleQueue[str | None]] = field(default_factory=list)
+    streams: list[StubStream] = field(default_factory=list)
     inspections: int = 0
     looks: int = 0
     lists: int = 0
@@ -165,20 +171,46 @@ class StubEngine:
         self.down_nodes.add(node)
         self._tell_swarm("node", "update", node)
 
-    def list_swarm(self, what: str, ids: Iterable[str]) -> tuple[object, int]:
-        """Return the answer to the question for all services, for these, or for all nodes, with its status."""
+    def list_swarm(self, what: str, ids: Iterable[str]) -> tuple[int, object]:
+        """Return the answer to the question for all services, for these, or for all nodes, with its status first."""
         if self.services is None:
-            return {"message": "This node is not a swarm manager."}, 503
+            return 503, {"message": "This node is not a swarm manager."}
         if not self.has_leader:
-            return {"message": "The swarm does not have a leader."}, 500
+            return 500, {"message": "The swarm does not have a leader."}
         if what == "nodes":
-            return [{"ID": node, "Status": {"State": "down"}} for node in sorted(self.down_nodes)], 200
+            return 200, [{"ID": node, "Status": {"State": "down"}} for node in sorted(self.down_nodes)]
         found = [key for key in self.services if key in ids or not ids]
-        return [{"ID": key, "Spec": {"Name": key, "Labels": {**self.services[key]}}} for key in found], 200
+        return 200, [{"ID": key, "Spec": {"Name": key, "Labels": {**self.services[key]}}} for key in found]
 
     def _tell_swarm(self, kind: str, action: str, actor: str) -> None:
         document = {"Type": kind, "Action": action, "Actor": {"ID": actor, "Attributes": {}}, "scope": "swarm"}
         self._say({**document, "time": int(time.time())})
+
+    def answer(self, target: str) -> tuple[int, object]:
+        """Return the status and the document of the answer to `GET target`."""
+        path = urllib.parse.urlsplit(target).path
+        if self.is_broken:
+            return 500, {"message": "something is wrong"}
+        if _VERSION.fullmatch(path):
+            return 200, {"Version": "stub", "ApiVersion": API_VERSION, "MinAPIVersion": "1.24"}
+        if _INFO.fullmatch(path):
+            swarm = {"ControlAvailable": self.services is not None}
+            return 200, {"ID": self.name, "Name": self.name, "Swarm": swarm}
+        if _LIST.fullmatch(path):
+            return 200, self._list(_asked_ids(target))
+        if match := _INSPECTION.fullmatch(path):
+            self.inspections += 1
+            container = self.containers.get(match[1])
+            return (200, container.inspected()) if container else (404, {"message": "no such container"})
+        if match := _SWARM.fullmatch(path):
+            return self.list_swarm(match[1], _asked_ids(target) or ())
+        return 404, {"message": "not in the stub"}
+
+    def _list(self, ids: list[str] | None) -> list[dict[str, Any]]:
+        if ids is None:
+            return self.list_all()
+        self.looks += 1
+        return [self.containers[container_id].listed() for container_id in ids if container_id in self.containers]
 
     def _tell(self, action: str, container: StubContainer, **attributes: str) -> None:
         document = {
@@ -195,6 +227,18 @@ class StubEngine:
             stream.put(text)
 
 
+def asks_for_events(target: str) -> bool:
+    """Return whether `GET target` is answered with the stream of events."""
+    return bool(_EVENTS.fullmatch(urllib.parse.urlsplit(target).path))
+
+
+def _asked_ids(target: str) -> list[str] | None:
+    """Return the ids that the list is filtered by; None without a filter."""
+    query = urllib.parse.parse_qs(urllib.parse.urlsplit(target).query)
+    ids = json.loads(query.get("filters", ["{}"])[0]).get("id")
+    return None if ids is None else list(ids)
+
+
 class _Server(socketserver.ThreadingUnixStreamServer):
     daemon_threads = True
     request_queue_size = 64
@@ -206,40 +250,13 @@ class _Conversation(http.server.BaseHTTPRequestHandler):
     server: _Server
 
     def do_GET(self) -> None:
-        engine, path = self.server.engine, urllib.parse.urlsplit(self.path).path
+        engine = self.server.engine
         engine.requests.append(f"{self.command} {self.path}")
         engine.is_free.wait()
-        if engine.is_broken:
-            self._answer({"message": "something is wrong"}, 500)
-        elif _VERSION.fullmatch(path):
-            self._answer({"Version": "stub", "ApiVersion": API_VERSION, "MinAPIVersion": "1.24"})
-        elif _INFO.fullmatch(path):
-            swarm = {"ControlAvailable": engine.services is not None}
-            self._answer({"ID": engine.name, "Name": engine.name, "Swarm": swarm})
-        elif _LIST.fullmatch(path):
-            ids = self._asked_ids()
-            if ids is None:
-                self._answer(engine.list_all())
-            else:
-                engine.looks += 1
-                found = [engine.containers[container_id] for container_id in ids if container_id in engine.containers]
-                self._answer([container.listed() for container in found])
-        elif match := _INSPECTION.fullmatch(path):
-            engine.inspections += 1
-            container = engine.containers.get(match[1])
-            self._answer(container.inspected() if container else {"message": "no such container"}, 200 if container else 404)
-        elif match := _SWARM.fullmatch(path):
-            self._answer(*engine.list_swarm(match[1], self._asked_ids() or ()))
-        elif _EVENTS.fullmatch(path):
+        if asks_for_events(self.path) and not engine.is_broken:
             self._stream(engine)
         else:
-            self._answer({"message": "not in the stub"}, 404)
-
-    def _asked_ids(self) -> list[str] | None:
-        """Return the ids that the list is filtered by; None without a filter."""
-        query = urllib.parse.parse_qs(urllib.parse.urlsplit(self.path).query)
-        ids = json.loads(query.get("filters", ["{}"])[0]).get("id")
-        return None if ids is None else list(ids)
+            self._answer(*engine.answer(self.path))
 
     def address_string(self) -> str:
         return "stub"
@@ -247,7 +264,7 @@ class _Conversation(http.server.BaseHTTPRequestHandler):
     def log_message(self, *arguments: object) -> None:
         """Log nothing; the proxy has its own log."""
 
-    def _answer(self, document: object, status: int = 200) -> None:
+    def _answer(self, status: int, document: object) -> None:
         body = json.dumps(document).encode()
         self.send_response(status)
         self.send_header("Content-Type", "application/json")

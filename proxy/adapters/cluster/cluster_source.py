@@ -29,12 +29,18 @@ logger = logging.getLogger(__name__)
 
 RESOLVE_SECONDS = 1.0
 """How often names are resolved again: a proxy that joins or leaves a Swarm is in its DNS at once."""
+CARE_SECONDS = 5.0
+"""How often the key and this proxy's own offer are looked after: that reads files."""
 FORGET_SECONDS = 60.0
 """How long a member that is gone from the DNS may be unreachable until its containers are forgotten."""
-START_SECONDS = 5.0
-"""How long the first look waits for all members to answer, or to fail."""
-SELF_SECONDS = 30.0
-"""How often an address that is this proxy's own is asked again whether it still is."""
+START_SECONDS, LONGEST_START_SECONDS = 4.0, 20.0
+"""How long the first look waits for members to answer, or to fail: so long while none does, and so long in all. What comes
+after it is added one by one, which takes HAProxy much longer than to load everything at once."""
+_START_PAUSE_SECONDS = 0.01
+LOOK_SHARE = 0.0004
+"""Share of the time that full looks at all members may take. Where they take long, the next ones are later, up to
+`LONGEST_LOOK_PAUSE_SECONDS`. After a lost connection a member is looked at in any case."""
+LONGEST_LOOK_PAUSE_SECONDS = 1800.0
 MOST_AT_ONCE = 16
 _SETTING = "PROXY_CLUSTER"
 
@@ -42,7 +48,10 @@ MakeMember = Callable[[Address, Callable[[Trigger], None]], Member]
 
 
 class ClusterSource:
-    """All members. The deciding thread calls `read_changes`, and nothing in it waits. `watch` runs the rest."""
+    """All members. The deciding thread calls `read_changes`, which waits only at the start. `watch` runs the rest.
+
+    With `looks_once` nobody calls `watch`: `read_changes` itself asks everybody.
+    """
 
     name = CLUSTER
 
@@ -52,7 +61,9 @@ class ClusterSource:
         own: OwnNode,
         offer: NodeOffer,
         make: MakeMember,
+        *,
         down_nodes: Callable[[], frozenset[str]] = frozenset,
+        looks_once: bool = False,
     ) -> None:
         self._addresses = addresses
         self._own = own
@@ -60,13 +71,19 @@ class ClusterSource:
         self._make = make
         self._down_nodes = down_nodes
         self._forgotten: frozenset[Address] = frozenset()
+        self._looks_once = looks_once
         self._members: dict[Address, Member] = {}
         self._leaving: dict[Address, Member] = {}
         self._reports: dict[str, dict[Address, Container]] = {}
         self._told: dict[str, Container] = {}
         self._dropped: list[Member] = []
         self._lock = threading.RLock()
-        self._began = time.monotonic()
+        self._member_problems: tuple[Problem, ...] = ()
+        self._offer_problems: tuple[Problem, ...] = ()
+        self._own_problems: tuple[Problem, ...] = ()
+        self._seen: Sequence[object] = ()
+        self._care_at = 0.0
+        self._wanted: frozenset[Address] | None = None
         self._has_begun = False
         self._has_looked = False
         self._put: Callable[[Trigger], None] | None = None
@@ -82,18 +99,20 @@ class ClusterSource:
         before = self._offer.section()
         has_other_key = self._offer.maintain(datetime.now(UTC))
         self._offer.publish(self._own.state())
+        self._offer_problems = tuple(self._offer.problems())
         return has_other_key or self._offer.section() != before
 
     def read_changes(self) -> Snapshot:
-        """Return what has changed on other nodes. Raises SourceError while their first answers are waited for."""
-        if self._put is None:
+        """Return what has changed on other nodes. The first call waits for their first answers, for a while."""
+        if self._looks_once:
             self._look_once()
+            self._find_problems()
+        elif not self._has_begun:
+            self._wait_for_answers()
+        self._has_begun = True
         with self._lock:
-            if not self._has_begun and not self._is_settled():
-                raise SourceError("the other proxies of the cluster have not answered yet")
-            self._has_begun = True
             touched = self._take_news()
-            problems = tuple(self._find_problems())
+            problems = self._problems()
         changed, gone = [], []
         for container_id in touched:
             found = self._choose(container_id)
@@ -110,9 +129,12 @@ class ClusterSource:
         return [member for member in self._all() if member.status is Status.FOLLOWED]
 
     def invalidate(self) -> None:
-        """Have all members list everything again, in their own time."""
-        for member in self._all():
-            member.look_again()
+        """Have members list everything again, in their own time: those whose last full look is long enough ago."""
+        now, members = time.monotonic(), self._all()
+        pause = min(sum(member.look_seconds for member in members) / LOOK_SHARE, LONGEST_LOOK_PAUSE_SECONDS)
+        for member in members:
+            if member.looked_at is not None and now >= member.looked_at + pause:
+                member.look_again()
 
     def managers(self) -> Sequence[DockerEngine] | None:
         """Return the engines of managers of a Swarm that can be asked; None before the first answers.
@@ -146,17 +168,24 @@ class ClusterSource:
             member.stop()
 
     def _maintain(self, put: Callable[[Trigger], None]) -> None:
-        if self.prepare():
-            put(Trigger(reason="what this node offers to the cluster has changed", kind=TriggerKind.RELOAD))
+        now = time.monotonic()
+        if now >= self._care_at:
+            if self.prepare():
+                put(Trigger(reason="what this node offers to the cluster has changed", kind=TriggerKind.RELOAD))
+            self._care_at = now + CARE_SECONDS
+        else:
+            self._offer.publish(self._own.state())
         self._follow(put)
         for member in self._all():
             member.note_connection()
-        if self._lost_for_good() != self._forgotten:
-            put(Trigger(reason="a manager of the Swarm says which nodes are down"))
+        if self._find_problems() or self._lost_for_good() != self._forgotten:
+            put(Trigger(reason="the cluster's problems, or the nodes that are down, have changed"))
 
     def _follow(self, put: Callable[[Trigger], None]) -> None:
         """Begin and end members, as the DNS says."""
         wanted = self._addresses.look()
+        if wanted is self._wanted and not self._leaving:
+            return
         now = time.monotonic()
         with self._lock:
             for address in wanted - self._members.keys():
@@ -171,6 +200,7 @@ class ClusterSource:
                 if is_over or member.status is Status.SELF or member.is_superseded(self._members.values()):
                     self._end(self._leaving.pop(address))
                     put(Trigger(reason=f"the proxy at {address} has left the cluster"))
+        self._wanted = wanted
 
     def _begin(self, address: Address, put: Callable[[Trigger], None]) -> Member:
         member = self._make(address, put)
@@ -190,17 +220,29 @@ class ClusterSource:
         self._has_looked = True
 
     def _is_settled(self) -> bool:
-        if time.monotonic() > self._began + START_SECONDS:
-            return True
-        if not self._has_looked or not self._addresses.is_complete:
-            return False
-        return all(member.status is not Status.NEW for member in self._members.values())
+        return self._has_looked and not self._count_new()
+
+    def _wait_for_answers(self) -> None:
+        """Wait until all members have answered or failed. Give up when none does so for a while."""
+        began = changed_at = time.monotonic()
+        before = -1
+        while (waited_for := self._count_new()) and not self._stopped.wait(_START_PAUSE_SECONDS):
+            now = time.monotonic()
+            if waited_for != before:
+                before, changed_at = waited_for, now
+            if now > changed_at + START_SECONDS or now > began + LONGEST_START_SECONDS:
+                return
+
+    def _count_new(self) -> int:
+        """Return how many members have not answered yet; one more while it is not known who they are."""
+        is_known = self._has_looked and self._addresses.is_complete
+        return sum(member.status is Status.NEW for member in self._all()) + (not is_known)
 
     def _take_news(self) -> set[str]:
         """Take in what members have to tell, and return the ids of the containers that it is about."""
         touched: set[str] = set()
         for member in self._all():
-            for container_id, container in member.take().items():
+            for container_id, container in member.take().items() if member.has_news else ():
                 touched.add(container_id)
                 reports = self._reports.setdefault(container_id, {})
                 if container is None:
@@ -226,8 +268,7 @@ class ClusterSource:
         reports = {address: container for address, container in every.items() if address not in self._forgotten}
         if not reports:
             return None
-        members = {**self._leaving, **self._members}
-        followed = {address for address in reports if (known := members.get(address)) and known.status is Status.FOLLOWED}
+        followed = {address for address in reports if self._is_followed(address)} if len(reports) > 1 else reports.keys()
         return reports[min(followed or reports)]
 
     def _lost_for_good(self) -> frozenset[Address]:
@@ -235,17 +276,28 @@ class ClusterSource:
         down = self._down_nodes()
         return frozenset(member.address for member in self._all() if member.is_lost_on(down)) if down else frozenset()
 
+    def _is_followed(self, address: Address) -> bool:
+        member = self._members.get(address) or self._leaving.get(address)
+        return member is not None and member.status is Status.FOLLOWED
+
     def _all(self) -> list[Member]:
         with self._lock:
             return [*self._members.values(), *self._leaving.values()]
 
-    def _find_problems(self) -> Iterator[Problem]:
-        yield from self._offer.problems()
-        yield from self._own.problems(self._all())
-        yield from self._addresses.problems()
-        if self._fault:
-            yield Problem(service=THE_PROXY, setting=_SETTING, reason=self._fault)
-        yield from _lost(self._all(), self._forgotten)
+    def _problems(self) -> tuple[Problem, ...]:
+        fault = Problem(service=THE_PROXY, setting=_SETTING, reason=self._fault) if self._fault else None
+        return (*self._own_problems, *([fault] if fault else ()), *self._member_problems)
+
+    def _find_problems(self) -> bool:
+        """Find out what is wrong, beside the passes. Return whether that has changed."""
+        before = self._own_problems, self._member_problems
+        members = self._all()
+        seen = [(one.address, one.status, one.fault, one.told.state.node if one.told else None) for one in members]
+        if seen != self._seen:  # with a hundred nodes it takes a millisecond
+            self._seen = seen
+            self._member_problems = (*self._own.problems(members), *_lost(members, self._forgotten))
+        self._own_problems = (*self._offer_problems, *self._addresses.problems())
+        return before != (self._own_problems, self._member_problems)
 
     def _tell_fault(self, fault: str) -> None:
         if fault != self._fault:

@@ -15,7 +15,7 @@ from enum import StrEnum
 from queue import Empty, SimpleQueue
 from typing import Any
 
-from proxy.adapters.cluster.peer import Address, CredentialFiles, PeerClient, Told, make_engine
+from proxy.adapters.cluster.peer import Address, PeerClient, PeerContext, Told, make_engine
 from proxy.adapters.engine.docker_source import CONNECTED, DockerSource
 from proxy.core.containers.containers import CLUSTER, Container, Snapshot
 from proxy.core.containers.link_table import ServiceKey
@@ -27,6 +27,8 @@ logger = logging.getLogger(__name__)
 
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.2, 5.0
 """Pauses before a member that does not answer is asked again; doubled each time."""
+MEET_PAUSE_SECONDS = 1.0
+"""Pause before a member whose stream of events is open, but that could not be asked who it is, is asked again."""
 ANSWER_SECONDS = 5.0
 """How long a member may take to answer for the first time before it counts as lost."""
 LARGEST_OFFSET_SECONDS = 2.0
@@ -52,7 +54,7 @@ class Member:
     def __init__(
         self,
         address: Address,
-        files: CredentialFiles,
+        context: PeerContext,
         named: frozenset[ServiceKey],
         is_own: Callable[[str], bool],
         put: Callable[[Trigger], None],
@@ -60,13 +62,19 @@ class Member:
         pass_on: Callable[[Mapping[str, Any]], None] = lambda document: None,
     ) -> None:
         self.address = address
-        self.client = PeerClient(address, files)
+        self.client = PeerClient(address, context)
         self.told: Told | None = None
         self.status = Status.NEW
         self.fault = ""
         self.lost_at: float | None = None
         """Since when it cannot be reached, by the monotonic clock."""
-        self.engine = make_engine(address, files)
+        self.has_news = False
+        """Whether `take` returns anything."""
+        self.looked_at: float | None = None
+        """When everything was listed last, by the monotonic clock."""
+        self.look_seconds = 0.0
+        """How much processor time that took."""
+        self.engine = make_engine(address, context)
         self._source = DockerSource(self.engine, None, named, asks_ahead=False, pass_on=pass_on)
         self._is_own = is_own
         self._put = put
@@ -95,7 +103,7 @@ class Member:
     def take(self) -> Mapping[str, Container | None]:
         """Return, once, what has changed, by id; None for containers that are gone."""
         with self._lock:
-            changes, self._changes = self._changes, {}
+            changes, self._changes, self.has_news = self._changes, {}, False
         return changes
 
     def look_once(self) -> None:
@@ -167,6 +175,7 @@ class Member:
 
     def _follow(self) -> None:
         """Read whenever the stream of events says so."""
+        has_met = True  # for the first stream
         while (hint := self._hints.get()) and not self._stopped.is_set():
             urgency, reason, container_id, is_new = hint.kind, hint.reason, hint.container_id, hint.reason == CONNECTED
             while True:  # what has come meanwhile is read together
@@ -178,24 +187,33 @@ class Member:
                     return
                 urgency = TriggerKind.URGENT if TriggerKind.URGENT in (urgency, more.kind) else urgency
                 is_new |= more.reason == CONNECTED
-            self._read(urgency, reason, container_id, is_new=is_new)
+            self._read(urgency, reason, container_id, is_new=is_new and not has_met)
+            has_met &= not is_new
 
     def _read(self, kind: TriggerKind, reason: str, container_id: str, *, is_new: bool) -> None:
         try:
             if is_new:  # the address may be another proxy's by now
                 self._meet()
-            snapshot = Snapshot() if self.status is Status.SELF else self._source.read_changes()
+            snapshot = Snapshot() if self.status is Status.SELF else self._look()
         except SourceError as error:
             self._note_lost(str(error))
             self._put_news(TriggerKind.LOOK, str(error))
-            if is_new and self._source.is_connected and not self._stopped.wait(FIRST_PAUSE_SECONDS):
+            if is_new and self._source.is_connected and not self._stopped.wait(MEET_PAUSE_SECONDS):
                 self._hints.put(Trigger(reason=CONNECTED))  # else nothing would be read before the next full rescan
             return
         is_back = self.status in (Status.NEW, Status.LOST)
+        has_changed = self._take_in(snapshot)  # first: the first look at all members waits for the status
         if self.status is not Status.SELF:
             self._note_found()
-        if self._take_in(snapshot) or is_back:
+        if has_changed or is_back:
             self._put_news(kind, reason, container_id)
+
+    def _look(self) -> Snapshot:
+        started = time.thread_time()
+        snapshot = self._source.read_changes()
+        if snapshot.is_complete:
+            self.looked_at, self.look_seconds = time.monotonic(), time.thread_time() - started
+        return snapshot
 
     def _take_in(self, snapshot: Snapshot) -> bool:
         """Keep what differs from before, with the node; return whether anything does."""
@@ -209,6 +227,7 @@ class Member:
         changes |= {key: None for key in gone if self._known.pop(key, None)}
         with self._lock:
             self._changes |= changes
+            self.has_news = bool(self._changes)
         return bool(changes)
 
     def _place(self, container: Container) -> Container:

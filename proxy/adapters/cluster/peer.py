@@ -7,16 +7,17 @@ their certificates that they have the cluster's key. Names are not compared: any
 from __future__ import annotations
 
 import http.client
+import os
 import ssl
 import threading
 import time
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from pathlib import Path
+from typing import Any
 
 import docker
 import requests
-from docker.tls import TLSConfig
 from urllib3 import PoolManager
 
 from proxy.adapters.engine.docker_engine import DockerEngine, keep_alive
@@ -62,12 +63,34 @@ class Told:
     clock_offset: float
 
 
+class PeerContext:
+    """The TLS context for all members: it shows this proxy's certificate and trusts only the cluster's CA.
+
+    One for each connection would take a millisecond to make. A new one is made when the files have changed. Any thread may
+    use it.
+    """
+
+    def __init__(self, files: CredentialFiles) -> None:
+        self._files = files
+        self._lock = threading.Lock()
+        self._read_at: tuple[int, ...] = ()
+        self._context: ssl.SSLContext | None = None
+
+    def get(self) -> ssl.SSLContext:
+        """Return the context. Raises OSError while there are no files that can be used."""
+        with self._lock:
+            changed_at = tuple(os.stat(path).st_mtime_ns for path in (self._files.certificate, self._files.ca))
+            if self._context is None or changed_at != self._read_at:
+                self._context, self._read_at = make_context(self._files), changed_at
+            return self._context
+
+
 class PeerClient:
     """Asks one proxy for its state. Any thread may use it; each request is one after the other."""
 
-    def __init__(self, address: Address, files: CredentialFiles) -> None:
+    def __init__(self, address: Address, context: PeerContext) -> None:
         self._address = address
-        self._files = files
+        self._context = context
         self._lock = threading.Lock()
         self._connection: http.client.HTTPSConnection | None = None
 
@@ -87,19 +110,19 @@ class PeerClient:
         self._connection = None
 
     def _ask(self) -> Told:
+        is_kept = self._connection is not None
         try:
             return self._exchange()
         except (OSError, http.client.HTTPException):
-            if self._connection is None or self._connection.sock is None:
+            if not is_kept:
                 raise
             self.close()  # the other side may have closed a connection that was idle
             return self._exchange()
 
     def _exchange(self) -> Told:
         if self._connection is None:
-            context = make_context(self._files)
             connection = http.client.HTTPSConnection(
-                self._address.host, self._address.port, timeout=STATE_SECONDS, context=context
+                self._address.host, self._address.port, timeout=STATE_SECONDS, context=self._context.get()
             )
             connection.connect()
             self._connection = connection
@@ -113,13 +136,12 @@ class PeerClient:
         return Told(state=parse_state(text), clock_offset=offset)
 
 
-def make_engine(address: Address, files: CredentialFiles) -> DockerEngine:
+def make_engine(address: Address, context: PeerContext) -> DockerEngine:
     """Return the engine of another proxy."""
 
     def connect() -> docker.APIClient:
-        tls = TLSConfig(client_cert=(str(files.certificate), str(files.certificate)), ca_cert=str(files.ca), verify=True)
         try:
-            client = _Client(base_url=f"https://{address}", tls=tls, timeout=TIMEOUT_SECONDS)
+            client = _Client(f"https://{address}", context.get())
             client.learn_version()
         except (docker.errors.DockerException, OSError) as error:
             cause = root_cause(error)
@@ -132,10 +154,10 @@ def make_engine(address: Address, files: CredentialFiles) -> DockerEngine:
 class _Client(docker.APIClient):
     """A client that trusts only the cluster's CA: nothing that the environment names."""
 
-    def __init__(self, base_url: str, tls: TLSConfig, timeout: int) -> None:
-        super().__init__(base_url=base_url, version=FIRST_VERSION, timeout=timeout, tls=tls)
+    def __init__(self, base_url: str, context: ssl.SSLContext) -> None:
+        super().__init__(base_url=base_url, version=FIRST_VERSION, timeout=TIMEOUT_SECONDS)
         self.trust_env = False
-        self.mount("https://", _Adapter())
+        self.mount("https://", _Adapter(context))
         keep_alive(self)
 
     def learn_version(self) -> None:
@@ -144,11 +166,27 @@ class _Client(docker.APIClient):
 
 
 class _Adapter(requests.adapters.HTTPAdapter):
-    """Does not compare the name in the certificate: the CA has signed only members."""
+    """Takes certificate and CA from a context that is ready, and nothing that a session says of them.
+
+    The name in the certificate is not compared: the CA has signed only members.
+    """
+
+    def __init__(self, context: ssl.SSLContext) -> None:
+        self._context = context
+        super().__init__()
 
     def init_poolmanager(self, connections: int, maxsize: int, block: bool = False, **pool_kwargs: object) -> None:
         """Make the pool of connections (see requests)."""
-        self.poolmanager = PoolManager(num_pools=connections, maxsize=maxsize, block=block, assert_hostname=False)
+        self.poolmanager = PoolManager(
+            num_pools=connections, maxsize=maxsize, block=block, assert_hostname=False, ssl_context=self._context
+        )
+
+    def get_connection_with_tls_context(self, request: requests.PreparedRequest, *_args: Any, **_kwargs: Any) -> Any:
+        """Return a connection, made with nothing but the context (see requests)."""
+        return self.poolmanager.connection_from_url(request.url)
+
+    def cert_verify(self, *_args: Any, **_kwargs: Any) -> None:
+        """Leave the connection as it is: its context has everything."""
 
 
 def make_context(files: CredentialFiles) -> ssl.SSLContext:

@@ -33,8 +33,9 @@ from proxy.core.containers.link_table import ServiceKey
 from proxy.core.trigger import Trigger, TriggerKind
 from proxy.errors import SourceError
 
-MAX_LOOKS = 32
-"""With more containers to look at again than this, listing all in one call is cheaper than asking for each."""
+MAX_LOOKS, MAX_LOOKS_SHARE = 32, 1 / 32
+"""With more containers to look at again than this, and than this share of all, one list of all is cheaper than a question
+for each. A list of ten thousand takes so long that dozens of events come meanwhile: they must be no reason for another."""
 
 ENDS = ("kill", "die", "pause")
 """Events after which a container gets no more traffic. They are urgent: another container may soon have its address, and
@@ -135,7 +136,8 @@ class DockerSource:
     def _look(self) -> set[str] | None:
         """Look at what the pending events name and return its ids; None after looking at everything."""
         ids = {hint.event.container_id for hint in self._pending}
-        is_full = self._full_look is not None or len(ids) > MAX_LOOKS or self._view.is_proxy_in(ids)
+        most = max(MAX_LOOKS, len(self._view.known()) * MAX_LOOKS_SHARE)
+        is_full = self._full_look is not None or len(ids) > most or self._view.is_proxy_in(ids)
         if is_full:
             # For the retry, should anything fail from here on: it has to return everything, too.
             self._full_look = self._full_look or FullLook.AFTER_GAP

@@ -157,9 +157,14 @@ class _Conversation(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     server: _Server
 
+    def parse_request(self) -> bool:
+        """Note the request, whatever it is (see http.server)."""
+        is_understood = super().parse_request()
+        self.server.engine.requests.append(f"{self.command} {self.path}" if is_understood else self.requestline)
+        return is_understood
+
     def do_GET(self) -> None:
         engine, path = self.server.engine, urllib.parse.urlsplit(self.path).path
-        engine.requests.append(f"{self.command} {self.path}")
         engine.is_free.wait()
         if engine.is_broken:
             self._answer({"message": "something is wrong"}, 500)

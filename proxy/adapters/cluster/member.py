@@ -18,6 +18,7 @@ from proxy.adapters.cluster.peer import Address, CredentialFiles, PeerClient, To
 from proxy.adapters.engine.docker_source import CONNECTED, DockerSource
 from proxy.core.containers.containers import CLUSTER, Container, Snapshot
 from proxy.core.containers.link_table import ServiceKey
+from proxy.core.containers.told_containers import check_container
 from proxy.core.trigger import Trigger, TriggerKind
 from proxy.errors import SourceError
 
@@ -61,7 +62,7 @@ class Member:
         self.fault = ""
         self.lost_at: float | None = None
         """Since when it cannot be reached, by the monotonic clock."""
-        self._source = DockerSource(make_engine(address, files), None, named, asks_ahead=False)
+        self._source = DockerSource(make_engine(address, files), None, named, asks_ahead=False, check=check_container)
         self._is_own = is_own
         self._put = put
         self._hints: SimpleQueue[Trigger | None] = SimpleQueue()

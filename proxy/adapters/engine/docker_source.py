@@ -18,18 +18,20 @@ from dataclasses import replace
 from enum import StrEnum
 from functools import partial
 from queue import Empty, SimpleQueue
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from proxy.adapters.engine.awaited_changes import AwaitedChanges
 from proxy.adapters.engine.delayed_calls import DelayedCalls
-from proxy.adapters.engine.docker_view import DockerView, Engine, EventStream
+from proxy.adapters.engine.docker_view import SHAPE_ERRORS, DockerView, Engine, EventStream, take_as_it_is
+from proxy.adapters.engine.event_flood import MOST_WAITING, EventFlood
 from proxy.adapters.engine.repeated_health import RepeatedHealth
 from proxy.adapters.engine.stop_questions import StopQuestions
 from proxy.adapters.engine.untold_changes import GRACE_SECONDS, UntoldChanges, find_changes
-from proxy.core.containers.containers import Snapshot
+from proxy.core.containers.containers import Container, Snapshot
 from proxy.core.containers.docker_json import EngineEvent, StopRule, parse_event
 from proxy.core.containers.event_effects import NEW_RUNS
 from proxy.core.containers.link_table import ServiceKey
+from proxy.core.containers.told_containers import check_event
 from proxy.core.trigger import Trigger, TriggerKind
 from proxy.errors import SourceError
 
@@ -74,7 +76,7 @@ class _Hint(NamedTuple):
 class DockerSource:
     """The containers that `engine` runs, less the proxy's own (`own_container_id`). `named` services count as linked.
 
-    With `asks_ahead`, the engine is asked how each container is stopped before it is.
+    With `asks_ahead`, the engine is asked how each container is stopped before it is. `check` is that of `DockerView`.
     """
 
     name = "docker"
@@ -86,9 +88,10 @@ class DockerSource:
         named: frozenset[ServiceKey] = frozenset(),
         *,
         asks_ahead: bool = True,
+        check: Callable[[Container], Container] = take_as_it_is,
     ) -> None:
         self._engine = engine
-        self._view = DockerView(engine, own_container_id, named)
+        self._view = DockerView(engine, own_container_id, named, check)
         self._hints: SimpleQueue[_Hint | tuple[str, StopRule] | FullLook] = SimpleQueue()
         self._pending: list[_Hint] = []
         self._full_look: FullLook | None = FullLook.AFTER_GAP
@@ -233,12 +236,14 @@ class DockerSource:
         if self._stopped.is_set():  # `stop` came before there was a stream to close
             return
         put(Trigger(reason=CONNECTED))
-        repeated = RepeatedHealth()
+        repeated, flood = RepeatedHealth(), EventFlood()
         for document in events:
-            event = parse_event(document)
+            now = time.monotonic()
+            if flood.is_in(now) or self._hints.qsize() + len(self._pending) > MOST_WAITING:
+                raise SourceError(f"the engine at {self._engine.address} tells of more events than can be looked at")
+            event = self._parse_event(document)
             if event is None:
                 continue
-            now = time.monotonic()
             self._untold.note_event(event.container_id, now)
             self._last_event = max(self._last_event or 0, event.time)
             if not event.has_labels_of_ours and not self._view.is_of_interest(event):
@@ -247,6 +252,15 @@ class DockerSource:
                 self._hints.put(_Hint(event=event, at_seconds=now))
                 kind = TriggerKind.URGENT if event.action in ENDS else TriggerKind.LOOK
                 put(Trigger(reason=str(event), kind=kind, container_id=event.container_id))
+
+    def _parse_event(self, document: Mapping[str, Any]) -> EngineEvent | None:
+        """Return the event, or None if it is not about a container. Raises SourceError if it is none."""
+        try:
+            event = parse_event(document)
+            return check_event(event) if event else None
+        except SHAPE_ERRORS as error:
+            text = f"the engine at {self._engine.address} tells of an event in a way that is not understood: {error!r:.200}"
+            raise SourceError(text) from error
 
     def _note(self, hint: _Hint) -> None:
         """Take in what an event says by itself. A retry does so again, which changes nothing."""

@@ -196,10 +196,11 @@ class ClusterSource:
         return [*self._members.values(), *self._leaving.values()]
 
     def _find_problems(self) -> Iterator[Problem]:
-        yield from self._offer.problems()
+        of_offer = self._offer.problems()
+        yield from of_offer
         yield from self._own.problems(self._all())
         yield from self._addresses.problems()
-        if self._fault:
+        if self._fault and not any(problem.reason in self._fault for problem in of_offer):
             yield Problem(service=THE_PROXY, setting=_SETTING, reason=self._fault)
         yield from _lost(self._all())
 

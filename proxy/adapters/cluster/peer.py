@@ -214,6 +214,8 @@ def explain_peer(error: BaseException) -> str:
         return OTHER_KEY if is_key else f"the TLS handshake failed ({text})"
     if isinstance(error, ConnectionRefusedError):
         return f"connection refused: {_NOT_OPEN}"
+    if isinstance(error, FileNotFoundError):
+        return "this proxy has no certificate of the cluster yet; it makes one when it is started, from a key that is right"
     if isinstance(error, TimeoutError):
         return "no answer; check that the network lets the proxies reach each other on the cluster port"
     return getattr(error, "strerror", None) or text or type(error).__name__

@@ -224,6 +224,8 @@ def test_stranger_gets_no_connection(node: Node, tmp_path: Path) -> None:
         file = tmp_path / "node.pem"
         file.write_text(make_credentials(Secret(key), made_at).certificate.reveal())
         contexts[name].load_cert_chain(file)
+    contexts["signed by a member"] = bare(node)
+    contexts["signed by a member"].load_cert_chain(Authority("a member", node.certificate.read_text()).client(tmp_path))
     contexts["another authority"] = bare(node)
     contexts["another authority"].load_cert_chain(Authority("routing proxy cluster").client(tmp_path))
     contexts["TLS 1.2"] = member(node)

@@ -18,7 +18,7 @@ from proxy.adapters.cluster import peer
 from proxy.adapters.cluster.member import Member, Status
 from proxy.adapters.cluster.peer import Address, CredentialFiles
 from proxy.adapters.cluster.trust import make_credentials
-from proxy.adapters.engine import bounded_socket, docker_engine, event_flood
+from proxy.adapters.engine import bounded_socket, docker_engine, told_events
 from proxy.secret import Secret
 from tests.eventually import eventually
 from tests.stub_engine import StubContainer
@@ -114,7 +114,7 @@ def hostile(files: CredentialFiles, monkeypatch: pytest.MonkeyPatch) -> Iterator
         (bounded_socket, "ANSWER_SECONDS", 0.3),
         (bounded_socket, "LARGEST_ANSWER_BYTES", 1 << 20),
         (docker_engine, "LARGEST_EVENT_BYTES", 1 << 16),
-        (event_flood, "MOST_EVENTS", 100),
+        (told_events, "MOST_EVENTS", 100),
     ):
         monkeypatch.setattr(module, name, value)
     hostile = HostilePeer(files)

@@ -18,20 +18,19 @@ from dataclasses import replace
 from enum import StrEnum
 from functools import partial
 from queue import Empty, SimpleQueue
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from proxy.adapters.engine.awaited_changes import AwaitedChanges
 from proxy.adapters.engine.delayed_calls import DelayedCalls
-from proxy.adapters.engine.docker_view import SHAPE_ERRORS, DockerView, Engine, EventStream, take_as_it_is
-from proxy.adapters.engine.event_flood import MOST_WAITING, EventFlood
+from proxy.adapters.engine.docker_view import DockerView, Engine, EventStream, take_as_it_is
 from proxy.adapters.engine.repeated_health import RepeatedHealth
 from proxy.adapters.engine.stop_questions import StopQuestions
+from proxy.adapters.engine.told_events import told_events
 from proxy.adapters.engine.untold_changes import GRACE_SECONDS, UntoldChanges, find_changes
 from proxy.core.containers.containers import Container, Snapshot
-from proxy.core.containers.docker_json import EngineEvent, StopRule, parse_event
+from proxy.core.containers.docker_json import EngineEvent, StopRule
 from proxy.core.containers.event_effects import NEW_RUNS
 from proxy.core.containers.link_table import ServiceKey
-from proxy.core.containers.told_containers import check_event
 from proxy.core.trigger import Trigger, TriggerKind
 from proxy.errors import SourceError
 
@@ -55,6 +54,7 @@ LONGEST_RETRY_SECONDS = 30.0
 """Pauses before a read that failed is tried again while the stream is open; doubled each time."""
 
 _log = logging.getLogger(__name__)
+_UNTOLD = "a full rescan found that %s, but no event said so; the stream of events of the engine at %s is opened again"
 
 
 class FullLook(StrEnum):
@@ -173,12 +173,7 @@ class DockerSource:
         if not untold or self._events is not stream or not self._untold.may_reopen(time.monotonic()):
             return
         more = f" and {len(untold) - 1} more changes" if len(untold) > 1 else ""
-        _log.warning(
-            "a full rescan found that %s%s, but no event said so; the stream of events of the engine at %s is opened again",
-            untold[0],
-            more,
-            self._engine.address,
-        )
+        _log.warning(_UNTOLD, f"{untold[0]}{more}", self._engine.address)
         self._is_reopening = True
         stream.close()
 
@@ -236,14 +231,9 @@ class DockerSource:
         if self._stopped.is_set():  # `stop` came before there was a stream to close
             return
         put(Trigger(reason=CONNECTED))
-        repeated, flood = RepeatedHealth(), EventFlood()
-        for document in events:
+        repeated = RepeatedHealth()
+        for event in told_events(events, self._engine.address, lambda: self._hints.qsize() + len(self._pending)):
             now = time.monotonic()
-            if flood.is_in(now) or self._hints.qsize() + len(self._pending) > MOST_WAITING:
-                raise SourceError(f"the engine at {self._engine.address} tells of more events than can be looked at")
-            event = self._parse_event(document)
-            if event is None:
-                continue
             self._untold.note_event(event.container_id, now)
             self._last_event = max(self._last_event or 0, event.time)
             if not event.has_labels_of_ours and not self._view.is_of_interest(event):
@@ -252,15 +242,6 @@ class DockerSource:
                 self._hints.put(_Hint(event=event, at_seconds=now))
                 kind = TriggerKind.URGENT if event.action in ENDS else TriggerKind.LOOK
                 put(Trigger(reason=str(event), kind=kind, container_id=event.container_id))
-
-    def _parse_event(self, document: Mapping[str, Any]) -> EngineEvent | None:
-        """Return the event, or None if it is not about a container. Raises SourceError if it is none."""
-        try:
-            event = parse_event(document)
-            return check_event(event) if event else None
-        except SHAPE_ERRORS as error:
-            text = f"the engine at {self._engine.address} tells of an event in a way that is not understood: {error!r:.200}"
-            raise SourceError(text) from error
 
     def _note(self, hint: _Hint) -> None:
         """Take in what an event says by itself. A retry does so again, which changes nothing."""

@@ -108,10 +108,8 @@ def files(tmp_path: Path) -> CredentialFiles:
 
 @pytest.fixture
 def hostile(files: CredentialFiles, monkeypatch: pytest.MonkeyPatch) -> Iterator[HostilePeer]:
-    """Run the peer; all bounds are small, so that it meets them at once."""
+    """Run the peer; bounds of size are small, so that it meets them at once."""
     for module, name, value in (
-        (peer, "STATE_SECONDS", 0.3),
-        (bounded_socket, "ANSWER_SECONDS", 0.3),
         (bounded_socket, "LARGEST_ANSWER_BYTES", 1 << 20),
         (docker_engine, "LARGEST_EVENT_BYTES", 1 << 16),
         (told_events, "MOST_EVENTS", 100),
@@ -120,6 +118,13 @@ def hostile(files: CredentialFiles, monkeypatch: pytest.MonkeyPatch) -> Iterator
     hostile = HostilePeer(files)
     yield hostile
     hostile.close()
+
+
+@pytest.fixture
+def impatience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wait hardly at all for an answer, too."""
+    monkeypatch.setattr(peer, "STATE_SECONDS", 0.2)
+    monkeypatch.setattr(bounded_socket, "ANSWER_SECONDS", 0.2)
 
 
 def make_member(hostile: HostilePeer, files: CredentialFiles) -> Member:
@@ -190,32 +195,45 @@ LISTS: Mapping[str, Send] = {
 }
 
 
-@pytest.mark.parametrize(
-    ("end", "name"),
-    [
-        (end, name)
-        for end, cases in (("/proxy/state", STATES), ("version", VERSIONS), ("containers/json", LISTS))
-        for name in cases
-    ],
-    ids=str,
-)
-def test_answer_that_no_member_gives_is_a_fault(hostile: HostilePeer, files: CredentialFiles, end: str, name: str) -> None:
-    hostile.answers[end] = {"/proxy/state": STATES, "version": VERSIONS, "containers/json": LISTS}[end][name]
+def look_at(hostile: HostilePeer, files: CredentialFiles) -> Member:
     member = make_member(hostile, files)
-
     member.look_once()
     member.client.close()
+    return member
+
+
+@pytest.mark.usefixtures("impatience")
+@pytest.mark.parametrize("name", STATES)
+def test_state_that_no_member_tells_is_a_fault(hostile: HostilePeer, files: CredentialFiles, name: str) -> None:
+    hostile.answers["/proxy/state"] = STATES[name]
+
+    member = look_at(hostile, files)
+
+    assert (Status.LOST, None) == (member.status, member.told)
+    assert member.fault
+
+
+@pytest.mark.parametrize(
+    ("end", "name"),
+    [("version", name) for name in VERSIONS] + [("containers/json", name) for name in LISTS],
+)
+def test_answer_that_no_engine_gives_is_a_fault(
+    hostile: HostilePeer, files: CredentialFiles, monkeypatch: pytest.MonkeyPatch, end: str, name: str
+) -> None:
+    if name in ("silence", "byte by byte"):
+        monkeypatch.setattr(bounded_socket, "ANSWER_SECONDS", 0.2)
+    hostile.answers[end] = (VERSIONS if end == "version" else LISTS)[name]
+
+    member = look_at(hostile, files)
 
     assert Status.LOST is member.status
-    assert member.fault
+    assert member.told
+    assert any(end in path for path in hostile.asked)
     assert {} == member.take()
 
 
 def test_honest_member_is_believed(hostile: HostilePeer, files: CredentialFiles) -> None:
-    member = make_member(hostile, files)
-
-    member.look_once()
-    member.client.close()
+    member = look_at(hostile, files)
 
     assert Status.FOLLOWED is member.status
     assert [GOOD["Id"]] == [*member.take()]

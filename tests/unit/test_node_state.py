@@ -18,6 +18,7 @@ from proxy.core.containers.node_state import (
     parse_node,
     parse_state,
 )
+from proxy.core.haproxy.runtime_commands import escape
 from proxy.grammar.values import MAX_WEIGHT
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
@@ -60,6 +61,15 @@ def test_oldest_weights_are_left_out_where_there_are_too_many() -> None:
     assert len(text) <= MAX_LENGTH
     assert {f"shop:service-{number}" for number in range(2000 - len(kept), 2000)} == kept.keys()
     assert len(kept) > 200
+
+
+def test_state_of_many_signs_fits_into_a_command_of_haproxy() -> None:
+    weights = {f"{number}" + "\"'; <\\" * 20: SharedWeight(weight=1, stamp=number) for number in range(200)}
+
+    text = format_state(NodeState(instance="x", node=Node(id="n", name="n"), weights=weights))
+
+    assert len(escape(text)) <= MAX_LENGTH
+    assert parse_state(text).weights
 
 
 @given(st.text() | ANYTHING.map(json.dumps))

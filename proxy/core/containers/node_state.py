@@ -16,7 +16,8 @@ from proxy.core.containers.told_containers import check_address
 from proxy.grammar.values import MAX_WEIGHT
 
 MAX_LENGTH = 12_000
-"""In characters. HAProxy sends it from one buffer of 16 KB."""
+"""In characters. HAProxy sends it from one buffer of 16 KB, and learns of it through another one, with signs escaped."""
+_ESCAPED = "\\ ;<'\""
 _MAX_NAME = 255
 LATEST_STAMP = (1 << 53) - 1
 """Every reader of JSON keeps integers up to this one as they are."""
@@ -45,7 +46,7 @@ def format_state(state: NodeState) -> str:
     weights = sorted(state.weights.items(), key=lambda item: (-item[1].stamp, item[0]))
     while True:
         text = _format(state, weights)
-        if len(text) <= MAX_LENGTH or not weights:
+        if len(text) + sum(map(text.count, _ESCAPED)) <= MAX_LENGTH or not weights:
             return text
         weights = weights[: len(weights) * 3 // 4]
 

@@ -14,7 +14,7 @@ test: $(STAMP)   ## set up a real engine, images and both versions of HAProxy; r
 	@$(PYTHON) -m tests.real bare
 	@$(MAKE) --no-print-directory lint
 	@set -a; . .cache/real.env; set +a; \
-	  $(PYTHON) -m pytest -q tests/unit --cov && $(PYTHON) -m pytest -q tests/haproxy tests/e2e; code=$$?; \
+	  $(PYTHON) -m pytest -q tests/unit --cov && $(PYTHON) -m pytest -q tests/haproxy tests/e2e tests/swarm; code=$$?; \
 	  $(PYTHON) -m tests.real down; exit $$code
 
 test-unit: $(STAMP)   ## seconds: needs neither engine nor HAProxy

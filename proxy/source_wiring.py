@@ -11,6 +11,7 @@ import socket
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from proxy.adapters.cluster.parts import Cluster, make_parts
 from proxy.adapters.engine.docker_engine import DockerEngine
 from proxy.adapters.engine.docker_source import DockerSource
 from proxy.adapters.engine.link_source import LinkSource
@@ -31,7 +32,7 @@ from proxy.core.containers.own_container import find_own_container_id
 from proxy.core.labels.labels import PREFIX
 from proxy.core.labels.simple_routing import ROUTING_PREFIX
 from proxy.core.trigger import Trigger
-from proxy.errors import SettingsError
+from proxy.errors import SettingsError, SourceError
 from proxy.settings import RoutingMode, Settings, SourceKind
 
 logger = logging.getLogger(__name__)
@@ -70,6 +71,22 @@ def services_like_linked(settings: Settings) -> frozenset[ServiceKey]:
     """Return the services that count as linked because they are named. In simple routing nobody is linked."""
     is_simple = settings.routing.routing_mode is RoutingMode.SIMPLE
     return frozenset() if is_simple else settings.routing.scope.services
+
+
+def make_cluster(
+    settings: Settings, environment: Mapping[str, str], runtime_socket: Path, *, is_controller: bool
+) -> Cluster | None:
+    """Return the parts of the cluster, where there is one. The controller's first configuration has its section already."""
+    if not settings.cluster.peers:
+        return None
+    named = services_like_linked(settings)
+    cluster = make_parts(settings, environment, runtime_socket, named, looks_once=not is_controller)
+    if is_controller:
+        try:
+            cluster.source.prepare()
+        except SourceError as error:
+            logger.error("%s; until that is mended, the proxy goes on without the other nodes", error)
+    return cluster
 
 
 def find_sources(settings: Settings, environment: Mapping[str, str]) -> tuple[SourceKind, ...]:

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from proxy.adapters.cluster.parts import Cluster, make_cluster
+from proxy.adapters.cluster.parts import Cluster
 from proxy.adapters.files.certificate_files import CertificateFiles
 from proxy.adapters.files.file_watcher import FileWatcher
 from proxy.adapters.files.host_names import HostNames
@@ -48,9 +48,9 @@ from proxy.core.haproxy.rendering import Paths, Renderer
 from proxy.core.labels.misspellings import find_own_misspellings
 from proxy.core.model.certificate_set import ProxyCertificates
 from proxy.core.trigger import Trigger, TriggerKind
-from proxy.errors import SettingsError, SourceError, TemplateError
+from proxy.errors import SettingsError, TemplateError
 from proxy.settings import RoutingMode, Settings
-from proxy.source_wiring import make_overlays, make_sources, services_like_linked
+from proxy.source_wiring import make_cluster, make_overlays, make_sources
 
 logger = logging.getLogger(__name__)
 
@@ -90,7 +90,7 @@ def make_parts(
     layout = StateLayout(folder=state_folder)
     kept = KeptFiles(settings.runtime.state_folder, is_read_only=put is None)
     control, sources = _make_control(settings, environment, layout), make_sources(settings, environment, kept)
-    cluster = _make_cluster(settings, environment, layout, is_controller=put is not None)
+    cluster = make_cluster(settings, environment, layout.runtime_socket, is_controller=put is not None)
     sources = [*sources, cluster.source] if cluster else sources
     store = StateFiles(layout)
     running = StateLayout(folder=settings.runtime.state_folder)
@@ -121,22 +121,6 @@ def make_parts(
         cluster=cluster,
         files=store,
     )
-
-
-def _make_cluster(
-    settings: Settings, environment: Mapping[str, str], layout: StateLayout, *, is_controller: bool
-) -> Cluster | None:
-    """Return the parts of the cluster, where there is one; HAProxy's first configuration has its section already."""
-    if not settings.cluster.peers:
-        return None
-    named = services_like_linked(settings)
-    cluster = make_cluster(settings, environment, layout.runtime_socket, named, looks_once=not is_controller)
-    if is_controller:
-        try:
-            cluster.source.prepare()
-        except SourceError as error:
-            logger.error("%s; until that is mended, the proxy goes on without the other nodes", error)
-    return cluster
 
 
 def _make_control(settings: Settings, environment: Mapping[str, str], layout: StateLayout) -> HaproxyControl:
@@ -207,6 +191,7 @@ def run_controller(settings: Settings, environment: Mapping[str, str]) -> None:
     reporter = Reporter(StatusFile(settings.runtime.state_folder).write)
     if parts.cluster:
         threading.Thread(target=parts.cluster.watch_streams, name="cluster streams", daemon=True).start()
+        threading.Thread(target=parts.cluster.gossip.run, args=(triggers.put,), name="gossip", daemon=True).start()
     Daemon(triggers, schedule, make_pass(parts.reconciler, reporter), time.monotonic).run()
     if parts.cluster:
         parts.cluster.streams.end_all()

@@ -6,7 +6,9 @@ import re
 import shlex
 
 PROGRAM = re.compile(r"[A-Za-z][\w.+-]*\Z")
-STARTS_ANOTHER = frozenset({"env", "nice", "nohup", "setsid", "stdbuf", "sudo", "taskset", "timeout", "unshare", "valgrind"})
+STARTS_ANOTHER = frozenset(
+    {"env", "nice", "nohup", "nsenter", "setsid", "stdbuf", "sudo", "taskset", "timeout", "unshare", "valgrind"}
+)
 """Not `chroot`: what that starts is not of this machine."""
 _WORDS_OF_THE_SHELL = """
 . : [ [[ ! { } break case cd command continue do done echo elif else esac eval exec exit export fi for if local printf pwd

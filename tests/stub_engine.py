@@ -128,9 +128,13 @@ class StubEngine:
         self.containers[container.id] = container
         self._tell("start", container)
 
+    def signal(self, container: StubContainer) -> None:
+        """Report that a container was told to stop. It still runs."""
+        self._tell("kill", container, signal="15")
+
     def stop(self, container: StubContainer) -> None:
         """Report that a container was told to stop, has ended and was removed."""
-        self._tell("kill", container, signal="15")
+        self.signal(container)
         self.containers.pop(container.id, None)
         for action in ("die", "destroy"):
             self._tell(action, container)

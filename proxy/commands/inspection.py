@@ -139,5 +139,6 @@ def _server_rows(host: str, path: str, backend: Backend, running: Running) -> It
         else:
             weight = "" if server.service_weight is None else str(server.service_weight)
             state = describe_state(backend.name, server, running.served, running.reasons)
-            yield host, path, service, server.name, weight, state
+            where = f"{server.name} on node {server.node}" if server.node else server.name
+            yield host, path, service, where, weight, state
         host, path, service = "", "", ""

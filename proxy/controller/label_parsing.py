@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 
 from proxy.core.containers.containers import Container
 from proxy.core.labels import simple_routing
+from proxy.core.labels.deactivation import is_deactivated
 from proxy.core.labels.labels import certificates_of, parse_container, service_label
 from proxy.core.labels.misspellings import find_misspellings
 from proxy.core.model.certificate_set import ProxyCertificates
@@ -36,6 +37,8 @@ class LabelParser:
         """Return what the container asks for, and what is wrong with it. Raises nothing."""
         try:
             specs, problems = self._parse(container)
+            if is_deactivated(container.labels):
+                return specs, problems
             return specs, (*problems, *find_misspellings(container, self._settings.routing_mode))
         except Exception as error:
             logger.exception("container %s is left out because of an error in this program", container.name)

@@ -27,6 +27,16 @@ _TIME = re.compile(r"(?P<number>\d{1,10})(?P<unit>us|ms|[smhd]?)", re.ASCII)
 _TIME_UNITS = {"us": 0.001, "": 1, "ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 
 
+def option_names(words: Sequence[str]) -> list[str]:
+    """Return the options among the words of a `server` line, without their values. Unknown options count as having none."""
+    names = []
+    position = 0
+    while position < len(words):
+        names.append(words[position])
+        position += 1 + OPTION_VALUES.get(words[position], 0)
+    return names
+
+
 def check_server_words(words: Sequence[str]) -> None:
     """Raise ValueError unless a label may write all these options of a server."""
     position = 0

@@ -16,6 +16,9 @@ SIMILARITY = 0.85
 IN_NAMESPACE = 0.6
 """How similar a label must be that begins with one of our prefixes: less, because it is certainly meant for the proxy."""
 
+DEACTIVATE = "com.docker.dockercloud.haproxy.deactivate"
+"""The only label of another program that has an effect (`core/labels/deactivation`)."""
+
 _FIRST_WORD = re.compile(r"[a-z0-9]+")
 _OUR_WORDS = ("aliyun", "aliyunproxy", "aliyunrouting", "aliyunprobe")
 _HALF_PREFIXES = frozenset({"proxy", "haproxy", "acsproxy", "routing", "acsrouting"})
@@ -34,9 +37,14 @@ def nearest(name: str, known: Iterable[str], *, similarity: float = SIMILARITY) 
     return by_letters[found[0]] if found else None
 
 
+def is_kept(key: str) -> bool:
+    """Say whether a label is kept of a container: those of ours, and the one that takes effect beside them."""
+    return may_be_ours(key) or key == DEACTIVATE
+
+
 @functools.lru_cache(maxsize=8192)
 def may_be_ours(key: str) -> bool:
-    """Say whether a label or variable starts with `aliyun.`, or could be meant so. Nothing else is kept of a container."""
+    """Say whether a label or variable starts with `aliyun.`, or could be meant so."""
     if key.startswith("aliyun."):
         return True
     first = _FIRST_WORD.search(key.lower())

@@ -91,6 +91,8 @@ class RoutingSettings:
     skip_forwarded_proto: bool
     trusted_proxies: tuple[str, ...]
     """The networks whose headers about the visitor are believed."""
+    accept_proxy_from: tuple[str, ...]
+    """The networks whose connections must begin with the PROXY protocol."""
     extra_settings: ExtraSettings
     basic_users: tuple[BasicUser, ...]
     network: str

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from proxy.errors import SettingsError
-from proxy.grammar.syntax import make_backend_name, make_name, safe_word
+from proxy.grammar.syntax import make_backend_name, make_name, safe_word, split_list
 from proxy.grammar.values import is_on
 from proxy.grammar.virtual_host import parse_port
 from proxy.settings import (
@@ -87,6 +87,7 @@ def _parse_routing(reader: SettingsReader) -> RoutingSettings:
         force_default_backend=reader.parse("FORCE_DEFAULT_BACKEND", is_on, True),
         skip_forwarded_proto=_skips_forwarded_proto(reader),
         trusted_proxies=reader.entries("PROXY_TRUSTED_PROXIES", values.parse_network),
+        accept_proxy_from=_parse_accept_proxy_from(reader),
         extra_settings=reader.parse("PROXY_ALLOW_EXTRA_SETTINGS", values.parse_extra_settings, ExtraSettings.FORBIDDEN),
         basic_users=_parse_basic_users(reader),
         network=reader.text("PROXY_NETWORK"),
@@ -211,6 +212,13 @@ def _parse_options(reader: SettingsReader) -> tuple[tuple[str, ...], tuple[str, 
         # What the proxy in front says about the client is passed on unchanged, so we add no header of our own.
         options = tuple(option for option in options if option != "forwardfor")
     return options, tuple(line for line in lines if not line.startswith("option "))
+
+
+def _parse_accept_proxy_from(reader: SettingsReader) -> tuple[str, ...]:
+    name = "PROXY_ACCEPT_PROXY_FROM"
+    if reader.is_set(name) and not split_list(reader.text(name)):
+        reader.add_fault(name, "has no address in it; write the addresses of the balancers, such as 10.0.0.5,192.168.7.0/24")
+    return reader.entries(name, values.parse_exact_network, has_blanks=False)
 
 
 def _skips_forwarded_proto(reader: SettingsReader) -> bool:

@@ -149,9 +149,23 @@ def parse_log_target(text: str) -> str:
 def parse_network(text: str) -> str:
     """Return a network. An address is the network that holds only itself."""
     try:
-        return str(ipaddress.ip_network(text, strict=False))
+        network = ipaddress.ip_network(text, strict=False)
     except ValueError:
-        raise ValueError("is not a network; write a network such as 10.0.0.0/8") from None
+        raise ValueError("is not a network; write an address, or a network such as 10.0.0.0/8") from None
+    if "%" in text:
+        raise ValueError("has a zone, which HAProxy does not know; write the address without %")
+    return str(network)
+
+
+def parse_exact_network(text: str) -> str:
+    """Return a network, and refuse an address inside a network: nobody can say which of the two is meant."""
+    network = parse_network(text)
+    try:
+        ipaddress.ip_network(text)
+    except ValueError:
+        address = text.partition("/")[0]
+        raise ValueError(f"is an address inside a network; write {network} for all of it, or {address}") from None
+    return network
 
 
 def parse_variable_name(text: str) -> str:

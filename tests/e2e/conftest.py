@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shlex
 import uuid
 from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack
@@ -12,9 +10,18 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.compose import Stack, running_stack
-from tests.e2e.engine import CommandError, Container, container_names, docker, in_project, remove_containers, run
+from tests.e2e.engine import (
+    ROOT,
+    CommandError,
+    Container,
+    build_proxy_image,
+    container_names,
+    docker,
+    in_project,
+    remove_containers,
+    using_real_engine,
+)
 
-ROOT = Path(__file__).parent.parent.parent
 EXAMPLES = ROOT / "examples"
 PREFIX = pytest.StashKey[str]()
 LOG_LINES = 120
@@ -27,22 +34,13 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def real_engine() -> Iterator[None]:
-    """Make docker use the engine that `python3 -m tests.real up` has set up, unless the environment names one."""
-    env_file = ROOT / ".cache" / "real.env"
-    told = dict(word.partition("=")[::2] for word in shlex.split(env_file.read_text())) if env_file.exists() else {}
-    with pytest.MonkeyPatch.context() as patch:
-        for name in ("DOCKER_HOST", "DOCKER_CONFIG"):
-            if name in told and name not in os.environ:
-                patch.setenv(name, told[name])
-        if run("docker", "version").code:
-            pytest.fail("no Docker engine answers: run `python3 -m tests.real up` first", pytrace=False)
+    with using_real_engine():
         yield
 
 
 @pytest.fixture(scope="session")
 def proxy_image(real_engine: None) -> None:
-    """Build the image `proxy` as a user does. If nothing has changed, the engine's cache makes this fast."""
-    docker("build", "--tag", "proxy", str(ROOT), environment={"DOCKER_BUILDKIT": "0"})
+    build_proxy_image()
 
 
 @pytest.fixture(scope="session")

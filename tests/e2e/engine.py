@@ -6,11 +6,16 @@ Names are unique to the run, so that everything it leaves behind can be found an
 from __future__ import annotations
 
 import os
+import shlex
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import pytest
+
+ROOT = Path(__file__).parent.parent.parent
 COMMAND_SECONDS = 180.0
 DEFAULT_SOCKET = "/var/run/docker.sock"
 
@@ -50,6 +55,25 @@ def docker(*arguments: str, environment: Mapping[str, str] | None = None, folder
         text = f"docker {' '.join(arguments)[:300]}: exit code {result.code}\n{result.errors[-3000:]}"
         raise CommandError(text)
     return result.output.rstrip("\n")
+
+
+@contextmanager
+def using_real_engine() -> Iterator[None]:
+    """Make docker use the engine that `python3 -m tests.real up` has set up, unless the environment names one."""
+    env_file = ROOT / ".cache" / "real.env"
+    told = dict(word.partition("=")[::2] for word in shlex.split(env_file.read_text())) if env_file.exists() else {}
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("DOCKER_HOST", "DOCKER_CONFIG"):
+            if name in told and name not in os.environ:
+                patch.setenv(name, told[name])
+        if run("docker", "version").code:
+            pytest.fail("no Docker engine answers: run `python3 -m tests.real up` first", pytrace=False)
+        yield
+
+
+def build_proxy_image() -> None:
+    """Build the image `proxy` as a user does. If nothing has changed, the engine's cache makes this fast."""
+    docker("build", "--tag", "proxy", str(ROOT), environment={"DOCKER_BUILDKIT": "0"})
 
 
 def engine_socket() -> str:

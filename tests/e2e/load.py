@@ -5,7 +5,8 @@ from __future__ import annotations
 import http.client
 import re
 import threading
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
@@ -21,15 +22,17 @@ class Load:
 
     def __init__(self) -> None:
         self.failures: list[str] = []
+        self.failures_began: list[float] = []
+        """When each failed request was sent, by the monotonic clock."""
         self.statuses: list[int] = []
         self._is_over = threading.Event()
 
-    def visit_on_new_connections(self, port: int, host: str) -> None:
-        self._repeat("new connection", lambda: fetch(port, host=host).status)
+    def visit_on_new_connections(self, port: int, host: str, address: str = ADDRESS) -> None:
+        self._repeat("new connection", lambda: fetch(port, host=host, address=address).status)
 
-    def visit_on_one_connection(self, port: int, host: str) -> None:
+    def visit_on_one_connection(self, port: int, host: str, address: str = ADDRESS) -> None:
         """Keep the connection as long as the proxy does. Open another one when an answer says `Connection: close`."""
-        connection = http.client.HTTPConnection(ADDRESS, port, timeout=TIMEOUT_SECONDS)
+        connection = http.client.HTTPConnection(address, port, timeout=TIMEOUT_SECONDS)
 
         def visit() -> int:
             try:
@@ -55,18 +58,23 @@ class Load:
         for number in range(MOST_REQUESTS):
             if self._is_over.is_set():
                 return
+            began = time.monotonic()
             try:
                 self.statuses.append(visit())
             except (OSError, http.client.HTTPException) as error:
                 self.failures.append(f"request {number}, {kind}: {error!r}")
+                self.failures_began.append(began)
 
 
 @contextmanager
-def under_load(port: int, *, host: str = "", visitors_of_each_kind: int = 2) -> Iterator[Load]:
-    """Let visitors of both kinds ask for `/` while the block runs. All of them have ended after it."""
+def under_load(
+    port: int, *, host: str = "", visitors_of_each_kind: int = 2, addresses: Sequence[str] = (ADDRESS,)
+) -> Iterator[Load]:
+    """Let visitors of both kinds ask each address for `/` while the block runs. All of them have ended after it."""
     load = Load()
     kinds = (load.visit_on_new_connections, load.visit_on_one_connection)
-    threads = [threading.Thread(target=kind, args=(port, host)) for kind in kinds * visitors_of_each_kind]
+    visits = [(kind, address) for kind in kinds * visitors_of_each_kind for address in addresses]
+    threads = [threading.Thread(target=kind, args=(port, host, address)) for kind, address in visits]
     for thread in threads:
         thread.start()
     try:

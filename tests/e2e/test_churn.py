@@ -22,8 +22,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 
 from tests.builders import make_pem, one_line
-from tests.e2e.conftest import ROOT, RunContainer
-from tests.e2e.engine import mount_socket
+from tests.e2e.conftest import RunContainer
+from tests.e2e.engine import ROOT, mount_socket
 from tests.e2e.running_state import certificate_fingerprint, differences
 from tests.e2e.site import Site, running_site
 from tests.eventually import eventually

@@ -1,4 +1,4 @@
-"""Requests as a visitor sends them: to a port of this machine, with a host name that the test chooses."""
+"""Requests as a visitor sends them: to a port of this machine or of a node, with a host name that the test chooses."""
 
 from __future__ import annotations
 
@@ -30,9 +30,11 @@ class Answer:
     set_cookies: tuple[str, ...] = ()
 
 
-def fetch(port: int, path: str = "/", *, host: str = "", headers: Mapping[str, str] | None = None) -> Answer:
+def fetch(
+    port: int, path: str = "/", *, host: str = "", headers: Mapping[str, str] | None = None, address: str = ADDRESS
+) -> Answer:
     """Send one request on a new connection. Raises OSError when there is no answer."""
-    connection = http.client.HTTPConnection(ADDRESS, port, timeout=TIMEOUT_SECONDS)
+    connection = http.client.HTTPConnection(address, port, timeout=TIMEOUT_SECONDS)
     try:
         return exchange(connection, path, host=host, headers=headers)
     finally:

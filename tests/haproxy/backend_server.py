@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import socket
 import socketserver
+import struct
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,13 +18,19 @@ from dataclasses import dataclass, field
 from proxy.core.containers.containers import Container
 from tests.builders import make_container, with_labels
 
+PROXY_V2 = b"\r\n\r\n\0\r\nQUIT\n"
+"""How version 2 of the PROXY protocol begins."""
+TCP_OVER_IPV4 = 0x11
 SESSION_COOKIE = "JSESSIONID"
 TEXT = "All work and no play makes Jack a dull boy. " * 50
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Seen:
-    """One request as it reached a backend. `proxied` is the line of the PROXY protocol in front of it, if any."""
+    """One request as it reached a backend. `proxied` is the line of the PROXY protocol in front of it, if any.
+
+    The header of version 2 is shown as the line with the word `PROXY2`.
+    """
 
     method: str
     target: str
@@ -88,15 +95,18 @@ class _Conversation(socketserver.StreamRequestHandler):
         self._write(f"{head}Content-Length: {len(content)}\r\nConnection: close\r\n\r\n{content}")
 
     def _read(self) -> Seen | None:
-        lines = []
+        lines: list[str] = []
         try:
             for line in self.rfile:
+                if not lines and PROXY_V2.startswith(line):
+                    lines.append(self._read_proxy_v2(line))
+                    continue
                 if not line.strip():
                     break
                 lines.append(line.decode().rstrip("\r\n"))
         except OSError:
             return None
-        proxied = lines.pop(0) if lines and lines[0].startswith("PROXY ") else ""
+        proxied = lines.pop(0) if lines and lines[0].startswith("PROXY") else ""
         if not lines:
             return None
         method, target, *_ = lines[0].split()
@@ -105,6 +115,15 @@ class _Conversation(socketserver.StreamRequestHandler):
             before = [headers[name.lower()]] if name.lower() in headers else []
             headers[name.lower()] = ", ".join([*before, value.strip()])
         return Seen(method=method, target=target, headers=headers, proxied=proxied)
+
+    def _read_proxy_v2(self, start: bytes) -> str:
+        assert start + self.rfile.read(len(PROXY_V2) - len(start)) == PROXY_V2
+        _, family, length = struct.unpack("!BBH", self.rfile.read(4))
+        rest = self.rfile.read(length)
+        if family != TCP_OVER_IPV4:
+            return "PROXY2 UNKNOWN"
+        source, destination = (socket.inet_ntoa(rest[start : start + 4]) for start in (0, 4))
+        return f"PROXY2 TCP4 {source} {destination} {' '.join(map(str, struct.unpack('!HH', rest[8:12])))}"
 
     def _write(self, text: str) -> None:
         try:

@@ -60,14 +60,18 @@ def ask(
     tls: ssl.SSLContext | None = None,
     preamble: bytes = b"",
     address: str = "127.0.0.1",
+    source: str = "",
 ) -> Answer:
-    """Send one request to this machine. `preamble` is sent first (PROXY protocol). The host is also the SNI.
+    """Send one request to this machine, from the address `source` if there is one. The host is also the SNI.
+
+    `preamble` is sent first (PROXY protocol).
 
     Raises OSError when there is no answer.
     """
+    own = (source, 0) if source else None
     connection = http.client.HTTPConnection(address, port, timeout=20)
     try:
-        plain = socket.create_connection((address, port), timeout=20)
+        plain = socket.create_connection((address, port), timeout=20, source_address=own)
         plain.sendall(preamble)
         connection.sock = tls.wrap_socket(plain, server_hostname=host.partition(":")[0]) if tls else plain
         connection.request(method, path, headers={"Host": host, **(headers or {})})

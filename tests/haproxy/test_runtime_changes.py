@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import socket
+import threading
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,8 @@ pytestmark = pytest.mark.haproxy
 
 EXTRA_PORT = 8081
 MANY = 60
+TLS_HANDSHAKE = b"\x16"
+"""The first byte of a TLS connection."""
 
 
 class Site:
@@ -70,6 +73,69 @@ def test_new_service_serves_at_once_and_takes_a_reload_only_where_haproxy_is_old
 
     assert "new-1" == site.server("new.example")
     assert [] == site.haproxy.reload_reasons() or not site.haproxy.takes_backends_at_runtime
+
+
+@pytest.mark.parametrize(
+    ("label", "line", "shown"),
+    [
+        ("EXTRA_ROUTE_SETTINGS", "send-proxy", "PROXY"),
+        ("EXTRA_ROUTE_SETTINGS", "send-proxy-v2", "PROXY2"),
+        ("EXTRA_SETTINGS", "default-server send-proxy", "PROXY"),
+    ],
+)
+def test_server_that_wants_the_proxy_protocol_can_be_added(site: Site, label: str, line: str, shown: str) -> None:
+    """Its health checks speak it, too. Else the container would close them, and count as down."""
+    labels: dict[str, Any] = {label: line, "HEALTH_CHECK": "check inter 50ms", "HTTP_CHECK": "GET /check"}
+    backends = [site.backend(name) for name in ("new-1", "new-2")]
+    containers = [backend.container(VIRTUAL_HOST="new.example", **labels) for backend in backends]
+    site.apply(containers[0])
+    site.haproxy.plans.clear()
+
+    site.apply(*containers)
+
+    eventually(lambda: ("GET", "/check") in backends[1].targets())
+    assert {"new-1", "new-2"} == {site.server("new.example") for _ in range(4)}
+    assert {shown} == {seen.proxied.partition(" ")[0] for backend in backends for seen in backend.seen}
+    assert (label == "EXTRA_SETTINGS") == bool(site.haproxy.reload_reasons())
+
+
+def test_health_checks_of_a_server_that_is_added_use_tls_as_its_requests_do(site: Site) -> None:
+    labels = {"EXTRA_ROUTE_SETTINGS": "ssl verify none", "HEALTH_CHECK": "check inter 50ms rise 1 fall 1"}
+    with tls_listener() as (port, handshakes):
+        containers = [
+            make_container(name, ports=(port,), address=address, labels=with_labels(VIRTUAL_HOST="new.example", **labels))
+            for name, address in (("new-1", "127.0.0.1"), ("new-2", "127.0.0.2"))
+        ]
+        site.apply(containers[0])
+        site.haproxy.plans.clear()
+
+        site.apply(*containers)
+
+        eventually(lambda: "127.0.0.2" in handshakes)
+    assert [] == site.haproxy.reload_reasons()
+
+
+@contextmanager
+def tls_listener() -> Iterator[tuple[int, set[str]]]:
+    """Listen until the block ends, and note at which addresses of this machine a TLS handshake has begun."""
+    handshakes: set[str] = set()
+    with socket.create_server(("0.0.0.0", 0)) as listener:
+
+        def accept() -> None:
+            with suppress(OSError):
+                while True:
+                    connection, _ = listener.accept()
+                    with connection:
+                        if connection.recv(1) == TLS_HANDSHAKE:
+                            handshakes.add(connection.getsockname()[0])
+
+        thread = threading.Thread(target=accept)
+        thread.start()
+        try:
+            yield listener.getsockname()[1], handshakes
+        finally:
+            listener.shutdown(socket.SHUT_RDWR)
+            thread.join()
 
 
 @pytest.mark.parametrize(

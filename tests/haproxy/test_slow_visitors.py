@@ -8,6 +8,7 @@ from contextlib import ExitStack
 
 import pytest
 
+from tests.builders import make_pem, one_line
 from tests.eventually import eventually
 from tests.haproxy.client import HOST
 from tests.haproxy.product import Product, Serving
@@ -108,9 +109,16 @@ def test_half_of_all_connections_is_for_others(product: Product, connect: Connec
     assert "200" in ask(connect, serving, source="127.0.0.2")
 
 
-def test_visitors_behind_the_proxy_protocol_are_counted_by_their_own_address(product: Product, connect: Connect) -> None:
+@pytest.mark.parametrize(
+    "variables",
+    [{"EXTRA_BIND_SETTINGS": "80:accept-proxy"}, {"PROXY_ACCEPT_PROXY_FROM": "127.0.0.1"}],
+    ids=["of-all", "of-a-balancer"],
+)
+def test_visitors_behind_the_proxy_protocol_are_counted_by_their_own_address(
+    product: Product, connect: Connect, variables: dict[str, str]
+) -> None:
     container = product.backend().container(VIRTUAL_HOST=HOST)
-    serving = product.serve(container, PROXY_MAXCONN_PER_SOURCE="2", EXTRA_BIND_SETTINGS="80:accept-proxy")
+    serving = product.serve(container, PROXY_MAXCONN_PER_SOURCE="2", **variables)
     one, other = (f"PROXY TCP4 203.0.113.{number} 127.0.0.1 40000 80\r\n" for number in (1, 2))
     for connection in (connect(serving), connect(serving)):
         connection.sendall(one.encode())
@@ -118,6 +126,20 @@ def test_visitors_behind_the_proxy_protocol_are_counted_by_their_own_address(pro
 
     assert REFUSED == ask(connect, serving, before=one)
     assert "200" in ask(connect, serving, before=other)
+
+
+def test_visitors_beside_a_balancer_are_counted_before_the_tls_handshake(product: Product, connect: Connect) -> None:
+    """Together with those of the same address who come through the balancer."""
+    container = product.backend().container(
+        VIRTUAL_HOST=f"{HOST}, https://{HOST}", DEFAULT_SSL_CERT=one_line(make_pem(HOST))
+    )
+    serving = product.serve(container, PROXY_MAXCONN_PER_SOURCE="2", PROXY_ACCEPT_PROXY_FROM="127.0.0.1")
+
+    hold(connect, serving, [443, 443], source="127.0.0.2")
+
+    assert REFUSED == ask(connect, serving, source="127.0.0.2")
+    assert REFUSED == ask(connect, serving, before="PROXY TCP4 127.0.0.2 127.0.0.1 40000 80\r\n")
+    assert "200" in ask(connect, serving, before="PROXY TCP4 127.0.0.3 127.0.0.1 40000 80\r\n")
 
 
 def test_visitors_of_one_ipv6_network_are_one_source(product: Product, connect: Connect) -> None:

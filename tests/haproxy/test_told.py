@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from proxy.adapters.files.status_file import read_status
+from proxy.grammar.spelling import DEACTIVATE
 from tests.eventually import eventually
 from tests.haproxy.client import HOST, ask
 from tests.haproxy.product import Product
@@ -35,6 +36,38 @@ def test_settings_without_effect_are_told(program: Program, product: Product, tm
     log = program.log.read_text()
     assert [1, 1, 1] == [log.count(f" {line}") for line in (SETTING_OF_A_SERVICE, UNLINKED, MISSPELT)]
     assert [True] * 3 == [line in checked.stdout for line in (SETTING_OF_A_SERVICE, UNLINKED, MISSPELT)]
+
+
+def test_container_that_is_left_out_on_purpose_gets_no_requests(program: Program, product: Product, tmp_path: Path) -> None:
+    """Whether it was there before the proxy or comes later. It is a note, and so `proxy check` succeeds."""
+    variables = {
+        "PROXY_SOURCES": "docker",
+        "DOCKER_HOST": f"unix://{tmp_path / 'engine.sock'}",
+        "ADDITIONAL_SERVICES": "*",
+    }
+    routed = {"aliyun.proxy.VIRTUAL_HOST": HOST, "aliyun.proxy.HEALTH_CHECK": "no-check"}
+    backends = {name: product.backend(name) for name in ("blue", "green", "later", "last")}
+    containers = {
+        name: StubContainer(name=f"{name}-1", service=name, port=backend.port, labels=routed | {DEACTIVATE: word})
+        for (name, backend), word in zip(backends.items(), ("true", "false", "true", "no"), strict=True)
+    }
+    with run_stub_engine(tmp_path) as engine:
+        engine.start(containers["blue"])
+        engine.start(containers["green"])
+        with program.running(**variables):
+            eventually(lambda: ask(80 + program.offset).server == "green")
+            engine.start(containers["later"])
+            engine.start(containers["last"])
+            eventually(lambda: ask(80 + program.offset).server == "last")
+            checked = program.run("check", **variables)
+
+    assert ["note: container blue-1", "note: container later-1"] == [
+        line.partition(f": {DEACTIVATE}='true': leaves the container out on purpose")[0]
+        for line in checked.stdout.splitlines()
+        if DEACTIVATE in line
+    ]
+    assert 0 == checked.returncode
+    assert [[], []] == [backends[name].seen for name in ("blue", "later")]
 
 
 WATCHED = {"VIRTUAL_HOST": HOST, "HEALTH_CHECK": "check inter 100 fall 1", "HTTP_CHECK": "GET /broken"}

@@ -1,9 +1,10 @@
-"""The command line: `python3 -m tests.real up [--only PART] | env | bare | down`."""
+"""The command line: `python3 -m tests.real up [--only PART] | env | bare | swarm | down`."""
 
 from __future__ import annotations
 
 import argparse
 import fcntl
+import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +13,7 @@ from tests.real import bare, engine
 from tests.real.environment import EnvFile
 from tests.real.places import Places
 from tests.real.steps import StepError, run_steps
+from tests.real.swarm import Swarm
 from tests.real.up import PARTS, Up
 
 
@@ -30,6 +32,8 @@ def main() -> int:
             case "bare":
                 with _alone(places):
                     return 0 if bare.prove(places) else 1
+            case "swarm":
+                return _swarm(Swarm(places))
             case _:
                 with _alone(places):
                     return _down(places, env_file)
@@ -45,6 +49,7 @@ def _parse_arguments() -> argparse.Namespace:
     up.add_argument("--only", action="append", choices=list(PARTS), help="set up this part and what it needs")
     commands.add_parser("env", help="print where the parts are, as KEY=VALUE lines")
     commands.add_parser("bare", help="prove on a bare Debian that the set-up names everything that it needs")
+    commands.add_parser("swarm", help="start the Swarm of the tests, without images, and remove it at Ctrl-C")
     commands.add_parser("down", help="stop the engine if `up` started it; images and programs stay for the next `up`")
     return parser.parse_args()
 
@@ -64,6 +69,20 @@ def _up(places: Places, env_file: EnvFile, parts: list[str]) -> int:
         return 0
     sys.stdout.write("not everything could be set up\n")
     return 1
+
+
+def _swarm(swarm: Swarm) -> int:
+    swarm.start()
+    try:
+        for node in swarm.nodes:
+            sys.stdout.write(f"{node.name} at {node.address}: DOCKER_HOST={node.docker_host}\n")
+        sys.stdout.flush()
+        signal.pause()
+    except KeyboardInterrupt:
+        sys.stdout.write("removing the Swarm\n")
+    finally:
+        swarm.stop()
+    return 0
 
 
 def _down(places: Places, env_file: EnvFile) -> int:

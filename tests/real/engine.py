@@ -57,9 +57,7 @@ def find(places: Places) -> Engine | None:
 
 
 def install_programs() -> str:
-    """Install what is missing of engine and client. If an engine answers already, only the client is needed."""
-    if _answering_by_settings():
-        return "an engine answers: nothing to install"
+    """Install what is missing of engine and client. The Swarm's engines need it even where an engine answers."""
     wanted = dict(programs.ENGINE)
     if machine.program("docker") is None and answer("apt-cache", "show", "docker-cli"):
         wanted["docker"] = "docker-cli"  # newer Debian releases have a separate package for the client

@@ -9,6 +9,7 @@ from pathlib import Path
 
 # A socket's path has at most 107 bytes. The longest one that dockerd appends to its exec root has 40.
 _LONGEST_ENGINE_FOLDER = 65
+_LONGEST_SWARM_FOLDER = 80
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,17 @@ class Places:
         if len(str(beside_data)) <= _LONGEST_ENGINE_FOLDER:
             return beside_data
         return Path(tempfile.gettempdir()) / f"engine-{self.key}"
+
+    @property
+    def swarm(self) -> Path:
+        """Return the folder of the data of the Swarm's engines. It is in memory, and is removed with the Swarm."""
+        return self.cache / "swarm"
+
+    @property
+    def swarm_sockets(self) -> Path:
+        if len(str(self.swarm)) <= _LONGEST_SWARM_FOLDER:
+            return self.swarm
+        return Path(tempfile.gettempdir()) / f"swarm-{self.key}"
 
     @property
     def key(self) -> str:

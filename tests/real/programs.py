@@ -33,13 +33,16 @@ SYSTEM: Programs = {
     "mktemp": "coreutils",
     "mount": "mount",
     "mv": "coreutils",
+    "nsenter": "util-linux",
     "openssl": "openssl",
     "python3": "python3",
     "rm": "coreutils",
+    "setsid": "util-linux",
     "sh": "dash",
     "sleep": "coreutils",
     "tar": "tar",
     "taskset": "util-linux",
+    "timeout": "coreutils",
     "touch": "coreutils",
     "tr": "coreutils",
     "true": "coreutils",
@@ -64,7 +67,7 @@ ENGINE: Programs = {
     "iptables-restore": "iptables",
     "iptables-save": "iptables",
 }
-"""Needed only where no engine answers; then the client is there already."""
+"""For engines that the tests start: the private one where no engine answers, and those of the Swarm."""
 
 BENCH: Programs = {"caddy": "caddy", "callgrind_control": "valgrind", "nginx": "nginx-light", "valgrind": "valgrind"}
 """`make bench` installs them when it needs them."""

@@ -32,6 +32,7 @@ OF_VARIABLES = {
     "MONITOR_URI": f"{_PROXY}::test_monitor_uri_is_answered_by_the_proxy",
     "SKIP_FORWARDED_PROTO": "haproxy/test_forwarded_headers.py::test_what_another_proxy_tells_passes_when_asked_so",
     "PROXY_TRUSTED_PROXIES": "haproxy/test_forwarded_headers.py::test_what_visitors_say_about_themselves_is_replaced",
+    "PROXY_ACCEPT_PROXY_FROM": "haproxy/test_proxy_protocol.py::test_balancer_says_for_whom_a_request_is",
     "FORCE_DEFAULT_BACKEND": f"{_PROXY}::test_default_backend_can_be_left_to_proxies_without_virtual_hosts",
     "EXTRA_FRONTEND_SETTINGS_<PORT>": f"{_LINES}::test_routing_sees_the_host_that_a_frontend_line_has_set",
     "EXTRA_FRONTEND_SETTINGS_FILE_<PORT>": f"{_LINES}::test_frontend_lines_come_from_a_file",

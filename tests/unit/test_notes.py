@@ -11,6 +11,7 @@ from proxy.controller.service_checks import ServiceChecks
 from proxy.core.containers.containers import Container, ProxyContainer, Snapshot
 from proxy.core.labels.specs import PLAIN_SETTINGS
 from proxy.errors import Problem
+from proxy.grammar.spelling import DEACTIVATE
 from tests.builders import make_container, make_settings, with_labels
 from tests.fakes import FakeProber, FakeSource
 
@@ -57,6 +58,16 @@ def test_misspelt_label_is_a_problem_beside_what_is_served() -> None:
     model = look(make_container("web-1", labels=with_labels(VIRTUAL_HOST="a.com", BALENCE="source")))
 
     assert [("web-1", "aliyun.proxy.BALENCE")] == places(model.problems())
+    assert 1 == model.count_services()
+
+
+def test_container_that_is_left_out_on_purpose_is_a_note() -> None:
+    labels = {**with_labels(VIRTUAL_HOST="a.com"), DEACTIVATE: "true"}
+
+    model = look(make_container("blue-1", labels=labels), make_container("green-1", virtual_host="a.com"))
+
+    assert () == model.problems()
+    assert ("blue-1", DEACTIVATE) in places(model.notes())
     assert 1 == model.count_services()
 
 

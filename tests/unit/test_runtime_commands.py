@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 
 import pytest
@@ -58,3 +59,26 @@ def test_no_option_of_a_server_begins_another_command() -> None:
 
     assert r" agent-check agent-send x\;disable\ frontend\ port_80" in command.text
     assert [] == re.findall(r"(?<!\\);", command.text)
+
+
+@pytest.mark.parametrize(
+    ("options", "added"),
+    [
+        pytest.param("send-proxy", "check-send-proxy", id="version-1"),
+        pytest.param("send-proxy-v2-ssl", "check-send-proxy", id="version-2"),
+        pytest.param("ssl verify none send-proxy-v2", "check-ssl check-send-proxy", id="over-tls"),
+        pytest.param("send-proxy port 8081", "", id="checks-of-another-port"),
+        pytest.param("ssl verify none addr 10.0.0.9", "", id="checks-of-another-address"),
+        pytest.param("cookie ssl proxy-v2-options ssl", "", id="value-of-another-option"),
+        pytest.param("maxconn 5", "", id="neither"),
+    ],
+)
+def test_checks_of_an_added_server_connect_as_those_of_a_loaded_one(options: str, added: str) -> None:
+    (backend,) = make_model(make_container(labels=with_labels(VIRTUAL_HOST="a.com", EXTRA_ROUTE_SETTINGS=options))).backends
+    (server,) = backend.servers
+
+    checked, *_ = add_server(backend.name, server, "check")
+    unchecked, *_ = add_server(backend.name, dataclasses.replace(server, has_default_check=False), "check")
+
+    assert added == checked.text.partition(options)[2].strip()
+    assert options == unchecked.text[-len(options) :]

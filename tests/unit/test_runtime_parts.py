@@ -48,6 +48,16 @@ def test_server_that_stops_is_stopped_while_another_service_waits_for_a_reload()
     assert ["new backend shop:api"] == [" ".join(reason.split()[:3]).partition("::")[0] for reason in parts.reasons]
 
 
+def test_server_that_is_added_needs_a_reload_to_get_what_a_default_server_line_says() -> None:
+    first, second = (web(name, EXTRA_SETTINGS="default-server send-proxy") for name in ("web-1", "web-2"))
+
+    more = parts_of((first,), (first, second))
+    fewer = parts_of((first, second), (first,))
+
+    assert [True] == ["has settings of a default-server line" in reason for reason in more.reasons]
+    assert () == tuple(fewer.reasons)
+
+
 def test_rows_of_a_host_wait_for_its_backend_and_those_of_others_do_not() -> None:
     parts = parts_of((web(),), (web(), web("api-1", "b.com", BALANCE="leastconn"), web("docs-1", "c.com")))
 

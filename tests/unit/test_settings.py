@@ -275,6 +275,12 @@ def test_own_settings() -> None:
     assert (5, 3) == (runtime.resync_seconds, runtime.stop_seconds)
 
 
+def test_balancers_are_addresses_and_networks() -> None:
+    settings = parse(PROXY_ACCEPT_PROXY_FROM="10.0.0.5, 192.168.7.0/24,2001:db8::/32, ::1")
+
+    assert ("10.0.0.5/32", "192.168.7.0/24", "2001:db8::/32", "::1/128") == settings.routing.accept_proxy_from
+
+
 @pytest.mark.parametrize(
     ("name", "value", "reason"),
     [
@@ -297,6 +303,13 @@ def test_own_settings() -> None:
         ("EXTRA_FRONTEND_SETTINGS_70000", "maxconn 1", "from 1 to 65535"),
         ("EXTRA_BIND_SETTINGS", "accept-proxy", "is not 'port:setting'"),
         ("EXTRA_SSL_CERTS", "MISSING", "has no value"),
+        ("PROXY_TRUSTED_PROXIES", "fe80::1%eth0", "write the address without %"),
+        ("PROXY_ACCEPT_PROXY_FROM", "10.0.0.0/33", "write an address, or a network such as"),
+        ("PROXY_ACCEPT_PROXY_FROM", "balancer.example", "entry 1 'balancer.example': is not a network"),
+        ("PROXY_ACCEPT_PROXY_FROM", "10.0.0.1, 10.0.0.5/24", "write 10.0.0.0/24 for all of it, or 10.0.0.5"),
+        ("PROXY_ACCEPT_PROXY_FROM", "2001:db8::1/64", "write 2001:db8::/64 for all of it, or 2001:db8::1"),
+        ("PROXY_ACCEPT_PROXY_FROM", "10.0.0.1 10.0.0.2", "separate entries with ','"),
+        ("PROXY_ACCEPT_PROXY_FROM", " , ", "has no address in it; write the addresses of the balancers"),
         ("ADDITIONAL_BACKEND_a/b", "mode tcp", "letters, digits"),
         ("ADDITIONAL_BACKEND_stats", "mode tcp", "uses for its own sections"),
         ("ADDITIONAL_BACKEND_shop:web::0123456789ab", "mode tcp", "uses for its own sections"),

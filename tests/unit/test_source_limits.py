@@ -32,10 +32,11 @@ def test_limit_that_is_no_number_is_a_fault() -> None:
         make_settings(PROXY_MAXCONN_PER_SOURCE="many")
 
 
-def test_networks_of_trusted_proxies_stand_in_lines_that_haproxy_can_read() -> None:
+@pytest.mark.parametrize("variable", ["PROXY_TRUSTED_PROXIES", "PROXY_ACCEPT_PROXY_FROM"])
+def test_networks_stand_in_lines_that_haproxy_can_read(variable: str) -> None:
     networks = [f"192.0.2.{number}/32" for number in range(120)]
 
-    lines = [line for line in connection_lines(make_settings(PROXY_TRUSTED_PROXIES=",".join(networks)), 80) if "acl" in line]
+    lines = [line for line in connection_lines(make_settings(**{variable: ",".join(networks)}), 80) if "acl" in line]
 
     assert networks == [word for line in lines for word in line.split()[3:]]
     assert all(len(line.split()) < 64 for line in lines)

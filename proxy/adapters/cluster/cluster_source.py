@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 
@@ -54,7 +54,7 @@ class ClusterSource:
         self._reports: dict[str, dict[Address, Container]] = {}
         self._told: dict[str, Container] = {}
         self._dropped: list[Member] = []
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._began = time.monotonic()
         self._has_begun = False
         self._put: Callable[[Trigger], None] | None = None
@@ -66,6 +66,7 @@ class ClusterSource:
 
         Raises SourceError where that cannot be done.
         """
+        self._own.learn()
         before = self._offer.section()
         has_other_key = self._offer.maintain(datetime.now(UTC))
         self._offer.publish(self._own.state())
@@ -91,6 +92,10 @@ class ClusterSource:
             elif self._told.pop(container_id, None):
                 gone.append(container_id)
         return Snapshot(containers=tuple(changed), gone=tuple(gone), is_complete=False, problems=problems)
+
+    def followed(self) -> Sequence[Member]:
+        """Return the members that can be reached. Any thread may ask."""
+        return [member for member in self._all() if member.status is Status.FOLLOWED]
 
     def invalidate(self) -> None:
         """Have all members list everything again, in their own time."""
@@ -120,7 +125,6 @@ class ClusterSource:
     def _maintain(self, put: Callable[[Trigger], None]) -> None:
         if self.prepare():
             put(Trigger(reason="what this node offers to the cluster has changed", kind=TriggerKind.RELOAD))
-        self._own.learn()
         self._follow(put)
         for member in self._all():
             member.note_connection()
@@ -193,7 +197,8 @@ class ClusterSource:
         return reports[min(followed or reports)]
 
     def _all(self) -> list[Member]:
-        return [*self._members.values(), *self._leaving.values()]
+        with self._lock:
+            return [*self._members.values(), *self._leaving.values()]
 
     def _find_problems(self) -> Iterator[Problem]:
         of_offer = self._offer.problems()

@@ -18,6 +18,7 @@ from proxy.adapters.cluster.peer import Address, CredentialFiles, PeerClient, To
 from proxy.adapters.engine.docker_source import CONNECTED, DockerSource
 from proxy.core.containers.containers import CLUSTER, Container, Snapshot
 from proxy.core.containers.link_table import ServiceKey
+from proxy.core.containers.node_state import NodeState
 from proxy.core.containers.told_containers import check_container
 from proxy.core.trigger import Trigger, TriggerKind
 from proxy.errors import SourceError
@@ -103,6 +104,13 @@ class Member:
         except SourceError as error:
             self._note_lost(str(error))
 
+    def hear(self) -> NodeState:
+        """Ask what it tells of itself now. Raises SourceError."""
+        before, self.told = self.told, self.client.read_state()
+        if before and before.state.node != self.told.state.node:
+            self.look_again()
+        return self.told.state
+
     def note_connection(self) -> None:
         """Note whether the stream of events is still open."""
         is_late = self.status is Status.NEW and time.monotonic() > self._since + ANSWER_SECONDS
@@ -163,13 +171,14 @@ class Member:
         try:
             if is_new:  # the address may be another proxy's by now
                 self._meet()
-            snapshot = self._source.read_changes()
+            snapshot = Snapshot() if self.status is Status.SELF else self._source.read_changes()
         except SourceError as error:
             self._note_lost(str(error))
             self._put_news(TriggerKind.LOOK, str(error))
             return
-        is_back = self.status is not Status.FOLLOWED
-        self._note_found()
+        is_back = self.status in (Status.NEW, Status.LOST)
+        if self.status is not Status.SELF:
+            self._note_found()
         if self._take_in(snapshot) or is_back:
             self._put_news(kind, reason, container_id)
 

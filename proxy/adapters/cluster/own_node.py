@@ -12,7 +12,7 @@ from typing import Any
 from proxy import __version__
 from proxy.adapters.cluster.member import Member
 from proxy.core.containers.containers import Node
-from proxy.core.containers.node_state import NodeState, parse_node
+from proxy.core.containers.node_state import NodeState, SharedWeight, parse_node
 from proxy.errors import THE_PROXY, Problem, SourceError
 
 logger = logging.getLogger(__name__)
@@ -33,10 +33,11 @@ class OwnNode:
         self._node = Node(id=self.instance, name=name)
         self._asked_at: float | None = None
         self._has_answer = False
+        self.weights: Mapping[str, SharedWeight] = {}
 
     def state(self) -> NodeState:
         """Return what the others are told, as far as it is known."""
-        return NodeState(instance=self.instance, node=self._node, version=__version__)
+        return NodeState(instance=self.instance, node=self._node, version=__version__, weights=self.weights)
 
     def learn(self) -> None:
         """Ask the engine who it is, where that is due. An engine that does not tell has the name of this machine."""

@@ -9,13 +9,16 @@ from functools import partial
 from pathlib import Path
 
 from proxy.adapters.cluster.cluster_source import RESOLVE_SECONDS, ClusterSource
+from proxy.adapters.cluster.gossip import Gossip
 from proxy.adapters.cluster.member import Member
 from proxy.adapters.cluster.offer import FOLDER, NodeOffer
 from proxy.adapters.cluster.own_node import OwnNode
 from proxy.adapters.cluster.peer_addresses import PeerAddresses
+from proxy.adapters.cluster.shared_weights import SharedWeights
 from proxy.adapters.cluster.streams import OpenStreams
 from proxy.adapters.engine.docker_engine import DockerEngine
 from proxy.adapters.files.host_names import HostNames
+from proxy.adapters.files.weight_file import WEIGHT_FILE
 from proxy.adapters.haproxy.runtime_socket import MasterSocket, RuntimeSocket
 from proxy.adapters.haproxy.state_layout import StateLayout
 from proxy.core.containers.link_table import ServiceKey
@@ -32,15 +35,17 @@ class Cluster:
     source: ClusterSource
     offer: NodeOffer
     streams: OpenStreams
+    gossip: Gossip
 
     def watch_streams(self) -> None:
-        """End the streams of old workers, for ever."""
+        """Let the others open streams, and end those of old workers, for ever."""
         while True:
+            self.streams.reopen()
             self.streams.end_in_old_workers()
             time.sleep(STREAMS_SECONDS)
 
 
-def make_cluster(
+def make_parts(
     settings: Settings,
     environment: Mapping[str, str],
     runtime_socket: Path,
@@ -58,4 +63,9 @@ def make_cluster(
     addresses = PeerAddresses(settings.cluster.peers, port, HostNames(again_in=RESOLVE_SECONDS))
     source = ClusterSource(addresses, own, offer, lambda address, put: make(address, put=put))
     layout = StateLayout(folder=settings.runtime.state_folder)
-    return Cluster(source=source, offer=offer, streams=OpenStreams(MasterSocket(layout.master_socket), runtime))
+    return Cluster(
+        source=source,
+        offer=offer,
+        streams=OpenStreams(MasterSocket(layout.master_socket), runtime),
+        gossip=Gossip(source, own, SharedWeights(layout.folder / WEIGHT_FILE, folder / WEIGHT_FILE)),
+    )

@@ -39,6 +39,8 @@ MOST_CONTAINERS = 20_000
 _API_VERSION = re.compile(r"\d{1,2}\.\d{1,3}")
 FIRST_VERSION = "1.24"
 """The version of the API that is spoken until the engine has told its own."""
+_OF_OTHER_KEY = ("issuer", "self-signed", "self signed", "signature failure", "unknown ca", "alert")
+"""Words of OpenSSL where one side does not trust the other's certificate."""
 _NOT_OPEN = "no proxy of a cluster answers there; start it with PROXY_CLUSTER and the same PROXY_CLUSTER_PORT"
 
 
@@ -206,12 +208,20 @@ def make_context(files: CredentialFiles) -> ssl.SSLContext:
     return context
 
 
+def _explain_tls(text: str) -> str:
+    lower = text.lower()
+    if "expired" in lower or "not yet valid" in lower:
+        return "the clocks of the two nodes differ by more than a day; set them right (NTP)"
+    if any(word in lower for word in _OF_OTHER_KEY):
+        return OTHER_KEY
+    return f"the TLS handshake failed ({text})"
+
+
 def explain_peer(error: BaseException) -> str:
     """Return why a member cannot be asked, and what to do."""
     text = str(error)
     if isinstance(error, ssl.SSLError) or "SSL" in text or "certificate" in text.lower():
-        is_key = "verify failed" in text or "unknown ca" in text.lower() or "alert" in text.lower()
-        return OTHER_KEY if is_key else f"the TLS handshake failed ({text})"
+        return _explain_tls(text)
     if isinstance(error, ConnectionRefusedError):
         return f"connection refused: {_NOT_OPEN}"
     if isinstance(error, FileNotFoundError):

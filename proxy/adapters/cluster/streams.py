@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import re
+from contextlib import suppress
 
 from proxy.adapters.haproxy.runtime_socket import MasterSocket, RuntimeSocket
 from proxy.core.haproxy.cluster_section import SECTION, SERVER
@@ -28,12 +29,16 @@ class OpenStreams:
         self._is_open = False
         self._ended: frozenset[int] = frozenset()
 
+    def reopen(self) -> None:
+        """Let others open streams, where an earlier controller has forbidden it when it was stopped."""
+        if not self._is_open:
+            with suppress(RuntimeApiError):
+                self._runtime.send(f"enable frontend {SECTION}")
+                self._is_open = True
+
     def end_in_old_workers(self) -> None:
         """End the streams of workers that a reload has replaced. An HAProxy that does not answer is asked again later."""
         try:
-            if not self._is_open:  # an earlier controller has closed it when it was stopped
-                self._runtime.send(f"enable frontend {SECTION}")
-                self._is_open = True
             old = frozenset(worker.pid for worker in parse_processes(self._master.send("show proc")).old_workers)
             for pid in old - self._ended:
                 self._end_in(pid)

@@ -36,6 +36,18 @@ SECRETS_FOLDER = Path("/run/secrets")
 
 _INFO = b"aliyun.proxy cluster CA, version 1"
 _FOREVER = datetime(2000, 1, 1, tzinfo=UTC), datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)
+_CA_USAGE = x509.KeyUsage(
+    digital_signature=False,
+    content_commitment=False,
+    key_encipherment=False,
+    data_encipherment=False,
+    key_agreement=False,
+    key_cert_sign=True,
+    crl_sign=True,
+    encipher_only=False,
+    decipher_only=False,
+)
+"""Together with the identifiers of the keys, what RFC 5280 wants: clients of Python >= 3.13 insist on it."""
 _CA_NAME = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "routing proxy cluster")])
 
 
@@ -88,6 +100,8 @@ def make_credentials(key: Secret, now: datetime) -> Credentials:
         .serial_number(x509.random_serial_number())
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(usages, critical=False)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(own_key.public_key()), critical=False)
+        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(ca_key.public_key()), critical=False)
         .sign(ca_key, None)
     )
     private = own_key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
@@ -101,6 +115,7 @@ def _make_ca(key: ed25519.Ed25519PrivateKey) -> str:
         _builder(_CA_NAME, public, *_FOREVER)
         .serial_number(1)
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .add_extension(_CA_USAGE, critical=True)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(public), critical=False)
         .sign(key, None)
     )

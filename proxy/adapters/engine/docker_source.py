@@ -47,7 +47,7 @@ LOOK_AGAIN = "look again"
 """The action of an event that no engine has told: its container is only to be looked at again."""
 
 FIRST_DELAY_SECONDS = 0.1
-LONGEST_DELAY_SECONDS = 10.0
+LONGEST_DELAY_SECONDS = 2.0
 """Pauses before the stream of events is opened again; doubled each time."""
 FIRST_RETRY_SECONDS = 1.0
 LONGEST_RETRY_SECONDS = 30.0

@@ -3,11 +3,11 @@
 In: documents of `GET /containers/json`, `GET /containers/{id}/json` and `GET /events`. Out: `Container`, `ProxyContainer`,
 `EngineEvent`. Engines differ in what they leave out or send as null, so every key may be missing.
 
-Only labels that start with `aliyun.`, or could be meant so, are kept. A one-off container (`docker compose run`) carries the
-labels of its service, but is not part of it: here it has no labels, and its own name as its service. A container parsed from
-the list equals the same container parsed from its inspection. Only two things are not in the list: the environment, and some
-ports: of a container that uses the network of another (`has_foreign_network`), and in networks where the engine forwards no
-ports.
+Only labels that start with `aliyun.`, or could be meant so, are kept, and `DEACTIVATE`. A one-off container (`docker compose
+run`) carries the labels of its service, but is not part of it: here it has no labels, and its own name as its service. A
+container parsed from the list equals the same container parsed from its inspection. Only two things are not in the list: the
+environment, and some ports: of a container that uses the network of another (`has_foreign_network`), and in networks where
+the engine forwards no ports.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from typing import Any
 from proxy.core.containers.containers import Attachment, Container, Health, ProxyContainer, State
 from proxy.core.containers.docker_ports import parse_inspected_ports, parse_listed_ports
 from proxy.core.containers.link_table import Link, ServiceKey
-from proxy.grammar.spelling import may_be_ours
+from proxy.grammar.spelling import is_kept, may_be_ours
 
 COMPOSE_PROJECT = "com.docker.compose.project"
 COMPOSE_SERVICE = "com.docker.compose.service"
@@ -212,7 +212,7 @@ def _add_common(document: Mapping[str, Any], container: Container) -> Container:
     project, service = _parse_service(labels)
     return replace(
         container,
-        labels={} if _is_one_off(labels) else {key: value for key, value in labels.items() if may_be_ours(key)},
+        labels={} if _is_one_off(labels) else {key: value for key, value in labels.items() if is_kept(key)},
         project=project,
         service=service or container.name,
         networks=_parse_networks(document),

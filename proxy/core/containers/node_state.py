@@ -53,9 +53,14 @@ def format_state(state: NodeState) -> str:
 
 def _format(state: NodeState, weights: list[tuple[str, SharedWeight]]) -> str:
     node = {"id": state.node.id, "name": state.node.name, "address": state.node.address}
-    shared = {service: [one.weight, one.stamp] for service, one in sorted(weights)}
+    shared = format_weights(dict(weights))
     document = {"instance": state.instance, "node": node, "version": state.version, "weights": shared}
     return json.dumps(document, separators=(",", ":"))
+
+
+def format_weights(weights: Mapping[str, SharedWeight]) -> Mapping[str, list[int | None]]:
+    """Return weights as JSON has them: by service, the weight and the stamp."""
+    return {service: [one.weight, one.stamp] for service, one in sorted(weights.items())}
 
 
 def parse_state(text: str) -> NodeState:
@@ -71,7 +76,7 @@ def parse_state(text: str) -> NodeState:
         instance=_text(document.get("instance")),
         node=Node(id=_text(node.get("id")), name=_text(node.get("name")), address=_address(node.get("address"))),
         version=_text(document.get("version")),
-        weights=_parse_weights(document.get("weights")),
+        weights=parse_weights(document.get("weights")),
     )
 
 
@@ -85,7 +90,8 @@ def parse_node(document: Mapping[str, Any], fallback: Node) -> Node:
     )
 
 
-def _parse_weights(value: object) -> Mapping[str, SharedWeight]:
+def parse_weights(value: object) -> Mapping[str, SharedWeight]:
+    """Return the weights that JSON has in this form; what has another form is passed over."""
     found: dict[str, SharedWeight] = {}
     for service, pair in value.items() if isinstance(value, dict) else ():
         match pair:

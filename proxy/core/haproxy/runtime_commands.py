@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from proxy.core.haproxy.rendering import server_words
 from proxy.core.model.matching import Row
 from proxy.core.model.model import Server, ServerState
+from proxy.grammar.server_words import option_names
 from proxy.grammar.syntax import split_words
 from proxy.secret import Secret
 
@@ -77,6 +78,7 @@ def add_server(backend: str, server: Server, default_check: str) -> list[Command
     """A new server in the state that it is to have; HAProxy adds it in maintenance, with its checks off."""
     # The command line has other quotes than the configuration, and `;` would begin another command.
     words = split_words(" ".join(server_words(server, default_check)))
+    words = (*words, *_words_for_checks(words))
     text = f"add server {backend}/{server.name} {' '.join(map(escape, words))}"
     commands = [Command(text=text, accepted=("New server registered",))]
     if server.has_default_check or "check" in words:
@@ -84,6 +86,19 @@ def add_server(backend: str, server: Server, default_check: str) -> list[Command
     if server.state is not ServerState.MAINT:
         commands.append(set_server_state(backend, server))
     return commands
+
+
+def _words_for_checks(words: Sequence[str]) -> list[str]:
+    """Return what lets checks use TLS and the PROXY protocol as requests do.
+
+    Checks of servers in the configuration do so by themselves, unless they go to another port or address (manual,
+    `check-ssl`, `check-send-proxy`). Those of added servers do not [tried: 2.6, 3.4].
+    """
+    names = set(option_names(words))
+    if "check" not in names or names & {"port", "addr"}:
+        return []
+    sends_proxy = any(name.startswith("send-proxy") for name in names)
+    return [word for word, is_used in (("check-ssl", "ssl" in names), ("check-send-proxy", sends_proxy)) if is_used]
 
 
 def set_server_state(backend: str, server: Server) -> Command:

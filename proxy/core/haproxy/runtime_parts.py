@@ -7,7 +7,7 @@ part that has to wait, waits with it: a map row for its backend, and the backend
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from proxy.core.haproxy.loaded import Loaded
@@ -93,7 +93,7 @@ def _backend_reason(name: BackendName, pair: BackendPair, loaded: Loaded, leavin
         return f"new backend {name} has settings that HAProxy has not loaded"
     if (leftover := leaving.get(name)) and settings_of(leftover) != settings_of(after):
         return f"backend {name} has other settings, and the old one is still being removed"
-    return _follower_reason(after, after.servers)
+    return _newcomer_reason(after, after.servers)
 
 
 def _server_reason(before: Backend, after: Backend) -> str:
@@ -101,13 +101,21 @@ def _server_reason(before: Backend, after: Backend) -> str:
     for server in after.servers:
         if (known := old.get(server.name)) and _fixed(known) != _fixed(server):
             return f"server {after.name}/{server.name} changes its settings"
-    return _follower_reason(after, [server for server in after.servers if server.name not in old])
+    return _newcomer_reason(after, [server for server in after.servers if server.name not in old])
 
 
-def _follower_reason(backend: Backend, new: Iterable[Server]) -> str:
-    """A server can follow only one that was loaded from a file, and HAProxy does not tell which those are."""
+def _newcomer_reason(backend: Backend, new: Sequence[Server]) -> str:
+    """Return why no command can add these servers.
+
+    A server can follow only one that was loaded from a file, and HAProxy does not tell which those are. A server that is
+    added does not get what `default-server` says (management guide, `add server`).
+    """
     follower = next((server.name for server in new if _tracked(server)), "")
-    return f"new server {backend.name}/{follower} uses the health of another server" if follower else ""
+    if follower:
+        return f"new server {backend.name}/{follower} uses the health of another server"
+    if new and any(line.startswith("default-server ") for line in (*backend.lines, *backend.profile.lines)):
+        return f"new server {backend.name}/{new[0].name} has settings of a default-server line"
+    return ""
 
 
 def settings_of(backend: Backend) -> tuple[object, ...]:

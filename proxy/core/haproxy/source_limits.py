@@ -10,6 +10,13 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from proxy.core.haproxy.proxy_protocol import (
+    BALANCER,
+    acl_lines,
+    expecting_lines,
+    expects_by_own_lines,
+    expects_of_balancers,
+)
 from proxy.settings import HaproxySettings, Settings
 
 SOURCES = "sources"
@@ -19,26 +26,34 @@ SOURCE_TABLE = "stick-table type ipv6 size 100k expire 10s store conn_cur"
 
 TRUSTED = "from_trusted_proxy"
 """The ACL of PROXY_TRUSTED_PROXIES. It is there only if they are set."""
-_NETWORKS_PER_LINE = 50
-"""HAProxy takes at most 64 words in a line."""
-
-_PROXY_PROTOCOLS = ("accept-proxy", "accept-netscaler-cip", "expect-proxy", "expect-netscaler-cip")
 
 
 def connection_lines(settings: Settings, port: int) -> Sequence[str]:
-    """Return the ACL of trusted proxies, and the rules that refuse more connections than one source may have."""
+    """Return the rules about the PROXY protocol, the ACL of trusted proxies, and the rules that refuse connections.
+
+    More connections than one source may have are refused. They are counted as soon as the visitor's address is known.
+    """
     networks, limit = settings.routing.trusted_proxies, settings.haproxy.maxconn_per_source
-    starts = range(0, len(networks), _NETWORKS_PER_LINE)
-    lines = [f"acl {TRUSTED} src {' '.join(networks[start : start + _NETWORKS_PER_LINE])}" for start in starts]
+    lines = [*expecting_lines(settings, port), *acl_lines(TRUSTED, networks)]
     if limit:
-        # Before the PROXY protocol is read, all visitors seem to be the balancer in front.
-        when = "session" if _speaks_proxy_protocol(settings, port) else "connection"
-        # Lines of the operator often use the first counter; only the first rule for a counter takes effect.
-        lines += [
-            f"tcp-request {when} track-sc2 src,ipmask(32,64) table {SOURCES}{f' unless {TRUSTED}' if networks else ''}",
-            f"tcp-request {when} reject if {{ sc2_conn_cur gt {limit} }}",
-        ]
+        lines += _limit_lines(settings, port, limit)
     return lines
+
+
+def _limit_lines(settings: Settings, port: int, limit: int) -> Sequence[str]:
+    # Lines of the operator often use the first counter; only the first rule that applies to a connection sets a counter.
+    track = f"track-sc2 src,ipmask(32,64) table {SOURCES}"
+    reject = f"reject if {{ sc2_conn_cur gt {limit} }}"
+    of_trusted = f" unless {TRUSTED}" if settings.routing.trusted_proxies else ""
+    of_session = [f"tcp-request session {track}{of_trusted}", f"tcp-request session {reject}"]
+    if expects_by_own_lines(settings, port):
+        # Before the PROXY protocol is read, all visitors seem to be the balancer in front.
+        return of_session
+    if not expects_of_balancers(settings, port):
+        return [f"tcp-request connection {track}{of_trusted}", f"tcp-request connection {reject}"]
+    # A session begins after the TLS handshake. Visitors without a balancer are counted before it.
+    others = f"{of_trusted} or {BALANCER}" if of_trusted else f" unless {BALANCER}"
+    return [f"tcp-request connection {track}{others}", f"tcp-request connection {reject}", *of_session]
 
 
 def body_lines(haproxy: HaproxySettings) -> Sequence[str]:
@@ -51,11 +66,3 @@ def body_lines(haproxy: HaproxySettings) -> Sequence[str]:
     if re.fullmatch(r"0+\D*", times["http-request"]):
         return []
     return [f"http-request wait-for-body time {times['http-request']} if {{ req.hdr(content-length) -m found }}"]
-
-
-def _speaks_proxy_protocol(settings: Settings, port: int) -> bool:
-    lines = (
-        *settings.haproxy.extra_bind_settings.get(port, ()),
-        *settings.routing.extra_frontend_settings.get(port, ()),
-    )
-    return any(word in _PROXY_PROTOCOLS for line in lines for word in line.split())

@@ -15,6 +15,7 @@ from typing import Any
 
 from proxy.core.containers.containers import Container
 from proxy.core.containers.links import service_of_alias
+from proxy.core.labels.deactivation import deactivation_reason, is_deactivated
 from proxy.core.labels.label import MAX_LONG_VALUE, Label
 from proxy.core.labels.specs import PLAIN_SETTINGS, BackendSettings, ContainerSpec, TcpPort
 from proxy.errors import Problem, shorten
@@ -23,6 +24,7 @@ from proxy.grammar.balance import parse_balance
 from proxy.grammar.certificates import Certificate, parse_certificate
 from proxy.grammar.cookies import StickyCookie, parse_cookie
 from proxy.grammar.label_lines import check_directives, check_server_options
+from proxy.grammar.spelling import DEACTIVATE
 from proxy.grammar.syntax import make_label
 from proxy.grammar.virtual_host import parse_virtual_hosts
 from proxy.settings import ExtraSettings
@@ -234,6 +236,8 @@ def parse_container(
     is_linked = bool(container.alias)
     if not is_linked and not _wants_route(raw):
         return None, ()
+    if is_deactivated(container.labels):
+        return None, deactivation_notes(container)
     reading = _Reading(container, extra_settings, known_certificates)
     for label in LABELS:
         if label.name in raw:
@@ -247,7 +251,7 @@ def parse_container(
     if len(spec.ports) > values.MAX_PORTS:
         reason = f"has {len(spec.ports)} ports to route to, more than {values.MAX_PORTS}; expose or publish fewer ports"
         return None, (_problem(container, setting="", value="", reason=reason),)
-    return spec, (*reading.problems, *reading.notes)
+    return spec, (*reading.problems, *reading.notes, *deactivation_notes(container))
 
 
 class _Reading:
@@ -323,6 +327,15 @@ def free_settings(container: Container) -> tuple[FreeSetting, ...]:
         for label in LABELS
         if label.name in raw and (label.restrict or label.name in _LINES)
     )
+
+
+def deactivation_notes(container: Container) -> tuple[Problem, ...]:
+    """Return a note if the container is left out by `DEACTIVATE`, or if it is not clear what that label means."""
+    reason = deactivation_reason(container.labels)
+    if not reason:
+        return ()
+    value = shorten(container.labels[DEACTIVATE])
+    return (dataclasses.replace(_problem(container, setting=DEACTIVATE, value=value, reason=reason), is_note=True),)
 
 
 def asks_for_route(container: Container) -> bool:

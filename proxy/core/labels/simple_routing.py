@@ -15,8 +15,9 @@ from typing import Any
 
 from proxy.core.containers.containers import Container
 from proxy.core.labels import probing
+from proxy.core.labels.deactivation import is_deactivated
 from proxy.core.labels.label import MAX_LONG_VALUE, Label
-from proxy.core.labels.labels import service_label, service_of
+from proxy.core.labels.labels import deactivation_notes, service_label, service_of
 from proxy.core.labels.probing import Probe
 from proxy.core.labels.specs import BackendSettings, ContainerSpec
 from proxy.core.labels.stickiness import COOKIE_DIRECTIVE, stickiness_lines
@@ -162,6 +163,9 @@ ROUTING_LABELS: tuple[Label, ...] = (
 
 def parse_container(container: Container, settings: SimpleSettings) -> tuple[tuple[ContainerSpec, ...], tuple[Problem, ...]]:
     """Return what each port of `container` asks for, and a problem for every label that is outside the grammar."""
+    if is_deactivated(container.labels):
+        asks_for_route = any(key.startswith(PORT_PREFIX) for key in container.labels)
+        return (), deactivation_notes(container) if asks_for_route else ()
     reading = _Reading(container.labels)
     if reading.probe and reading.probe.command and not container.is_of_engine:
         reading.faults[f"{PROBE_PREFIX}cmd"] = "needs an engine to run the command, but this container is not from an engine"
@@ -176,7 +180,7 @@ def parse_container(container: Container, settings: SimpleSettings) -> tuple[tup
         )
         for setting, reason in sorted(reading.faults.items())
     ]
-    return specs, tuple(problems)
+    return specs, (*problems, *(deactivation_notes(container) if specs else ()))
 
 
 def plain_settings(settings: SimpleSettings, *, is_sticky: bool = True) -> BackendSettings:
@@ -194,7 +198,7 @@ def plain_settings(settings: SimpleSettings, *, is_sticky: bool = True) -> Backe
 def find_probe(labels: Mapping[str, str]) -> Probe | None:
     """Return how a routed container is probed; None if it has no probe or is not routed."""
     reading = _Reading(labels)
-    return reading.probe if reading.ports else None
+    return reading.probe if reading.ports and not is_deactivated(labels) else None
 
 
 class _Reading:

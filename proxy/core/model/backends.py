@@ -217,6 +217,7 @@ def _server(member: ContainerSpec, endpoint: Endpoint, port: int, context: Build
         container_id=container.id,
         container_port=port,
         source=container.source,
+        node=container.node.name if container.node else "",
     )
 
 

@@ -59,6 +59,8 @@ class Server:
     container_port: int = field(default=0, compare=False)
     """The port inside the container; `port` is another one where its node publishes it."""
     source: str = ""
+    node: str = ""
+    """The name of the node that runs it; empty for that of the proxy's own engine."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

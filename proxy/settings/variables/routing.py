@@ -93,6 +93,15 @@ ROUTING_VARIABLES: tuple[Variable, ...] = (
         example="10.0.0.5,192.168.0.0/24",
     ),
     Variable(
+        name="PROXY_ACCEPT_PROXY_FROM",
+        help="Comma list of addresses and networks of balancers in front. Their connections must begin with the PROXY "
+        "protocol (version 1 or 2), on every port but that of the statistics page. The visitor's address is taken from it; "
+        "see `docs/client-addresses.md`",
+        help_zh="前置负载均衡的地址和网段，逗号分隔。来自它们的连接必须以 PROXY 协议（版本 1 或 2）开头，"
+        "统计页面的端口除外。访问者的地址取自该协议；参见 `docs/client-addresses.md`",
+        example="10.0.0.5,192.168.7.0/24",
+    ),
+    Variable(
         name="FORCE_DEFAULT_BACKEND",
         default="True",
         help="`True`: a service without virtual host receives all requests that match no entry. `False`: only "

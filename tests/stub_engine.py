@@ -249,9 +249,14 @@ class _Conversation(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     server: _Server
 
+    def parse_request(self) -> bool:
+        """Note the request, whatever it is (see http.server)."""
+        is_understood = super().parse_request()
+        self.server.engine.requests.append(f"{self.command} {self.path}" if is_understood else self.requestline)
+        return is_understood
+
     def do_GET(self) -> None:
         engine = self.server.engine
-        engine.requests.append(f"{self.command} {self.path}")
         engine.is_free.wait()
         if asks_for_events(self.path) and not engine.is_broken:
             self._stream(engine)

@@ -12,7 +12,7 @@ import pytest
 
 from proxy.adapters.cluster.cluster_source import ClusterSource
 from proxy.adapters.cluster.member import Member
-from proxy.adapters.cluster.peer import Address, CredentialFiles, Told
+from proxy.adapters.cluster.peer import Address, CredentialFiles, PeerContext, Told
 from proxy.core.containers.containers import Container, Node, Snapshot
 from proxy.core.containers.node_state import NodeState
 from tests.builders import make_container
@@ -48,13 +48,13 @@ class Cluster:
 
     def __init__(self) -> None:
         self.down: frozenset[str] = frozenset()
-        self.member = ToldMember(PLACE, FILES, frozenset(), lambda instance: False, lambda trigger: None)
+        self.member = ToldMember(PLACE, PeerContext(FILES), frozenset(), lambda instance: False, lambda trigger: None)
         own: Any = SimpleNamespace(instance="i1", learn=lambda: None, state=lambda: None, problems=lambda members: [])
         addresses: Any = SimpleNamespace(look=lambda: {PLACE}, is_complete=True, problems=list, stop=lambda: None)
         offer: Any = SimpleNamespace(
             section=lambda: None, maintain=lambda now: False, publish=lambda state: None, problems=list
         )
-        self.source = ClusterSource(addresses, own, offer, lambda address, put: self.member, lambda: self.down)
+        self.source = ClusterSource(addresses, own, offer, lambda address, put: self.member, down_nodes=lambda: self.down)
 
     def read(self) -> tuple[set[str], set[str]]:
         """Return the names of containers that have come, and the ids of those that have gone."""

@@ -285,8 +285,9 @@ class ClusterSource:
             return [*self._members.values(), *self._leaving.values()]
 
     def _problems(self) -> tuple[Problem, ...]:
-        fault = Problem(service=THE_PROXY, setting=_SETTING, reason=self._fault) if self._fault else None
-        return (*self._own_problems, *([fault] if fault else ()), *self._member_problems)
+        is_told = any(problem.reason in self._fault for problem in self._offer_problems)
+        faults = [Problem(service=THE_PROXY, setting=_SETTING, reason=self._fault)] if self._fault and not is_told else []
+        return (*self._own_problems, *faults, *self._member_problems)
 
     def _find_problems(self) -> bool:
         """Find out what is wrong, beside the passes. Return whether that has changed."""

@@ -20,6 +20,7 @@ from proxy.adapters.engine.docker_source import CONNECTED, DockerSource
 from proxy.core.containers.containers import CLUSTER, Container, Snapshot
 from proxy.core.containers.link_table import ServiceKey
 from proxy.core.containers.node_state import NodeState
+from proxy.core.containers.told_containers import check_container
 from proxy.core.trigger import Trigger, TriggerKind
 from proxy.errors import SourceError
 
@@ -75,7 +76,7 @@ class Member:
         self.look_seconds = 0.0
         """How much processor time that took."""
         self.engine = make_engine(address, context)
-        self._source = DockerSource(self.engine, None, named, asks_ahead=False, pass_on=pass_on)
+        self._source = DockerSource(self.engine, None, named, asks_ahead=False, pass_on=pass_on, check=check_container)
         self._is_own = is_own
         self._put = put
         self._hints: SimpleQueue[Trigger | None] = SimpleQueue()

@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import http.client
 import os
+import re
 import ssl
 import threading
 import time
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
+from http.cookiejar import DefaultCookiePolicy
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +23,9 @@ import docker
 import requests
 from urllib3 import PoolManager
 
+from proxy.adapters.engine.bounded_socket import BoundedSocket
 from proxy.adapters.engine.docker_engine import DockerEngine, keep_alive
+from proxy.adapters.engine.docker_view import SHAPE_ERRORS
 from proxy.adapters.engine.engine_faults import TIMEOUT_SECONDS, root_cause
 from proxy.core.containers.node_state import MAX_LENGTH, NodeState, parse_state
 from proxy.core.haproxy.cluster_section import STATE_PATH
@@ -29,6 +34,9 @@ from proxy.errors import SourceError
 STATE_SECONDS = 3.0
 """How long another proxy may take to tell its state: HAProxy answers that from memory."""
 OTHER_KEY = "it has another key than this proxy; give all of them the same secret (PROXY_CLUSTER_KEY_FILE)"
+MOST_CONTAINERS = 20_000
+"""Of how many containers one node may tell: twice the most that are tried (docs/scale.md)."""
+_API_VERSION = re.compile(r"\d{1,2}\.\d{1,3}")
 FIRST_VERSION = "1.24"
 """The version of the API that is spoken until the engine has told its own."""
 _OF_OTHER_KEY = ("issuer", "self-signed", "self signed", "signature failure", "unknown ca", "alert")
@@ -127,6 +135,8 @@ class PeerClient:
             connection.connect()
             self._connection = connection
         self._connection.request("GET", STATE_PATH)
+        if isinstance(self._connection.sock, BoundedSocket):
+            self._connection.sock.bound(STATE_SECONDS, 4 * MAX_LENGTH)
         response = self._connection.getresponse()
         text, now = response.read(2 * MAX_LENGTH).decode(), time.time()
         if response.status != http.HTTPStatus.OK:
@@ -142,27 +152,47 @@ def make_engine(address: Address, context: PeerContext) -> DockerEngine:
     def connect() -> docker.APIClient:
         try:
             client = _Client(f"https://{address}", context.get())
-            client.learn_version()
-        except (docker.errors.DockerException, OSError) as error:
+            try:
+                client.learn_version()
+            except BaseException:
+                client.close()
+                raise
+        except (docker.errors.DockerException, OSError, *SHAPE_ERRORS) as error:
             cause = root_cause(error)
             raise ConnectionError(explain_peer(cause)) from error
         return client
 
-    return DockerEngine({"DOCKER_HOST": f"https://{address}"}, connect)
+    return _PeerEngine({"DOCKER_HOST": f"https://{address}"}, connect)
+
+
+class _PeerEngine(DockerEngine):
+    """An engine that may be anybody's who has the key: it may not tell of containers without end."""
+
+    def list_containers(self) -> Iterator[Mapping[str, Any]]:
+        """Yield the entries of the list (see `DockerEngine`)."""
+        for number, entry in enumerate(super().list_containers()):
+            if number == MOST_CONTAINERS:
+                raise SourceError(f"the engine at {self.address} tells of more than {MOST_CONTAINERS} containers")
+            yield entry
 
 
 class _Client(docker.APIClient):
-    """A client that trusts only the cluster's CA: nothing that the environment names."""
+    """A client that trusts only the cluster's CA, not what the environment names, and goes nowhere else."""
 
     def __init__(self, base_url: str, context: ssl.SSLContext) -> None:
         super().__init__(base_url=base_url, version=FIRST_VERSION, timeout=TIMEOUT_SECONDS)
         self.trust_env = False
+        self.max_redirects = 0
+        self.cookies.set_policy(DefaultCookiePolicy(allowed_domains=()))
         self.mount("https://", _Adapter(context))
         keep_alive(self)
 
     def learn_version(self) -> None:
         """Speak the version of the API that the engine speaks."""
-        self._version = str(self.version(api_version=False)["ApiVersion"])
+        version = self.version(api_version=False)["ApiVersion"]
+        if not _API_VERSION.fullmatch(version):
+            raise ValueError(f"{version!r:.40} is not a version of the API")
+        self._version = version
 
 
 class _Adapter(requests.adapters.HTTPAdapter):
@@ -188,10 +218,18 @@ class _Adapter(requests.adapters.HTTPAdapter):
     def cert_verify(self, *_args: Any, **_kwargs: Any) -> None:
         """Leave the connection as it is: its context has everything."""
 
+    def build_response(self, req: requests.PreparedRequest, resp: Any) -> requests.Response:
+        """Return the answer (see requests). Compressed, a small one could become larger than the memory."""
+        if "Content-Encoding" in resp.headers:
+            resp.close()
+            raise requests.ConnectionError("the answer is compressed, which nobody has asked for")
+        return super().build_response(req, resp)
+
 
 def make_context(files: CredentialFiles) -> ssl.SSLContext:
     """Return the TLS context of a client that shows this proxy's certificate and trusts only the cluster's CA."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.sslsocket_class = BoundedSocket
     context.check_hostname = False
     context.verify_mode = ssl.CERT_REQUIRED
     context.minimum_version = ssl.TLSVersion.TLSv1_3
@@ -216,6 +254,8 @@ def explain_peer(error: BaseException) -> str:
         return _explain_tls(text)
     if isinstance(error, ConnectionRefusedError):
         return f"connection refused: {_NOT_OPEN}"
+    if isinstance(error, FileNotFoundError):
+        return "this proxy has no certificate of the cluster yet; it makes one when it is started, from a key that is right"
     if isinstance(error, TimeoutError):
         return "no answer; check that the network lets the proxies reach each other on the cluster port"
     return getattr(error, "strerror", None) or text or type(error).__name__

@@ -25,6 +25,8 @@ from docker.utils import kwargs_from_env
 from urllib3.connection import HTTPConnection
 
 from proxy.adapters.engine import podman
+from proxy.adapters.engine.bounded_socket import BoundedSocket
+from proxy.adapters.engine.docker_view import SHAPE_ERRORS
 from proxy.adapters.engine.engine_faults import TIMEOUT_SECONDS, explain, root_cause
 from proxy.core.containers.engine_address import engine_address
 from proxy.core.containers.podman_json import is_podman
@@ -50,6 +52,9 @@ _KEEPALIVE = (
 )
 
 _ENGINE_ERRORS = (DockerException, urllib3.exceptions.HTTPError, OSError)
+CHUNK_BYTES = 1 << 16
+LARGEST_EVENT_BYTES = 16 << 20
+"""An event carries all labels of its container."""
 _ENTRY = re.compile(r"[\s,]*(?=\{)")
 """What stands before each entry of a list."""
 _EVENT_FILTERS = {
@@ -76,15 +81,31 @@ class EventStream:
     def __iter__(self) -> Iterator[Mapping[str, Any]]:
         """Yield each event as it comes until the engine ends the stream; raise `SourceError` when the connection breaks."""
         try:
-            for line in self._response.iter_lines(chunk_size=cast(int, None)):  # None: each chunk as soon as it comes
-                if line:
-                    yield json.loads(line)
-        except (*_ENGINE_ERRORS, ValueError) as error:
+            for line in self._lines():
+                yield json.loads(line)
+        except (*_ENGINE_ERRORS, ValueError, RecursionError) as error:
             cause = root_cause(error)
             reason = cause.strerror if isinstance(cause, OSError) and cause.strerror else "connection closed"
             raise SourceError(f"the engine at {self._address} ended its stream of events: {reason}") from error
         finally:
             self._response.close()
+
+    def _lines(self) -> Iterator[bytes]:
+        """Yield each line that is not empty, as soon as it comes."""
+        self._expect_event()
+        rest = b""
+        for chunk in self._response.iter_content(CHUNK_BYTES):  # less, where less has come
+            *lines, rest = (rest + chunk).split(b"\n")
+            if lines:
+                self._expect_event()
+            elif len(rest) > LARGEST_EVENT_BYTES:
+                raise ValueError("an event does not end")
+            yield from filter(bytes.strip, lines)
+
+    def _expect_event(self) -> None:
+        """Let the other side be silent as long as it likes, but not send anything for ever without an event."""
+        if isinstance(self._socket, BoundedSocket):
+            self._socket.bound(None, 2 * LARGEST_EVENT_BYTES)
 
     def close(self) -> None:
         """End the stream, also when a read blocks in another thread."""
@@ -194,7 +215,7 @@ class DockerEngine:
     def _parse(self, response: requests.Response, what: str) -> Iterator[Mapping[str, Any]]:
         try:
             yield from parse_list(response.content.decode())
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise SourceError(f"the engine at {self.address} does not answer with a list of {what}: {error}") from error
 
     @contextlib.contextmanager
@@ -204,9 +225,18 @@ class DockerEngine:
             if self._threads.client is None:
                 self._threads.client = self._connect()
             yield self._threads.client
+        except SHAPE_ERRORS as error:
+            self._drop_client()
+            text = f"the engine at {self.address} answers in a way that is not understood: {error!r:.200}"
+            raise SourceError(text) from error
         except _ENGINE_ERRORS as error:
-            self._threads.client = None
+            self._drop_client()
             raise SourceError(explain(self.address, error)) from error
+
+    def _drop_client(self) -> None:
+        if self._threads.client:
+            self._threads.client.close()
+        self._threads.client = None
 
     def _new_client(self) -> docker.APIClient:
         arguments = kwargs_from_env({**self._environment, "DOCKER_HOST": self.address})

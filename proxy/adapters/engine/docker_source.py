@@ -22,12 +22,13 @@ from typing import Any, NamedTuple
 
 from proxy.adapters.engine.awaited_changes import AwaitedChanges
 from proxy.adapters.engine.delayed_calls import DelayedCalls
-from proxy.adapters.engine.docker_view import DockerView, Engine, EventStream
+from proxy.adapters.engine.docker_view import DockerView, Engine, EventStream, take_as_it_is
 from proxy.adapters.engine.repeated_health import RepeatedHealth
 from proxy.adapters.engine.stop_questions import StopQuestions
+from proxy.adapters.engine.told_events import told_events
 from proxy.adapters.engine.untold_changes import GRACE_SECONDS, UntoldChanges, find_changes
-from proxy.core.containers.containers import Snapshot
-from proxy.core.containers.docker_json import EngineEvent, StopRule, parse_event
+from proxy.core.containers.containers import Container, Snapshot
+from proxy.core.containers.docker_json import EngineEvent, StopRule
 from proxy.core.containers.event_effects import NEW_RUNS
 from proxy.core.containers.link_table import ServiceKey
 from proxy.core.trigger import Trigger, TriggerKind
@@ -52,6 +53,7 @@ FIRST_RETRY_SECONDS, LONGEST_RETRY_SECONDS = 1.0, 30.0
 """Pauses before a read that failed is tried again while the stream is open; doubled each time."""
 
 _log = logging.getLogger(__name__)
+_UNTOLD = "a full rescan found that %s, but no event said so; the stream of events of the engine at %s is opened again"
 
 
 class FullLook(StrEnum):
@@ -73,7 +75,8 @@ class _Hint(NamedTuple):
 class DockerSource:
     """The containers that `engine` runs, less the proxy's own (`own_container_id`). `named` services count as linked.
 
-    With `asks_ahead`, the engine is asked how each container is stopped before it is. `pass_on` gets other events.
+    With `asks_ahead`, the engine is asked how each container is stopped before it is. `check` is that of `DockerView`, and
+    `pass_on` gets other events.
     """
 
     name = "docker"
@@ -85,10 +88,11 @@ class DockerSource:
         named: frozenset[ServiceKey] = frozenset(),
         *,
         asks_ahead: bool = True,
+        check: Callable[[Container], Container] = take_as_it_is,
         pass_on: Callable[[Mapping[str, Any]], None] = lambda document: None,
     ) -> None:
         self._engine = engine
-        self._view = DockerView(engine, own_container_id, named)
+        self._view = DockerView(engine, own_container_id, named, check)
         self._hints: SimpleQueue[_Hint | tuple[str, StopRule] | FullLook] = SimpleQueue()
         self._pending: list[_Hint] = []
         self._full_look: FullLook | None = FullLook.AFTER_GAP
@@ -170,12 +174,7 @@ class DockerSource:
         if not untold or self._events is not stream or not self._untold.may_reopen(time.monotonic()):
             return
         more = f" and {len(untold) - 1} more changes" if len(untold) > 1 else ""
-        _log.warning(
-            "a full rescan found that %s%s, but no event said so; the stream of events of the engine at %s is opened again",
-            untold[0],
-            more,
-            self._engine.address,
-        )
+        _log.warning(_UNTOLD, f"{untold[0]}{more}", self._engine.address)
         self._is_reopening = True
         stream.close()
 
@@ -233,11 +232,7 @@ class DockerSource:
             return
         put(Trigger(reason=CONNECTED))
         repeated = RepeatedHealth()
-        for document in events:
-            event = parse_event(document)
-            if event is None:
-                self._pass_on(document)
-                continue
+        for event in told_events(events, self._engine.address, self._count_waiting, self._pass_on):
             now = time.monotonic()
             self._untold.note_event(event.container_id, now)
             self._last_event = max(self._last_event or 0, event.time)
@@ -246,6 +241,9 @@ class DockerSource:
                 self._hints.put(_Hint(event=event, at_seconds=now))
                 kind = TriggerKind.URGENT if event.action in ENDS else TriggerKind.LOOK
                 put(Trigger(reason=str(event), kind=kind, container_id=event.container_id))
+
+    def _count_waiting(self) -> int:
+        return self._hints.qsize() + len(self._pending)
 
     def _note(self, hint: _Hint) -> None:
         """Take in what an event says by itself. A retry does so again, which changes nothing."""

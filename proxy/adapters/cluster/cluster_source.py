@@ -11,10 +11,11 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 
+from proxy.adapters.cluster.cluster_problems import ClusterProblems
 from proxy.adapters.cluster.member import Member, Status
 from proxy.adapters.cluster.offer import NodeOffer
 from proxy.adapters.cluster.own_node import OwnNode
@@ -23,7 +24,7 @@ from proxy.adapters.cluster.peer_addresses import PeerAddresses
 from proxy.adapters.engine.docker_engine import DockerEngine
 from proxy.core.containers.containers import CLUSTER, Container, Snapshot
 from proxy.core.trigger import Trigger, TriggerKind
-from proxy.errors import THE_PROXY, Problem, SourceError
+from proxy.errors import SourceError
 
 logger = logging.getLogger(__name__)
 
@@ -42,7 +43,6 @@ LOOK_SHARE = 0.0004
 `LONGEST_LOOK_PAUSE_SECONDS`. After a lost connection a member is looked at in any case."""
 LONGEST_LOOK_PAUSE_SECONDS = 1800.0
 MOST_AT_ONCE = 16
-_SETTING = "PROXY_CLUSTER"
 
 MakeMember = Callable[[Address, Callable[[Trigger], None]], Member]
 
@@ -78,17 +78,13 @@ class ClusterSource:
         self._told: dict[str, Container] = {}
         self._dropped: list[Member] = []
         self._lock = threading.RLock()
-        self._member_problems: tuple[Problem, ...] = ()
-        self._offer_problems: tuple[Problem, ...] = ()
-        self._own_problems: tuple[Problem, ...] = ()
-        self._seen: Sequence[object] = ()
+        self._problems = ClusterProblems(own)
         self._care_at = 0.0
         self._wanted: frozenset[Address] | None = None
         self._has_begun = False
         self._has_looked = False
         self._put: Callable[[Trigger], None] | None = None
         self._stopped = threading.Event()
-        self._fault = ""
 
     def prepare(self) -> bool:
         """Bring this proxy's own offer up to date. Return whether HAProxy has to be reloaded to show it.
@@ -99,7 +95,7 @@ class ClusterSource:
         before = self._offer.section()
         has_other_key = self._offer.maintain(datetime.now(UTC))
         self._offer.publish(self._own.state())
-        self._offer_problems = tuple(self._offer.problems())
+        self._problems.of_offer = tuple(self._offer.problems())
         return has_other_key or self._offer.section() != before
 
     def read_changes(self) -> Snapshot:
@@ -112,7 +108,7 @@ class ClusterSource:
         self._has_begun = True
         with self._lock:
             touched = self._take_news()
-            problems = self._problems()
+            problems = self._problems.every()
         changed, gone = [], []
         for container_id in touched:
             found = self._choose(container_id)
@@ -153,7 +149,7 @@ class ClusterSource:
         while not self._stopped.is_set():
             try:
                 self._maintain(put)
-                self._fault = ""
+                self._problems.fault = ""
             except SourceError as error:
                 self._tell_fault(str(error))
             except Exception:
@@ -284,37 +280,12 @@ class ClusterSource:
         with self._lock:
             return [*self._members.values(), *self._leaving.values()]
 
-    def _problems(self) -> tuple[Problem, ...]:
-        is_told = any(problem.reason in self._fault for problem in self._offer_problems)
-        faults = [Problem(service=THE_PROXY, setting=_SETTING, reason=self._fault)] if self._fault and not is_told else []
-        return (*self._own_problems, *faults, *self._member_problems)
-
     def _find_problems(self) -> bool:
-        """Find out what is wrong, beside the passes. Return whether that has changed."""
-        before = self._own_problems, self._member_problems
-        members = self._all()
-        seen = [(one.address, one.status, one.fault, one.told.state.node if one.told else None) for one in members]
-        if seen != self._seen:  # with a hundred nodes it takes a millisecond
-            self._seen = seen
-            self._member_problems = (*self._own.problems(members), *_lost(members, self._forgotten))
-        self._own_problems = (*self._offer_problems, *self._addresses.problems())
-        return before != (self._own_problems, self._member_problems)
+        return self._problems.find(self._all(), self._forgotten, self._addresses.problems())
 
     def _tell_fault(self, fault: str) -> None:
-        if fault != self._fault:
+        if fault != self._problems.fault:
             logger.error("%s", fault)
-            self._fault = fault
+            self._problems.fault = fault
             if self._put:
                 self._put(Trigger(reason="the cluster has a problem"))
-
-
-def _lost(members: Iterable[Member], forgotten: frozenset[Address]) -> Iterator[Problem]:
-    for member in sorted(members, key=lambda one: one.address):
-        if member.status is Status.LOST:
-            node = f"node {member.told.state.node.name}: " if member.told else ""
-            kept = f"; its {member.count()} containers stay as they were" if member.count() else ""
-            if member.address in forgotten:
-                kept = "; a manager says that the node is down, so its containers get no requests"
-            yield Problem(
-                service=THE_PROXY, setting=_SETTING, value=str(member.address), reason=f"{node}{member.fault}{kept}"
-            )

@@ -38,6 +38,7 @@ class FakeMember:
         self.has_news = False
         self._looks = looks
         self._status = Status.NEW
+        self.revision = 0
         self._changes: dict[str, Container | None] = {container.id: container for container in containers}
         self._answer_in_time()
 
@@ -50,6 +51,7 @@ class FakeMember:
     def _answer_in_time(self) -> None:
         if self._status is Status.NEW and self._looks <= 0:
             self._status, self.has_news = Status.FOLLOWED, bool(self._changes)
+            self.revision += 1
 
     def tell(self, changed: Iterable[Container] = (), gone: Iterable[str] = ()) -> None:
         """Have something to tell."""
@@ -59,6 +61,7 @@ class FakeMember:
     def lose(self, fault: str) -> None:
         """Be unreachable."""
         self._status, self.fault = Status.LOST, fault
+        self.revision += 1
 
     def take(self) -> Mapping[str, Container | None]:
         changes, self._changes, self.has_news = self._changes, {}, False
@@ -69,6 +72,12 @@ class FakeMember:
 
     def count(self) -> int:
         return 1
+
+    def is_lost_on(self, down_nodes: Iterable[str]) -> bool:
+        return False
+
+    def is_superseded(self, others: Iterable[Member]) -> bool:
+        return False
 
     def start(self) -> None:
         """Need no thread."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import uuid
 from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from proxy.adapters.engine.docker_engine import DockerEngine
 from tests.e2e.compose import Stack, running_stack
 from tests.e2e.engine import (
     ROOT,
@@ -21,6 +23,9 @@ from tests.e2e.engine import (
     remove_containers,
     using_real_engine,
 )
+from tests.e2e.seen_engine import SeenEngine
+from tests.haproxy.conftest import find_binary
+from tests.offered_engine import offered_engine
 
 EXAMPLES = ROOT / "examples"
 PREFIX = pytest.StashKey[str]()
@@ -36,6 +41,17 @@ def pytest_configure(config: pytest.Config) -> None:
 def real_engine() -> Iterator[None]:
     with using_real_engine():
         yield
+
+
+@pytest.fixture(scope="module", params=["own node", "other node"])
+def seen(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SeenEngine]:
+    """Return the engine as the proxy of its node sees it, and as that of another one does."""
+    if request.param == "own node":
+        yield SeenEngine(engine=DockerEngine(os.environ), is_own=True)
+        return
+    binary = find_binary("HAPROXY_34") or pytest.fail("HAPROXY_34 is unknown: run `python3 -m tests.real up` first")
+    with offered_engine(binary, tmp_path_factory.mktemp("offer"), os.environ) as engine:
+        yield SeenEngine(engine=engine, is_own=False)
 
 
 @pytest.fixture(scope="session")

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from queue import SimpleQueue
 
-from proxy.adapters.engine.docker_engine import DockerEngine
 from proxy.adapters.engine.docker_source import DockerSource
 from proxy.core.containers.containers import Container, Snapshot, State
 from proxy.core.trigger import Trigger
@@ -18,8 +16,8 @@ from proxy.errors import SourceError
 class Follower:
     """`containers` is what the source knows by now, and `states` what it has said of each container, in order."""
 
-    def __init__(self, environment: Mapping[str, str]) -> None:
-        self.source = DockerSource(DockerEngine(environment), None)
+    def __init__(self, source: DockerSource) -> None:
+        self.source = source
         self.triggers: SimpleQueue[Trigger | None] = SimpleQueue()
         self.containers: dict[str, Container] = {}
         self.states: dict[str, list[State]] = {}
@@ -58,9 +56,9 @@ class Follower:
 
 
 @contextmanager
-def following(environment: Mapping[str, str] = os.environ) -> Iterator[Follower]:
-    """Yield a follower of the engine that `environment` names, once it has read everything."""
-    follower = Follower(environment)
+def following(source: DockerSource) -> Iterator[Follower]:
+    """Yield a follower of an engine, once it has read everything."""
+    follower = Follower(source)
     for thread in follower.threads:
         thread.start()
     try:

@@ -1,4 +1,4 @@
-"""The source of containers with a real engine."""
+"""The source of containers with a real engine: the proxy's own, and that of another node of its cluster."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from proxy.core.containers.containers import Container, ContainerPort, Health, S
 from proxy.core.containers.docker_json import has_foreign_network, parse_inspected, parse_listed
 from proxy.core.trigger import Trigger
 from tests.e2e.compose import running_stack
+from tests.e2e.seen_engine import SeenEngine
 from tests.eventually import eventually
 
 pytestmark = pytest.mark.docker
@@ -61,15 +62,16 @@ def run_container(client: docker.DockerClient, network: str) -> Iterator[RunCont
 
 
 @pytest.fixture
-def engine() -> DockerEngine:
+def own_engine() -> DockerEngine:
+    """The proxy's own engine: links are those of its own container."""
     return DockerEngine(os.environ)
 
 
 class Watched:
     """A source with a running watch thread, and the triggers it has put."""
 
-    def __init__(self, engine: DockerEngine, own_container_id: str | None = None) -> None:
-        self.source = DockerSource(engine, own_container_id)
+    def __init__(self, source: DockerSource) -> None:
+        self.source = source
         self.triggers: list[Trigger] = []
         self.thread = threading.Thread(target=self.source.watch, args=(self.triggers.append,), daemon=True)
         self.thread.start()
@@ -82,9 +84,9 @@ class Watched:
 
 
 @contextlib.contextmanager
-def watching(engine: DockerEngine, own_container_id: str | None = None) -> Iterator[Watched]:
+def watching(source: DockerSource) -> Iterator[Watched]:
     """Yield a source that is connected and has listed everything."""
-    running = Watched(engine, own_container_id)
+    running = Watched(source)
     eventually(lambda: running.triggers)
     running.source.read()
     yield running
@@ -94,8 +96,8 @@ def watching(engine: DockerEngine, own_container_id: str | None = None) -> Itera
 
 
 @pytest.fixture
-def watched(engine: DockerEngine) -> Iterator[Watched]:
-    with watching(engine) as running:
+def watched(seen: SeenEngine) -> Iterator[Watched]:
+    with watching(seen.source()) as running:
         yield running
 
 
@@ -104,7 +106,7 @@ def find(source: DockerSource, container_id: str) -> Container | None:
     return found.get(container_id)
 
 
-def test_list_and_inspection_agree(run_container: RunContainer, network: str, engine: DockerEngine) -> None:
+def test_list_and_inspection_agree(run_container: RunContainer, network: str, seen: SeenEngine) -> None:
     check = {"test": ["CMD", "true"], "interval": 10**9}
     own = [
         run_container(ports={"80/tcp": None, "81/tcp": ("127.0.0.1", None)}, labels=LABELS),
@@ -112,10 +114,10 @@ def test_list_and_inspection_agree(run_container: RunContainer, network: str, en
         run_container(network_mode="host", entrypoint=["sleep", "60"]),
     ]
     own.append(run_container(network_mode=f"container:{own[1]}", entrypoint=["sleep", "60"]))
-    eventually(lambda: parse_inspected(engine.inspect_container(own[1]) or {}).health == Health.HEALTHY)
+    eventually(lambda: parse_inspected(seen.engine.inspect_container(own[1]) or {}).health == Health.HEALTHY)
 
-    listed = {entry["Id"]: parse_listed(entry) for entry in engine.list_containers()}
-    inspected = {container_id: parse_inspected(engine.inspect_container(container_id) or {}) for container_id in own}
+    listed = {entry["Id"]: parse_listed(entry) for entry in seen.engine.list_containers()}
+    inspected = {container_id: parse_inspected(seen.engine.inspect_container(container_id) or {}) for container_id in own}
 
     assert [replace(inspected[key], environment={}) for key in own] == [
         replace(listed[key], ports=inspected[key].ports) if has_foreign_network(listed[key]) else listed[key] for key in own
@@ -130,7 +132,8 @@ def test_container_is_seen_from_start_to_removal(
     started = watched.find(container_id)
     assert started is not None
     assert (started.project, started.service, started.state) == ("shop", "web", State.RUNNING)
-    assert ContainerPort(number=80, published=True) in started.ports
+    published = next(one for one in client.api.port(container_id, 80) if one["HostIp"] == "0.0.0.0")
+    assert ContainerPort(number=80, published=True, host_port=int(published["HostPort"])) in started.ports
     assert started.networks[0].address
 
     client.api.pause(container_id)
@@ -170,11 +173,11 @@ def test_commands_run_in_a_container_are_no_events(
     assert not [trigger.reason for trigger in watched.triggers if "exec" in trigger.reason]
 
 
-def test_linked_container_has_alias_and_environment(run_container: RunContainer, engine: DockerEngine) -> None:
+def test_linked_container_has_alias_and_environment(run_container: RunContainer, own_engine: DockerEngine) -> None:
     backend = run_container(environment={"VIRTUAL_HOST": "www.example.com"})
     own = run_container(links={backend: "web-1"})
 
-    source = DockerSource(engine, own[:12])
+    source = DockerSource(own_engine, own[:12])
 
     linked = find(source, backend)
     assert linked is not None
@@ -183,13 +186,13 @@ def test_linked_container_has_alias_and_environment(run_container: RunContainer,
 
 
 def test_linked_service_is_followed_when_it_is_scaled_and_renamed(
-    engine: DockerEngine, client: docker.DockerClient, prefix: str
+    own_engine: DockerEngine, client: docker.DockerClient, prefix: str
 ) -> None:
     """Compose writes the links when it makes the proxy's container, and never again."""
     file = Path(__file__).with_name("links.yml")
     with (
         running_stack(file, f"{prefix}links") as stack,
-        watching(engine, stack.container("lb").inspect("{{.Id}}")) as running,
+        watching(DockerSource(own_engine, stack.container("lb").inspect("{{.Id}}"))) as running,
     ):
 
         def linked() -> set[str]:
@@ -207,10 +210,10 @@ def test_linked_service_is_followed_when_it_is_scaled_and_renamed(
         eventually(lambda: linked() == {f"{prefix}renamed", first.replace("-1", "-2")})
 
 
-def test_borrowed_network_is_the_owners(run_container: RunContainer, network: str, engine: DockerEngine) -> None:
+def test_borrowed_network_is_the_owners(run_container: RunContainer, network: str, seen: SeenEngine) -> None:
     owner = run_container(network=network)
     borrower = run_container(network_mode=f"container:{owner}", entrypoint=["sleep", "60"])
-    source = DockerSource(engine, None)
+    source = seen.source()
 
     owning, borrowing = find(source, owner), find(source, borrower)
 
@@ -220,13 +223,13 @@ def test_borrowed_network_is_the_owners(run_container: RunContainer, network: st
 
 
 def test_ports_are_known_in_a_network_without_forwarding(
-    run_container: RunContainer, client: docker.DockerClient, engine: DockerEngine
+    run_container: RunContainer, client: docker.DockerClient, seen: SeenEngine
 ) -> None:
     """The list has no ports for it, as in a macvlan, which not every kernel has."""
     internal = client.networks.create(f"source-{uuid.uuid4().hex[:8]}", internal=True)
     try:
         container_id = run_container(network=internal.name)
-        found = find(DockerSource(engine, None), container_id)
+        found = find(seen.source(), container_id)
         assert found is not None
         assert (ContainerPort(number=80),) == found.ports
     finally:
@@ -234,8 +237,8 @@ def test_ports_are_known_in_a_network_without_forwarding(
         internal.remove()
 
 
-def test_stop_ends_a_silent_stream_at_once(engine: DockerEngine) -> None:
-    running = Watched(engine)
+def test_stop_ends_a_silent_stream_at_once(seen: SeenEngine) -> None:
+    running = Watched(seen.source())
     eventually(lambda: running.triggers)
 
     running.source.stop()

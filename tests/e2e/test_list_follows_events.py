@@ -19,6 +19,7 @@ import pytest
 from proxy.adapters.engine.docker_engine import DockerEngine
 from proxy.core.containers.containers import Container, Health, State
 from tests.e2e.follower import Follower, following
+from tests.e2e.seen_engine import SeenEngine
 from tests.eventually import eventually
 
 pytestmark = pytest.mark.docker
@@ -50,8 +51,8 @@ def container_id(client: docker.DockerClient, network: str) -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def follower(container_id: str) -> Iterator[Follower]:
-    with following() as follower:
+def follower(container_id: str, seen: SeenEngine) -> Iterator[Follower]:
+    with following(seen.source()) as follower:
         yield follower
 
 

@@ -13,6 +13,8 @@ import docker
 import pytest
 from docker.models.containers import Container as EngineContainer
 
+from proxy.adapters.engine.docker_engine import DockerEngine
+from proxy.adapters.engine.docker_source import DockerSource
 from proxy.core.containers.containers import Container, ContainerPort, Health, State
 from tests.e2e.follower import Follower, following
 from tests.eventually import eventually
@@ -39,7 +41,7 @@ def client(podman: Podman) -> Iterator[docker.DockerClient]:
 
 @pytest.fixture(scope="module")
 def follower(podman: Podman) -> Iterator[Follower]:
-    with following({"DOCKER_HOST": podman.host}) as follower:
+    with following(DockerSource(DockerEngine({"DOCKER_HOST": podman.host}), None)) as follower:
         yield follower
 
 
@@ -113,7 +115,7 @@ def test_container_that_ran_before_is_as_one_that_has_started(
     paused.pause()
     becomes(follower, paused, State.PAUSED)
 
-    with following({"DOCKER_HOST": podman.host}) as later:
+    with following(DockerSource(DockerEngine({"DOCKER_HOST": podman.host}), None)) as later:
         assert find(follower, container) == find(later, container)
         assert find(follower, paused) == find(later, paused)
 

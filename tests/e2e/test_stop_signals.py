@@ -14,6 +14,7 @@ import pytest
 
 from proxy.core.containers.containers import State
 from tests.e2e.follower import Follower, following
+from tests.e2e.seen_engine import SeenEngine
 from tests.eventually import eventually
 
 pytestmark = pytest.mark.docker
@@ -47,8 +48,8 @@ def run_deaf(client: docker.DockerClient) -> Iterator[RunDeaf]:
 
 
 @pytest.fixture(scope="module")
-def follower(client: docker.DockerClient) -> Iterator[Follower]:
-    with pytest.MonkeyPatch.context() as patch, following() as follower:
+def follower(client: docker.DockerClient, seen: SeenEngine) -> Iterator[Follower]:
+    with pytest.MonkeyPatch.context() as patch, following(seen.source()) as follower:
         patch.setattr("proxy.adapters.engine.stop_questions.DELAY_SECONDS", 0.0)
         yield follower
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from proxy.adapters.haproxy.haproxy_process import find_ipv4_only_ports
+from proxy.core.haproxy.rendering import Renderer
 from proxy.core.model.model import RoutingModel
 from proxy.settings import Settings
 from tests.builders import make_renderer
@@ -45,11 +46,20 @@ def write_files(folder: Path, files: Mapping[str, str]) -> None:
 @contextmanager
 def run_haproxy(binary: str, folder: Path, model: RoutingModel, settings: Settings) -> Iterator[RunningHaproxy]:
     """Run `model` until the block ends. If HAProxy does not start, fail with its own messages."""
+    with run_renderer(binary, folder, make_renderer(settings, folder), model, settings) as running:
+        yield running
+
+
+@contextmanager
+def run_renderer(
+    binary: str, folder: Path, renderer: Renderer, model: RoutingModel, settings: Settings
+) -> Iterator[RunningHaproxy]:
+    """Do the same with what `renderer` makes of `model`."""
     offset = settings.haproxy.port_offset
     ports = {frontend.port for frontend in model.frontends} | {listener.port for listener in model.listeners}
     ipv4_only = find_ipv4_only_ports(port + offset for port in ports)
     model = replace(model, ipv4_only_ports=frozenset(port - offset for port in ipv4_only))
-    write_files(folder, make_renderer(settings, folder).render(model).files)
+    write_files(folder, renderer.render(model).files)
     log = folder / "haproxy.log"
     config = folder / "current" / "haproxy.cfg"
     with log.open("w") as output:

@@ -87,7 +87,7 @@ def test_containers_of_a_node_that_is_down_and_lost_are_gone_until_it_answers_ag
     cluster.down = frozenset({"n2"})
 
     assert (set(), {WEB}) == cluster.read()
-    assert "a manager says that the node is down" in cluster.problems()
+    eventually(lambda: "a manager says that the node is down" in cluster.problems())
     cluster.member.tell(make_container("web-1"))
 
     assert ({"web-1"}, set()) == cluster.read()

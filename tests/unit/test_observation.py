@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 import pytest
 
 from proxy.controller.observation import Observation
-from proxy.core.containers.containers import Container, ProxyContainer, Snapshot
+from proxy.core.containers.containers import Container, Node, ProxyContainer, Snapshot, State
 from proxy.core.model.spec_index import Key
 from proxy.core.trigger import Trigger
 from proxy.errors import SourceError
@@ -193,3 +193,75 @@ def test_source_that_is_slower_than_the_others_is_waited_for_where_all_are_neede
     is_patient[0] = True
 
     assert {} == observation.observe(is_resync=True), "what has begun goes on"
+
+
+def in_cluster(container: Container) -> Container:
+    return dataclasses.replace(container, source="cluster", node=Node(id="n", name="n"))
+
+
+def there(container: Container) -> Key:
+    return "cluster", container.id
+
+
+@pytest.fixture
+def cluster() -> FakeSource:
+    cluster = FakeSource()
+    cluster.name = "cluster"
+    return cluster
+
+
+@pytest.mark.parametrize("is_own_first", [True, False])
+def test_own_engine_has_the_word_where_a_member_tells_of_it_too(
+    source: FakeSource, cluster: FakeSource, *, is_own_first: bool
+) -> None:
+    """The proxy of another node that shares the engine, or this proxy itself before it is known to be."""
+    observation = Observation([source, cluster] if is_own_first else [cluster, source])
+    cluster.set([in_cluster(WEB), in_cluster(API)])
+
+    told = observation.observe(is_resync=True)
+
+    assert {key(WEB): WEB, there(API): in_cluster(API)} == {key: container for key, container in told.items() if container}
+
+
+def test_what_a_member_says_of_an_own_container_is_no_news(source: FakeSource, cluster: FakeSource) -> None:
+    observation = Observation([source, cluster])
+    cluster.set([in_cluster(WEB)])
+    observation.observe(is_resync=True)
+    observation.taken()
+
+    cluster.set([in_cluster(dataclasses.replace(WEB, state=State.STOPPING))])
+    assert {} == observation.observe(is_resync=False)
+    cluster.set([])
+    assert {} == observation.observe(is_resync=False)
+
+
+def test_member_s_container_becomes_an_own_one_and_back(source: FakeSource, cluster: FakeSource) -> None:
+    """In one look each: whoever forgets the readiness of what is gone sees that it is still there."""
+    source.set([])
+    cluster.set([in_cluster(WEB)])
+    observation = Observation([source, cluster])
+    assert {there(WEB): in_cluster(WEB)} == observation.observe(is_resync=True)
+    observation.taken()
+
+    source.set([WEB])
+    assert {key(WEB): WEB, there(WEB): None} == observation.observe(is_resync=False)
+    observation.taken()
+    source.set([])
+    assert {key(WEB): None, there(WEB): in_cluster(WEB)} == observation.observe(is_resync=False)
+    observation.taken()
+
+    cluster.set([])
+    assert {there(WEB): None} == observation.observe(is_resync=False)
+
+
+def test_end_that_both_tell_is_told_once_and_for_all(source: FakeSource, cluster: FakeSource) -> None:
+    cluster.set([in_cluster(WEB)])
+    observation = Observation([source, cluster])
+    observation.observe(is_resync=True)
+    observation.taken()
+    source.set([])
+    cluster.set([])
+
+    assert {key(WEB): None, there(WEB): None} == observation.observe(is_resync=False)
+    observation.taken()
+    assert {} == observation.observe(is_resync=True)

@@ -21,6 +21,7 @@ from proxy.adapters.cluster.offer import NodeOffer
 from proxy.adapters.cluster.own_node import OwnNode
 from proxy.adapters.cluster.peer import Address
 from proxy.adapters.cluster.peer_addresses import PeerAddresses
+from proxy.adapters.cluster.standing import Standing
 from proxy.adapters.engine.docker_engine import DockerEngine
 from proxy.core.containers.containers import CLUSTER, Container, Snapshot
 from proxy.core.trigger import Trigger, TriggerKind
@@ -33,7 +34,7 @@ RESOLVE_SECONDS = 1.0
 CARE_SECONDS = 5.0
 """How often the key and this proxy's own offer are looked after: that reads files."""
 FORGET_SECONDS = 60.0
-"""How long a member that is gone from the DNS may be unreachable until its containers are forgotten."""
+"""How long a member must be both gone from the DNS and unreachable until its containers are forgotten."""
 START_SECONDS, LONGEST_START_SECONDS = 4.0, 20.0
 """How long the first look waits for members to answer, or to fail: so long while none does, and so long in all. What comes
 after it is added one by one, which takes HAProxy much longer than to load everything at once."""
@@ -64,21 +65,25 @@ class ClusterSource:
         *,
         down_nodes: Callable[[], frozenset[str]] = frozenset,
         looks_once: bool = False,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._addresses = addresses
         self._own = own
         self._offer = offer
         self._make = make
         self._down_nodes = down_nodes
-        self._forgotten: frozenset[Address] = frozenset()
         self._looks_once = looks_once
         self._members: dict[Address, Member] = {}
         self._leaving: dict[Address, Member] = {}
+        self._left_at: dict[Address, float] = {}
         self._reports: dict[str, dict[Address, Container]] = {}
         self._told: dict[str, Container] = {}
         self._dropped: list[Member] = []
+        self._standing = Standing()
+        self._told_down: frozenset[str] = frozenset()
         self._lock = threading.RLock()
         self._problems = ClusterProblems(own)
+        self._clock = clock
         self._care_at = 0.0
         self._wanted: frozenset[Address] | None = None
         self._has_begun = False
@@ -145,10 +150,9 @@ class ClusterSource:
 
     def watch(self, put: Callable[[Trigger], None]) -> None:
         """Follow the others until `stop`, and keep this proxy's own offer up to date."""
-        self._put = put
         while not self._stopped.is_set():
             try:
-                self._maintain(put)
+                self.maintain(put)
                 self._problems.fault = ""
             except SourceError as error:
                 self._tell_fault(str(error))
@@ -163,8 +167,10 @@ class ClusterSource:
         for member in self._all():
             member.stop()
 
-    def _maintain(self, put: Callable[[Trigger], None]) -> None:
-        now = time.monotonic()
+    def maintain(self, put: Callable[[Trigger], None]) -> None:
+        """Do once what `watch` does again and again. Raises SourceError where this proxy has nothing to offer."""
+        self._put = put
+        now = self._clock()
         if now >= self._care_at:
             if self.prepare():
                 put(Trigger(reason="what this node offers to the cluster has changed", kind=TriggerKind.RELOAD))
@@ -174,7 +180,8 @@ class ClusterSource:
         self._follow(put)
         for member in self._all():
             member.note_connection()
-        if self._find_problems() or self._lost_for_good() != self._forgotten:
+        if self._find_problems() or self._down_nodes() != self._told_down:
+            self._told_down = self._down_nodes()
             put(Trigger(reason="the cluster's problems, or the nodes that are down, have changed"))
 
     def _follow(self, put: Callable[[Trigger], None]) -> None:
@@ -182,7 +189,7 @@ class ClusterSource:
         wanted = self._addresses.look()
         if wanted is self._wanted and not self._leaving:
             return
-        now = time.monotonic()
+        now = self._clock()
         with self._lock:
             for address in wanted - self._members.keys():
                 member = self._leaving.pop(address, None) or self._begin(address, put)
@@ -190,8 +197,9 @@ class ClusterSource:
             self._has_looked = True
             for address in self._members.keys() - wanted:
                 self._leaving[address] = self._members.pop(address)
+            self._left_at = {address: self._left_at.get(address, now) for address in self._leaving}
             for address, member in [*self._leaving.items()]:
-                is_over = member.lost_at is not None and now > member.lost_at + FORGET_SECONDS
+                is_over = member.lost_at is not None and now > max(member.lost_at, self._left_at[address]) + FORGET_SECONDS
                 is_over |= member.is_lost_on(self._down_nodes())
                 if is_over or member.status is Status.SELF or member.is_superseded(self._members.values()):
                     self._end(self._leaving.pop(address))
@@ -220,10 +228,10 @@ class ClusterSource:
 
     def _wait_for_answers(self) -> None:
         """Wait until all members have answered or failed. Give up when none does so for a while."""
-        began = changed_at = time.monotonic()
+        began = changed_at = self._clock()
         before = -1
         while (waited_for := self._count_new()) and not self._stopped.wait(_START_PAUSE_SECONDS):
-            now = time.monotonic()
+            now = self._clock()
             if waited_for != before:
                 before, changed_at = waited_for, now
             if now > changed_at + START_SECONDS or now > began + LONGEST_START_SECONDS:
@@ -237,7 +245,11 @@ class ClusterSource:
     def _take_news(self) -> set[str]:
         """Take in what members have to tell, and return the ids of the containers that it is about."""
         touched: set[str] = set()
-        for member in self._all():
+        members = self._all()
+        moved = self._standing.look(
+            members, self._down_nodes()
+        )  # first: what a member has told is there before it counts as followed
+        for member in members:
             for container_id, container in member.take().items() if member.has_news else ():
                 touched.add(container_id)
                 reports = self._reports.setdefault(container_id, {})
@@ -250,38 +262,25 @@ class ClusterSource:
                 if reports.pop(member.address, None):
                     touched.add(container_id)
         self._dropped.clear()
-        before, self._forgotten = self._forgotten, self._lost_for_good()
-        if differing := before ^ self._forgotten:
-            touched |= {key for key, reports in self._reports.items() if differing & reports.keys()}
+        if moved:
+            touched |= {key for key, reports in self._reports.items() if moved & reports.keys()}
         for container_id in touched:
             if not self._reports.get(container_id, True):
                 del self._reports[container_id]
         return touched
 
     def _choose(self, container_id: str) -> Container | None:
-        """Return the container as a member tells it that can be reached, if there is one."""
-        every = self._reports.get(container_id, {})
-        reports = {address: container for address, container in every.items() if address not in self._forgotten}
-        if not reports:
-            return None
-        followed = {address for address in reports if self._is_followed(address)} if len(reports) > 1 else reports.keys()
-        return reports[min(followed or reports)]
-
-    def _lost_for_good(self) -> frozenset[Address]:
-        """Return the members that cannot be reached because their nodes are down. Their containers count as gone."""
-        down = self._down_nodes()
-        return frozenset(member.address for member in self._all() if member.is_lost_on(down)) if down else frozenset()
-
-    def _is_followed(self, address: Address) -> bool:
-        member = self._members.get(address) or self._leaving.get(address)
-        return member is not None and member.status is Status.FOLLOWED
+        """Return the container as the member tells it that has the word."""
+        reports = self._reports.get(container_id, {})
+        address = self._standing.choose(reports)
+        return reports[address] if address else None
 
     def _all(self) -> list[Member]:
         with self._lock:
             return [*self._members.values(), *self._leaving.values()]
 
     def _find_problems(self) -> bool:
-        return self._problems.find(self._all(), self._forgotten, self._addresses.problems())
+        return self._problems.find(self._all(), self._standing.forgotten, self._addresses.problems())
 
     def _tell_fault(self, fault: str) -> None:
         if fault != self._problems.fault:

@@ -32,8 +32,11 @@ MEET_PAUSE_SECONDS = 1.0
 """Pause before a member whose stream of events is open, but that could not be asked who it is, is asked again."""
 ANSWER_SECONDS = 5.0
 """How long a member may take to answer for the first time before it counts as lost."""
+SELF_SECONDS = 30.0
+"""How often an address that is this proxy's own is asked again whether it still is."""
 LARGEST_OFFSET_SECONDS = 2.0
-"""Clocks that differ by less count as equal: what a container's age decides is not decided by the second."""
+"""Clocks that differ by less count as equal, and a difference that is known changes only by more. It is measured to a second
+or two, and a container's age must not change with each measurement."""
 
 
 class Status(StrEnum):
@@ -49,7 +52,7 @@ class Member:
     """The proxy at `address`. Its threads run from `start` to `stop`. `put` gets a trigger for each news.
 
     `is_own` tells whether a proxy that answers is this one itself, by its instance. `pass_on` gets the events of its engine
-    that are not about containers.
+    that are not about containers. `clock` is monotonic.
     """
 
     def __init__(
@@ -61,14 +64,17 @@ class Member:
         put: Callable[[Trigger], None],
         *,
         pass_on: Callable[[Mapping[str, Any]], None] = lambda document: None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.address = address
         self.client = PeerClient(address, context)
         self.told: Told | None = None
         self.status = Status.NEW
+        self.revision = 0
+        """It grows with each change of `status` and `told`."""
         self.fault = ""
         self.lost_at: float | None = None
-        """Since when it cannot be reached, by the monotonic clock."""
+        """Since when it cannot be reached, by `clock`."""
         self.has_news = False
         """Whether `take` returns anything."""
         self.looked_at: float | None = None
@@ -84,7 +90,9 @@ class Member:
         self._changes: dict[str, Container | None] = {}
         self._known: dict[str, Container] = {}
         self._stopped = threading.Event()
-        self._since = time.monotonic()
+        self._clock = clock
+        self._since = clock()
+        self._clock_offset = 0.0
 
     def start(self) -> None:
         """Ask it for its state, then follow its engine."""
@@ -119,14 +127,15 @@ class Member:
 
     def hear(self) -> NodeState:
         """Ask what it tells of itself now. Raises SourceError."""
-        before, self.told = self.told, self.client.read_state()
-        if before and before.state.node != self.told.state.node:
+        before, told = self.told, self.client.read_state()
+        self._learn(told)
+        if before and before.state.node != told.state.node:
             self.look_again()
-        return self.told.state
+        return told.state
 
     def note_connection(self) -> None:
         """Note whether the stream of events is still open."""
-        is_late = self.status is Status.NEW and time.monotonic() > self._since + ANSWER_SECONDS
+        is_late = self.status is Status.NEW and self._clock() > self._since + ANSWER_SECONDS
         if (self.status is Status.FOLLOWED or is_late) and not self._source.is_connected:
             self._note_lost(f"the proxy at {self.address} does not tell what its engine runs")
 
@@ -155,24 +164,36 @@ class Member:
         while not self._stopped.is_set():
             try:
                 self._meet()
-                break
             except SourceError as error:
                 self._note_lost(str(error))
                 self._put_news(TriggerKind.LOOK, f"{error}")
-            self._stopped.wait(pause)
+            else:
+                if self.status is not Status.SELF:
+                    break
+            self._stopped.wait(SELF_SECONDS if self.status is Status.SELF else pause)
             pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
-        if self._stopped.is_set() or self.status is Status.SELF:
+        if self._stopped.is_set():
             return
         watch, put = self._source.watch, self._hints.put
         threading.Thread(target=watch, args=(put,), name=f"events {self.address}", daemon=True).start()
         self._follow()
 
     def _meet(self) -> None:
-        """Learn who it is."""
-        self.told = self.client.read_state()
-        if self._is_own(self.told.state.instance):
-            self.status, self.lost_at = Status.SELF, None
+        """Ask who it is."""
+        self._learn(self.client.read_state())
+
+    def _learn(self, told: Told) -> None:
+        """Take in who it is: its address may be another proxy's by now, or this one's."""
+        self.told, self.revision = told, self.revision + 1
+        if abs(told.clock_offset - self._clock_offset) > LARGEST_OFFSET_SECONDS:
+            self._clock_offset = told.clock_offset
+        is_own, was_own = self._is_own(told.state.instance), self.status is Status.SELF
+        if is_own and not was_own:
+            self._set_status(Status.SELF)
             self._put_news(TriggerKind.LOOK, f"{self.address} is this proxy")
+        elif was_own and not is_own:
+            self._set_status(Status.NEW)
+            self._since = self._clock()
 
     def _follow(self) -> None:
         """Read whenever the stream of events says so."""
@@ -203,7 +224,7 @@ class Member:
                 self._hints.put(Trigger(reason=CONNECTED))  # else nothing would be read before the next full rescan
             return
         is_back = self.status in (Status.NEW, Status.LOST)
-        has_changed = self._take_in(snapshot)  # first: the first look at all members waits for the status
+        has_changed = self._take_in(snapshot)  # first: who takes its status for its word finds its containers, too
         if self.status is not Status.SELF:
             self._note_found()
         if has_changed or is_back:
@@ -235,21 +256,30 @@ class Member:
         """Return the container with its node, and with its age by this machine's clock."""
         if self.told is None:
             return container
-        node, offset = self.told.state.node, self.told.clock_offset
+        node = self.told.state.node
         node = node if node.address else dataclasses.replace(node, address=self.address.host)
-        created = container.created - round(offset) if abs(offset) > LARGEST_OFFSET_SECONDS else container.created
+        created = container.created - round(self._clock_offset)
         return dataclasses.replace(container, source=CLUSTER, node=node, created=created)
+
+    def _set_status(self, status: Status) -> None:
+        """Set a status in which nothing is wrong."""
+        if status is not self.status:
+            self.revision += 1
+        self.status, self.fault, self.lost_at = status, "", None
 
     def _note_found(self) -> None:
         if self.status is Status.LOST:
             logger.info("the proxy at %s answers again", self.address)
-        self.status, self.fault, self.lost_at = Status.FOLLOWED, "", None
+        self._set_status(Status.FOLLOWED)
 
     def _note_lost(self, fault: str) -> None:
+        if self.status is Status.SELF:  # its own HAProxy starts, or stops
+            return
         if self.status is not Status.LOST:
-            self.lost_at = time.monotonic()
+            self.lost_at = self._clock()
             logger.warning("%s; what it said last stays in force, and it is asked again and again", fault)
-        self.status, self.fault = Status.LOST, fault
+            self.status, self.revision = Status.LOST, self.revision + 1
+        self.fault = fault
 
     def _put_news(self, kind: TriggerKind, reason: str, container_id: str = "") -> None:
         name = self.told.state.node.name if self.told else str(self.address)

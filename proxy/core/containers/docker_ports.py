@@ -1,7 +1,8 @@
 """The TCP ports of a container in Docker's JSON, and where other machines reach them.
 
 In: an entry of `GET /containers/json`, or a document of `GET /containers/{id}/json`. Out: `ContainerPort`s, the same from
-both. A port that is bound only on its node's loopback is published, but no other machine reaches it.
+both. A port that is bound only on its node's loopback is published, but no other machine reaches it. An engine may choose
+another port for IPv6 than for IPv4: that for IPv4 counts, where there is one.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import Any, NamedTuple
 
 from proxy.core.containers.containers import ContainerPort
 
-_NOWHERE = (0, "")
+_NOWHERE = (False, 0, "")
 
 
 _UNFORWARDED = -1
@@ -69,8 +70,12 @@ def _merge(bindings: Iterable[_Binding]) -> tuple[ContainerPort, ...]:
 def _port(number: int, bindings: Iterable[_Binding]) -> ContainerPort:
     bound = [binding for binding in bindings if binding.public]
     forwarded = (binding for binding in bound if binding.public != _UNFORWARDED)
-    reachable = ((binding.public, address) for binding in forwarded if (address := _address(binding.address)) is not None)
-    host_port, host_address = min(reachable, default=_NOWHERE)
+    reachable = [
+        (":" in binding.address, binding.public, address)
+        for binding in forwarded
+        if (address := _address(binding.address)) is not None
+    ]
+    _, host_port, host_address = min(reachable, default=_NOWHERE)
     return ContainerPort(number=number, published=bool(bound), host_port=host_port, host_address=host_address)
 
 

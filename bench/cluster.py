@@ -67,7 +67,7 @@ class _Stage:
 
 
 def measure_cluster() -> list[Row]:
-    """Return what each shape of a cluster (nodes x containers) costs, beside as many containers of the proxy's own engine."""
+    """Return what each shape of a cluster costs (nodes x containers), and as many containers of the own engine."""
     with tempfile.TemporaryDirectory() as folder, running_proxy(Path(folder), 10_000) as own:
         alone = _Usage.read(own.controller_pid())
     rows: list[Row] = []

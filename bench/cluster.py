@@ -7,7 +7,7 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,7 +32,6 @@ class _Usage:
 
     processor_seconds: float
     megabytes: float
-    most_megabytes: float
     threads: int
     files: int
 
@@ -44,7 +43,6 @@ class _Usage:
         return cls(
             processor_seconds=(int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK"),
             megabytes=int(status["VmRSS"]) / 1000,
-            most_megabytes=int(status["VmHWM"]) / 1000,
             threads=int(status["Threads"]),
             files=len([*Path(f"/proc/{pid}/fd").iterdir()]),
         )
@@ -69,7 +67,7 @@ class _Stage:
 
 
 def measure_cluster() -> list[Row]:
-    """Return what each shape of a cluster costs, and what as many containers of the proxy's own engine cost."""
+    """Return what each shape of a cluster costs (nodes x containers), and as many containers of the own engine."""
     with tempfile.TemporaryDirectory() as folder, running_proxy(Path(folder), 10_000) as own:
         alone = _Usage.read(own.controller_pid())
     rows: list[Row] = []
@@ -79,8 +77,16 @@ def measure_cluster() -> list[Row]:
     return rows
 
 
+def _idle_share(read: Callable[[], _Usage]) -> float:
+    """Return which share of a core the controller takes while nothing happens."""
+    time.sleep(SETTLE_SECONDS)
+    before = read()
+    time.sleep(IDLE_SECONDS)
+    return (read().processor_seconds - before.processor_seconds) / IDLE_SECONDS
+
+
 def _measure(stage: _Stage, nodes: int, containers: int, alone: _Usage) -> Iterator[Row]:
-    what, total = f"{nodes} nodes with {containers:,} containers each", nodes * containers
+    what, total = f"{nodes} x {containers:,}", nodes * containers
     started = stage.usage()
     yield Row(
         what=f"{what}: cold start to serving the last of them",
@@ -93,11 +99,7 @@ def _measure(stage: _Stage, nodes: int, containers: int, alone: _Usage) -> Itera
         measured=f"{started.processor_seconds / alone.processor_seconds:.2f} "
         f"({started.processor_seconds:.1f} s / {alone.processor_seconds:.1f} s)",
     )
-    time.sleep(SETTLE_SECONDS)
-    before = stage.usage()
-    time.sleep(IDLE_SECONDS)
-    after = stage.usage()
-    share = (after.processor_seconds - before.processor_seconds) / IDLE_SECONDS
+    share, after = _idle_share(stage.usage), stage.usage()
     yield Row(
         what=f"{what}: controller's processor time when idle",
         budget="< 0.1 %",
@@ -108,7 +110,8 @@ def _measure(stage: _Stage, nodes: int, containers: int, alone: _Usage) -> Itera
     yield Row(
         what=f"{what}: controller's memory",
         budget=f"60 MB + 6 KB each + 1 MB a node = {budget:.0f} MB",
-        measured=f"{after.megabytes:.0f} MB ({after.threads} threads, {after.files} open files)",
+        measured=f"{after.megabytes:.0f} MB ({after.threads} threads, {after.files} open files; "
+        f"with its own engine alone {alone.megabytes:.0f} MB)",
         holds=after.megabytes <= budget,
     )
     yield _storm(stage, nodes, total, what)

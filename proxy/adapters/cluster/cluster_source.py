@@ -90,18 +90,20 @@ class ClusterSource:
         self._has_looked = False
         self._put: Callable[[Trigger], None] | None = None
         self._stopped = threading.Event()
+        self._has_other_key = False
+        """Whether HAProxy may still run with the CA of an earlier key: it started before this program did."""
 
     def prepare(self) -> bool:
-        """Bring this proxy's own offer up to date. Return whether HAProxy has to be reloaded to show it.
+        """Bring this proxy's own offer up to date. Return whether HAProxy's section has changed.
 
         Raises SourceError where that cannot be done.
         """
         self._own.learn()
         before = self._offer.section()
-        has_other_key = self._offer.maintain(datetime.now(UTC))
+        self._has_other_key |= self._offer.maintain(datetime.now(UTC))
         self._offer.publish(self._own.state())
         self._problems.of_offer = tuple(self._offer.problems())
-        return has_other_key or self._offer.section() != before
+        return self._offer.section() != before
 
     def read_changes(self) -> Snapshot:
         """Return what has changed on other nodes. The first call waits for their first answers, for a while."""
@@ -172,7 +174,8 @@ class ClusterSource:
         self._put = put
         now = self._clock()
         if now >= self._care_at:
-            if self.prepare():
+            if self.prepare() or self._has_other_key:
+                self._has_other_key = False
                 put(Trigger(reason="what this node offers to the cluster has changed", kind=TriggerKind.RELOAD))
             self._care_at = now + CARE_SECONDS
         else:

@@ -73,12 +73,14 @@ class NodeOffer:
             raise SourceError(f"{_KEY_SETTING}: {error}") from error
         self._fault = ""
         digest = hashlib.sha256(key.reveal().encode()).hexdigest()
-        is_other = digest != self._known_key
-        if is_other or self._renewed_at is None or abs(now - self._renewed_at) >= RENEWAL:
+        has_other_ca = False
+        if digest != self._known_key or self._renewed_at is None or abs(now - self._renewed_at) >= RENEWAL:
+            before = self._read_ca()
             self._renew(key, now)
-        had_key, self._known_key = bool(self._known_key), digest
+            has_other_ca = before not in ("", self._read_ca())
+        self._known_key = digest
         self._tell()
-        return is_other and had_key
+        return has_other_ca
 
     def publish(self, state: NodeState) -> None:
         """Have HAProxy tell the others this state."""
@@ -125,6 +127,13 @@ class NodeOffer:
             except TrustError as error:
                 return str(error)
         return ""
+
+    def _read_ca(self) -> str:
+        """Return the CA that an HAProxy that runs may have loaded, also from an earlier start; empty if there is none."""
+        try:
+            return self.files.ca.read_text(encoding="utf-8")
+        except OSError:
+            return ""
 
     def _renew(self, key: Secret, now: datetime) -> None:
         credentials = make_credentials(key, now)

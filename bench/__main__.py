@@ -6,8 +6,10 @@ import argparse
 import sys
 
 from bench.changes import measure_few, measure_late, measure_many, measure_mixed_changes
+from bench.cluster import measure_cluster
 from bench.cost import measure_cost, measure_resync
 from bench.instructions import measure_instructions
+from bench.other_node import measure_other_node
 from bench.packages import install
 from bench.peers import measure_throughput
 from bench.real import measure_real
@@ -21,9 +23,11 @@ MEASUREMENTS = {
     "resync": measure_resync,
     "few": measure_few,
     "late": measure_late,
+    "other-node": measure_other_node,
     "real": measure_real,
     "many": measure_many,
     "mixed": measure_mixed_changes,
+    "cluster": measure_cluster,
     "throughput": measure_throughput,
     "instructions": measure_instructions,
 }

@@ -16,6 +16,7 @@ from proxy.adapters.engine.docker_engine import DockerEngine
 from proxy.adapters.engine.docker_source import DockerSource
 from proxy.adapters.engine.link_source import LinkSource
 from proxy.adapters.engine.misplaced_settings import MisplacedSettings
+from proxy.adapters.engine.swarm_managers import SwarmManagers
 from proxy.adapters.files.file_source import FileSource
 from proxy.adapters.files.file_watcher import FileWatcher
 from proxy.adapters.files.host_names import HostNames
@@ -38,8 +39,12 @@ from proxy.settings import RoutingMode, Settings, SourceKind
 logger = logging.getLogger(__name__)
 
 
-def make_sources(settings: Settings, environment: Mapping[str, str], kept: KeptFiles) -> Sequence[ContainerSource]:
+def make_sources(
+    settings: Settings, environment: Mapping[str, str], kept: KeptFiles, swarm: SwarmManagers
+) -> Sequence[ContainerSource]:
     """Return the sources to read: those of PROXY_SOURCES, or else those that are found. `kept` has copies of files.
+
+    `swarm` learns of the engine's events about Swarm services and nodes.
 
     Raises SettingsError if there is none, because then nothing could ever be routed.
     """
@@ -50,7 +55,8 @@ def make_sources(settings: Settings, environment: Mapping[str, str], kept: KeptF
         if kind is SourceKind.DOCKER:
             mountinfo = Path("/proc/self/mountinfo").read_text()
             own_id = find_own_container_id(mountinfo, socket.gethostname())
-            sources.append(DockerSource(DockerEngine(environment), own_id, services_like_linked(settings)))
+            engine, named = DockerEngine(environment), services_like_linked(settings)
+            sources.append(DockerSource(engine, own_id, named, pass_on=swarm.note_event))
         elif kind is SourceKind.LINKS:
             sources.append(LinkSource(environment))
         elif runtime.services_file is None:
@@ -74,13 +80,16 @@ def services_like_linked(settings: Settings) -> frozenset[ServiceKey]:
 
 
 def make_cluster(
-    settings: Settings, environment: Mapping[str, str], runtime_socket: Path, *, is_controller: bool
+    settings: Settings, environment: Mapping[str, str], runtime_socket: Path, swarm: SwarmManagers, *, is_controller: bool
 ) -> Cluster | None:
-    """Return the parts of the cluster, where there is one. The controller's first configuration has its section already."""
+    """Return the parts of the cluster, where there is one. The controller's first configuration has its section already.
+
+    `swarm` learns which nodes are managers, and of their events.
+    """
     if not settings.cluster.peers:
         return None
     named = services_like_linked(settings)
-    cluster = make_parts(settings, environment, runtime_socket, named, looks_once=not is_controller)
+    cluster = make_parts(settings, environment, runtime_socket, named, swarm=swarm, looks_once=not is_controller)
     if is_controller:
         try:
             cluster.source.prepare()
@@ -120,6 +129,11 @@ def weight_label(settings: Settings) -> str:
 def make_weight_file(settings: Settings) -> WeightFile:
     """Return the weights that `proxy weight` has set. They override the weight label of the routing mode."""
     return WeightFile(settings.runtime.state_folder / WEIGHT_FILE, weight_label(settings))
+
+
+def make_swarm(settings: Settings, environment: Mapping[str, str], put: Callable[[Trigger], None] | None) -> SwarmManagers:
+    """Return what the managers of a Swarm are asked through. Nobody is asked yet."""
+    return SwarmManagers(DockerEngine(environment), put, full_look_seconds=settings.runtime.resync_seconds)
 
 
 def make_overlays(

@@ -18,6 +18,8 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from proxy.adapters.cluster.parts import Cluster
+from proxy.adapters.engine.service_labels import ServiceLabels
+from proxy.adapters.engine.swarm_managers import SwarmManagers
 from proxy.adapters.files.certificate_files import CertificateFiles
 from proxy.adapters.files.file_watcher import FileWatcher
 from proxy.adapters.files.host_names import HostNames
@@ -38,7 +40,7 @@ from proxy.controller.background import AtOnce, Background
 from proxy.controller.daemon import Daemon, TriggerQueue, put_signals
 from proxy.controller.inspection import Inspector
 from proxy.controller.observation import Observation
-from proxy.controller.ports import ContainerSource
+from proxy.controller.ports import ContainerSource, Overlay
 from proxy.controller.reconciler import Reconciler
 from proxy.controller.reporting import Reporter, make_pass
 from proxy.controller.schedule import Schedule, ScheduleSettings
@@ -50,7 +52,7 @@ from proxy.core.model.certificate_set import ProxyCertificates
 from proxy.core.trigger import Trigger, TriggerKind
 from proxy.errors import SettingsError, TemplateError
 from proxy.settings import RoutingMode, Settings
-from proxy.source_wiring import make_cluster, make_overlays, make_sources
+from proxy.source_wiring import make_cluster, make_overlays, make_sources, make_swarm
 
 logger = logging.getLogger(__name__)
 
@@ -72,15 +74,13 @@ class Parts:
     inspector: Inspector
     sources: Sequence[ContainerSource]
     cluster: Cluster | None
+    swarm: SwarmManagers
     files: StateFiles
     """Holds the lock of the state folder until it is closed."""
 
 
 def make_parts(
-    settings: Settings,
-    environment: Mapping[str, str],
-    state_folder: Path,
-    put: Callable[[Trigger], None] | None,
+    settings: Settings, environment: Mapping[str, str], state_folder: Path, put: Callable[[Trigger], None] | None
 ) -> Parts:
     """Build everything that a pass needs, for `state_folder`. Raises SettingsError or StateError.
 
@@ -89,13 +89,12 @@ def make_parts(
     settings = fit_to_system(settings)
     layout = StateLayout(folder=state_folder)
     kept = KeptFiles(settings.runtime.state_folder, is_read_only=put is None)
-    control, sources = _make_control(settings, environment, layout), make_sources(settings, environment, kept)
-    cluster = make_cluster(settings, environment, layout.runtime_socket, is_controller=put is not None)
+    control, swarm = _make_control(settings, environment, layout), make_swarm(settings, environment, put)
+    sources = make_sources(settings, environment, kept, swarm)
+    cluster = make_cluster(settings, environment, layout.runtime_socket, swarm, is_controller=put is not None)
     sources = [*sources, cluster.source] if cluster else sources
     store = StateFiles(layout)
-    running = StateLayout(folder=settings.runtime.state_folder)
-    previous = store.read_current() if layout == running else read_running_files(running)
-    own_files = _make_own_files(settings, kept, previous or {}, put)
+    own_files = _make_own_files(settings, kept, _previous_files(settings, layout, store), put)
     files, checks = (Background("files", put), Background("checks", put)) if put else (AtOnce(), AtOnce())
     ports = Ports(
         control=control,
@@ -109,18 +108,37 @@ def make_parts(
         clock=time.monotonic,
         wall_clock=time.time,
     )
-    # Until then the last good state is served, which may have routes of a source that is not there yet.
-    patient_until = time.monotonic() + PATIENCE_SECONDS if layout.current.exists() else 0.0
     overlays = make_overlays(settings, environment, put)
-    observation = Observation(sources, overlays, needs_all=lambda: time.monotonic() < patient_until)
+    observation = _make_observation(sources, overlays, swarm, has_state=layout.current.exists())
     controller = assemble(settings, observation, ports)
     return Parts(
         reconciler=controller.reconciler,
         inspector=controller.inspector,
         sources=sources,
         cluster=cluster,
+        swarm=swarm,
         files=store,
     )
+
+
+def _make_observation(
+    sources: Sequence[ContainerSource], overlays: Sequence[Overlay], swarm: SwarmManagers, *, has_state: bool
+) -> Observation:
+    """Return the sources with everything that is laid over them, the labels of Swarm services first."""
+    # Until then the last good state is served, which may have routes of a source that is not there yet.
+    patient_until = time.monotonic() + PATIENCE_SECONDS if has_state else 0.0
+
+    def is_patient() -> bool:
+        return time.monotonic() < patient_until
+
+    service_labels = ServiceLabels(swarm, is_patient)
+    return Observation(sources, [service_labels, *overlays], needs_all=is_patient, notes=service_labels.notes)
+
+
+def _previous_files(settings: Settings, layout: StateLayout, store: StateFiles) -> Mapping[str, str]:
+    """Return the files that HAProxy runs from; a command builds in a folder of its own."""
+    running = StateLayout(folder=settings.runtime.state_folder)
+    return (store.read_current() if layout == running else read_running_files(running)) or {}
 
 
 def _make_control(settings: Settings, environment: Mapping[str, str], layout: StateLayout) -> HaproxyControl:
@@ -177,6 +195,7 @@ def run_controller(settings: Settings, environment: Mapping[str, str]) -> None:
     triggers = TriggerQueue()
     put_signals(triggers, {HAPROXY_STARTED: TriggerKind.HAPROXY})
     parts = make_parts(settings, environment, settings.runtime.state_folder, triggers.put)
+    parts.swarm.begin()  # it has an answer by the time that the check is over
     _check_own_settings(parts.inspector, settings)
     watched = watched_paths(settings)
     for source in parts.sources:

@@ -21,6 +21,7 @@ from proxy.adapters.files.host_names import HostNames
 from proxy.adapters.files.kept_files import KeptFiles
 from proxy.adapters.files.own_files import OwnFileReader
 from proxy.core.containers.containers import Container, ContainerPort
+from proxy.core.haproxy.cluster_section import ClusterOffer
 from proxy.core.haproxy.own_lines import Substitutes
 from proxy.core.haproxy.rendering import Paths, Renderer
 from proxy.core.labels import simple_routing
@@ -94,10 +95,15 @@ def make_environment(folder: Path = TEMPLATES) -> Environment:
     return Environment(loader=FileSystemLoader(folder), undefined=StrictUndefined, keep_trailing_newline=True)
 
 
-def make_renderer(settings: Settings, folder: Path, substitutes: Callable[[], Substitutes] = Substitutes) -> Renderer:
+def make_renderer(
+    settings: Settings,
+    folder: Path,
+    substitutes: Callable[[], Substitutes] = Substitutes,
+    offer: ClusterOffer | None = None,
+) -> Renderer:
     """Return a renderer whose sockets are in `folder`."""
     paths = Paths(runtime_socket=folder / "haproxy.sock", server_state=folder / "server-state")
-    return Renderer(make_environment(), settings, paths, substitutes)
+    return Renderer(make_environment(), settings, paths, substitutes, lambda: offer)
 
 
 @functools.cache

@@ -2,7 +2,7 @@
 
 The upper half is YAML: `show` names the sections of haproxy.cfg (by the beginning of their first line, or `everything`)
 and the maps that the case is about; `pem:NAME` as a value stands for a certificate of that name. A container `NAME-1` with
-`replicas` stands for as many of its kind.
+`replicas` stands for as many of its kind. With PROXY_CLUSTER, `engine` is the host name of an engine over TLS.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ from typing import Any
 
 import yaml
 
+from proxy.core.haproxy.cluster_section import ClusterOffer, EngineServer
+from proxy.core.haproxy.rendering import Renderer
 from proxy.core.model.model import RoutingModel
 from proxy.settings import Settings
 from tests.builders import (
@@ -58,11 +60,30 @@ class Case:
         ]
         return make_model(*containers, settings=settings, certificates=read_certificates(settings))
 
+    def renderer(self, settings: Settings, folder: Path) -> Renderer:
+        """Return a renderer whose sockets, and files of a cluster, are in `folder`."""
+        return make_renderer(settings, folder, offer=self._offer(settings, folder))
+
+    def _offer(self, settings: Settings, folder: Path) -> ClusterOffer | None:
+        """Return what the proxy offers to a cluster, with files in `folder`; `engine` names an engine over TLS."""
+        if not settings.cluster.peers:
+            return None
+        engine = EngineServer(address="unix@/var/run/docker.sock")
+        if host := self._parsed.get("engine"):
+            engine = EngineServer(address=f"{host}:2376", host=host, ca=folder / "ca.pem", certificate=folder / "node.pem")
+        return ClusterOffer(
+            port=settings.cluster.port,
+            certificate=folder / "node.pem",
+            ca=folder / "ca.pem",
+            state=folder / "state.map",
+            engine=engine,
+        )
+
     def shown(self) -> str:
         """Return the text that the lower half should have."""
         settings = self.settings()
         model = self.model(settings)
-        renderer = make_renderer(settings, STATE)
+        renderer = self.renderer(settings, STATE)
         files = renderer.render(model).files
         config = renderer.render_config(model, show_secrets=False)
         parts = [part for name in self._parsed["show"] for part in _find(name, config)]

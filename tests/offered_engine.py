@@ -9,7 +9,7 @@ from pathlib import Path
 
 from proxy.adapters.cluster.offer import FOLDER, NodeOffer
 from proxy.adapters.cluster.own_node import OwnNode
-from proxy.adapters.cluster.peer import Address, make_engine
+from proxy.adapters.cluster.peer import Address, PeerContext, make_engine
 from proxy.adapters.engine.docker_engine import DockerEngine
 from proxy.adapters.haproxy.runtime_socket import RuntimeSocket
 from proxy.core.haproxy.rendering import Paths, Renderer
@@ -37,4 +37,4 @@ def offered_engine(binary: str, folder: Path, environment: Mapping[str, str]) ->
     paths = Paths(runtime_socket=folder / "haproxy.sock", server_state=folder / "server-state")
     renderer = Renderer(make_environment(), settings, paths, cluster=offer.section)
     with run_renderer(binary, folder, renderer, make_model(settings=settings), settings):
-        yield make_engine(Address("127.0.0.1", CLUSTER_PORT + offset), offer.files)
+        yield make_engine(Address("127.0.0.1", CLUSTER_PORT + offset), PeerContext(offer.files))

@@ -22,7 +22,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from queue import SimpleQueue
-from typing import Any
+from typing import Any, Protocol
 
 API_VERSION = "1.44"
 NETWORK = "stub"
@@ -31,6 +31,7 @@ _LIST = re.compile(r"(?:/v[\d.]+)?/containers/json")
 _EVENTS = re.compile(r"(?:/v[\d.]+)?/events")
 _INFO = re.compile(r"(?:/v[\d.]+)?/info")
 _VERSION = re.compile(r"(?:/v[\d.]+)?/version")
+_SWARM = re.compile(r"(?:/v[\d.]+)?/(services|nodes)")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +46,8 @@ class StubContainer:
     project: str = "stub"
     created: int = 1_700_000_000
     variables: tuple[str, ...] = ()
+    swarm_service: str = ""
+    """The id of its service, where it belongs to a stack of a Swarm and not to Compose. `project` is then the stack."""
 
     @property
     def id(self) -> str:
@@ -80,12 +83,24 @@ class StubContainer:
         }
 
     def all_labels(self) -> dict[str, str]:
-        """Return its labels and those that Compose gives it. Events carry them too."""
+        """Return its labels and those that Compose, or the Swarm, gives it. Events carry them too."""
         own = {"com.docker.compose.project": self.project, "com.docker.compose.service": self.service}
+        if self.swarm_service:
+            own = {
+                "com.docker.stack.namespace": self.project,
+                "com.docker.swarm.service.name": f"{self.project}_{self.service}",
+                "com.docker.swarm.service.id": self.swarm_service,
+            }
         return {**own, **self.labels}
 
     def _networks(self) -> dict[str, Any]:
         return {"Networks": {NETWORK: {"IPAddress": self.address, "Gateway": ""}}}
+
+
+class StubStream(Protocol):
+    """An open stream of events; None ends it."""
+
+    def put(self, text: str | None) -> None: ...
 
 
 @dataclass(slots=True, kw_only=True)
@@ -94,7 +109,7 @@ class StubEngine:
 
     host: str
     containers: dict[str, StubContainer] = field(default_factory=dict)
-    streams: list[SimpleQueue[str | None]] = field(default_factory=list)
+    streams: list[StubStream] = field(default_factory=list)
     inspections: int = 0
     looks: int = 0
     lists: int = 0
@@ -108,6 +123,11 @@ class StubEngine:
     """Every request that it got: method and path."""
     left_out: set[str] = field(default_factory=set)
     """Containers that the next whole list lacks, although they run."""
+    services: dict[str, Mapping[str, str]] | None = None
+    """The services of the Swarm by id, with their own labels, where the engine is a manager's."""
+    down_nodes: set[str] = field(default_factory=set)
+    has_leader: bool = True
+    """Without one, managers answer nothing."""
 
     def __post_init__(self) -> None:
         self.is_free.set()
@@ -128,12 +148,69 @@ class StubEngine:
         self.containers[container.id] = container
         self._tell("start", container)
 
+    def signal(self, container: StubContainer) -> None:
+        """Report that a container was told to stop. It still runs."""
+        self._tell("kill", container, signal="15")
+
     def stop(self, container: StubContainer) -> None:
         """Report that a container was told to stop, has ended and was removed."""
-        self._tell("kill", container, signal="15")
+        self.signal(container)
         self.containers.pop(container.id, None)
         for action in ("die", "destroy"):
             self._tell(action, container)
+
+    def set_service(self, service_id: str, labels: Mapping[str, str]) -> None:
+        """Report that a service of the Swarm has these labels."""
+        assert self.services is not None
+        action = "update" if service_id in self.services else "create"
+        self.services[service_id] = labels
+        self._tell_swarm("service", action, service_id)
+
+    def set_down(self, node: str) -> None:
+        """Report that a node of the Swarm is down."""
+        self.down_nodes.add(node)
+        self._tell_swarm("node", "update", node)
+
+    def list_swarm(self, what: str, ids: Iterable[str]) -> tuple[int, object]:
+        """Return the answer to the question for all services, for these, or for all nodes, with its status first."""
+        if self.services is None:
+            return 503, {"message": "This node is not a swarm manager."}
+        if not self.has_leader:
+            return 500, {"message": "The swarm does not have a leader."}
+        if what == "nodes":
+            return 200, [{"ID": node, "Status": {"State": "down"}} for node in sorted(self.down_nodes)]
+        found = [key for key in self.services if key in ids or not ids]
+        return 200, [{"ID": key, "Spec": {"Name": key, "Labels": {**self.services[key]}}} for key in found]
+
+    def _tell_swarm(self, kind: str, action: str, actor: str) -> None:
+        document = {"Type": kind, "Action": action, "Actor": {"ID": actor, "Attributes": {}}, "scope": "swarm"}
+        self._say({**document, "time": int(time.time())})
+
+    def answer(self, target: str) -> tuple[int, object]:
+        """Return the status and the document of the answer to `GET target`."""
+        path = urllib.parse.urlsplit(target).path
+        if self.is_broken:
+            return 500, {"message": "something is wrong"}
+        if _VERSION.fullmatch(path):
+            return 200, {"Version": "stub", "ApiVersion": API_VERSION, "MinAPIVersion": "1.24"}
+        if _INFO.fullmatch(path):
+            swarm = {"ControlAvailable": self.services is not None}
+            return 200, {"ID": self.name, "Name": self.name, "Swarm": swarm}
+        if _LIST.fullmatch(path):
+            return 200, self._list(_asked_ids(target))
+        if match := _INSPECTION.fullmatch(path):
+            self.inspections += 1
+            container = self.containers.get(match[1])
+            return (200, container.inspected()) if container else (404, {"message": "no such container"})
+        if match := _SWARM.fullmatch(path):
+            return self.list_swarm(match[1], _asked_ids(target) or ())
+        return 404, {"message": "not in the stub"}
+
+    def _list(self, ids: list[str] | None) -> list[dict[str, Any]]:
+        if ids is None:
+            return self.list_all()
+        self.looks += 1
+        return [self.containers[container_id].listed() for container_id in ids if container_id in self.containers]
 
     def _tell(self, action: str, container: StubContainer, **attributes: str) -> None:
         document = {
@@ -142,9 +219,24 @@ class StubEngine:
             "Actor": {"ID": container.id, "Attributes": {**container.all_labels(), "name": container.name, **attributes}},
             "time": int(time.time()),
         }
+        self._say(document)
+
+    def _say(self, document: Mapping[str, Any]) -> None:
         text = json.dumps(document) + "\n"
         for stream in self.streams:
             stream.put(text)
+
+
+def asks_for_events(target: str) -> bool:
+    """Return whether `GET target` is answered with the stream of events."""
+    return bool(_EVENTS.fullmatch(urllib.parse.urlsplit(target).path))
+
+
+def _asked_ids(target: str) -> list[str] | None:
+    """Return the ids that the list is filtered by; None without a filter."""
+    query = urllib.parse.parse_qs(urllib.parse.urlsplit(target).query)
+    ids = json.loads(query.get("filters", ["{}"])[0]).get("id")
+    return None if ids is None else list(ids)
 
 
 class _Server(socketserver.ThreadingUnixStreamServer):
@@ -157,38 +249,19 @@ class _Conversation(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     server: _Server
 
+    def parse_request(self) -> bool:
+        """Note the request, whatever it is (see http.server)."""
+        is_understood = super().parse_request()
+        self.server.engine.requests.append(f"{self.command} {self.path}" if is_understood else self.requestline)
+        return is_understood
+
     def do_GET(self) -> None:
-        engine, path = self.server.engine, urllib.parse.urlsplit(self.path).path
-        engine.requests.append(f"{self.command} {self.path}")
+        engine = self.server.engine
         engine.is_free.wait()
-        if engine.is_broken:
-            self._answer({"message": "something is wrong"}, 500)
-        elif _VERSION.fullmatch(path):
-            self._answer({"Version": "stub", "ApiVersion": API_VERSION, "MinAPIVersion": "1.24"})
-        elif _INFO.fullmatch(path):
-            self._answer({"ID": engine.name, "Name": engine.name})
-        elif _LIST.fullmatch(path):
-            ids = self._asked_ids()
-            if ids is None:
-                self._answer(engine.list_all())
-            else:
-                engine.looks += 1
-                found = [engine.containers[container_id] for container_id in ids if container_id in engine.containers]
-                self._answer([container.listed() for container in found])
-        elif match := _INSPECTION.fullmatch(path):
-            engine.inspections += 1
-            container = engine.containers.get(match[1])
-            self._answer(container.inspected() if container else {"message": "no such container"}, 200 if container else 404)
-        elif _EVENTS.fullmatch(path):
+        if asks_for_events(self.path) and not engine.is_broken:
             self._stream(engine)
         else:
-            self._answer({"message": "not in the stub"}, 404)
-
-    def _asked_ids(self) -> list[str] | None:
-        """Return the ids that the list is filtered by; None without a filter."""
-        query = urllib.parse.parse_qs(urllib.parse.urlsplit(self.path).query)
-        ids = json.loads(query.get("filters", ["{}"])[0]).get("id")
-        return None if ids is None else list(ids)
+            self._answer(*engine.answer(self.path))
 
     def address_string(self) -> str:
         return "stub"
@@ -196,7 +269,7 @@ class _Conversation(http.server.BaseHTTPRequestHandler):
     def log_message(self, *arguments: object) -> None:
         """Log nothing; the proxy has its own log."""
 
-    def _answer(self, document: object, status: int = 200) -> None:
+    def _answer(self, status: int, document: object) -> None:
         body = json.dumps(document).encode()
         self.send_response(status)
         self.send_header("Content-Type", "application/json")

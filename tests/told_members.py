@@ -17,7 +17,7 @@ from proxy.adapters.cluster.cluster_source import ClusterSource
 from proxy.adapters.cluster.member import Member
 from proxy.adapters.cluster.offer import NodeOffer
 from proxy.adapters.cluster.own_node import OwnNode
-from proxy.adapters.cluster.peer import Address, CredentialFiles, Told
+from proxy.adapters.cluster.peer import Address, CredentialFiles, PeerContext, Told
 from proxy.adapters.cluster.peer_addresses import PeerAddresses
 from proxy.core.containers.containers import Container, Node, Snapshot
 from proxy.core.containers.node_state import NodeState, SharedWeight
@@ -109,8 +109,7 @@ class World:
         return {container.name: container.node.name if container.node else "" for container in self.containers.values()}
 
     def _make(self, address: Address, put: Callable[[Trigger], None]) -> Member:
-        # Only what the constructor of all versions takes by position.
-        made = StillMember(address, NO_FILES, frozenset(), OWN.__eq__, put, clock=lambda: self.now)
+        made = StillMember(address, PeerContext(NO_FILES), frozenset(), OWN.__eq__, put, clock=lambda: self.now)
         self.members[address] = made
         return made
 

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from proxy.adapters.files.own_files import COPIED
 from proxy.errors import SettingsError
-from proxy.settings import Settings, TlsSettings
+from proxy.settings import Settings
 
 logger = logging.getLogger(__name__)
 
@@ -56,18 +56,23 @@ class Identity:
 def drop_root(identity: Identity, settings: Settings, argv: Sequence[str], environment: Mapping[str, str]) -> None:
     """Replace this root process with `argv`, run as `identity`. The state folder then belongs to that identity."""
     state_folder = settings.runtime.state_folder
-    variables = copy_unreadable(identity, settings.tls, state_folder)
+    variables = copy_unreadable(identity, settings, state_folder)
     identity.own(state_folder)
     os.execve(shutil.which("setpriv") or "/usr/bin/setpriv", identity.command(argv), {**environment, **variables})
 
 
-def copy_unreadable(identity: Identity, tls: TlsSettings, state_folder: Path) -> Mapping[str, str]:
-    """Copy mounted certificates that only root may read, and return the variables that point to the copies.
+def copy_unreadable(identity: Identity, settings: Settings, state_folder: Path) -> Mapping[str, str]:
+    """Copy mounted certificates and keys that only root may read, and return the variables that point to the copies.
 
     A folder is copied as a whole or not at all, so that the proxy reads from one place.
     """
     variables: dict[str, str] = {}
-    for name, path in (("CERT_FOLDER", tls.certificate_folder), ("CA_CERT_FILE", tls.ca_file)):
+    tls, cluster = settings.tls, settings.cluster
+    for name, path in (
+        ("CERT_FOLDER", tls.certificate_folder),
+        ("CA_CERT_FILE", tls.ca_file),
+        ("PROXY_CLUSTER_KEY_FILE", cluster.key_file if cluster.peers else None),
+    ):
         if path is None or not path.exists():
             continue
         files = [*_files_of(path)]

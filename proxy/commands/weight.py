@@ -18,6 +18,7 @@ from pathlib import Path
 
 from tabulate import tabulate
 
+from proxy.adapters.engine.service_labels import ServiceLabels
 from proxy.adapters.files.kept_files import KeptFiles
 from proxy.adapters.files.status_file import Status, read_status
 from proxy.adapters.files.weight_file import WEIGHT_FILE, read_weights, write_weights
@@ -31,7 +32,7 @@ from proxy.core.model.services import is_in_scope
 from proxy.grammar.values import DEFAULT_WEIGHT, parse_weight
 from proxy.printable import printable
 from proxy.settings import RoutingMode, Settings
-from proxy.source_wiring import make_cluster, make_sources, weight_label
+from proxy.source_wiring import make_cluster, make_sources, make_swarm, weight_label
 
 WAIT_SECONDS = 90.0
 POLL_SECONDS = 0.05
@@ -91,10 +92,10 @@ def weight(options: argparse.Namespace, settings: Settings, environment: Mapping
 
 def _read_services(settings: Settings, environment: Mapping[str, str]) -> _Services:
     kept = KeptFiles(settings.runtime.state_folder, is_read_only=True)
-    layout = StateLayout(folder=settings.runtime.state_folder)
-    cluster = make_cluster(settings, environment, layout.runtime_socket, is_controller=False)
-    sources = make_sources(settings, environment, kept)
-    world = Observation([*sources, cluster.source] if cluster else sources)
+    layout, swarm = StateLayout(folder=settings.runtime.state_folder), make_swarm(settings, environment, None)
+    cluster = make_cluster(settings, environment, layout.runtime_socket, swarm, is_controller=False)
+    sources = make_sources(settings, environment, kept, swarm)
+    world = Observation([*sources, cluster.source] if cluster else sources, [ServiceLabels(swarm)])
     containers = world.observe(is_resync=True).values()
     weights: dict[str, int | None] = {}
     names: dict[str, str] = {}

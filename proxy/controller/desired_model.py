@@ -247,8 +247,8 @@ class DesiredModel:
                 yield out_of_scope(container, service_label(container), proxy)
 
     def _notes_of_proxy(self) -> tuple[Problem, ...]:
-        proxy = self._observation.proxy()
-        return find_own_labels(proxy, self._settings.routing.routing_mode) if proxy else ()
+        proxy, mode = self._observation.proxy(), self._settings.routing.routing_mode
+        return (*self._observation.notes(), *(find_own_labels(proxy, mode) if proxy else ()))
 
     def _update_index(self, labels: Iterable[str]) -> ModelChange:
         reviewed = {label: self._review(label) for label in sorted(labels)}

@@ -21,8 +21,8 @@ logger = logging.getLogger(__name__)
 class Observation:
     """All containers of all sources.
 
-    `needs_all` tells whether the first look counts only when every source has answered. A proxy that serves its last good
-    state would drop the routes of a source that is slower than the others.
+    `notes` tells of settings without effect. `needs_all` tells whether the first look counts only when every source has
+    answered. A proxy that serves its last good state would drop the routes of a source that is slower than the others.
     """
 
     def __init__(
@@ -31,10 +31,12 @@ class Observation:
         overlays: Sequence[Overlay] = (),
         *,
         needs_all: Callable[[], bool] = lambda: False,
+        notes: Callable[[], Sequence[Problem]] = tuple,
     ) -> None:
         self._sources = sources
         self._overlays = overlays
         self._needs_all = needs_all
+        self.notes = notes
         self._has_begun = False
         self._containers: dict[str, dict[str, Container]] = {}
         self._proxies: dict[str, ProxyContainer] = {}
@@ -47,7 +49,7 @@ class Observation:
         """Read every source and return all changes that have not been taken in yet, None for what is gone.
 
         Whatever is raised, the next call returns what this one has read. Raises SourceError while no source has ever
-        answered, or not all of them where all are needed: an empty world is never published.
+        answered, or not all of them where all are needed, or while an overlay waits: an empty world is never published.
         """
         for source in self._sources:
             if is_resync:

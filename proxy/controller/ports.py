@@ -44,7 +44,10 @@ class Overlay(Protocol):
     def lay_over(
         self, containers: Mapping[Key, Container | None], proxy: ProxyContainer | None, new_sources: frozenset[str]
     ) -> Mapping[Key, Container | None]:
-        """Return `containers` with it; `new_sources` are those that are read for the first time."""
+        """Return `containers` with it; `new_sources` are those that are read for the first time.
+
+        Raises SourceError, at a start, where too little is known to publish anything.
+        """
 
 
 class HaproxyControl(Protocol):

@@ -21,7 +21,7 @@ ServerName = NewType("ServerName", str)
 
 _NAME_UNSAFE = re.compile(r"[^A-Za-z0-9_.:-]")
 _OWN_SECTION = re.compile(
-    r"stats|http|tcp|sources|cluster|cluster_streams|cluster_sources|workers|proxy_users|(port|tcp)_\d+|profile_[0-9a-f]+"
+    r"stats|http|tcp|sources|cluster(_streams|_sources|_resolvers)?|workers|proxy_users|(port|tcp)_\d+|profile_[0-9a-f]+"
     r"|GLOBAL|MASTER"
 )
 """Names of sections in proxy/templates/haproxy.cfg.j2. Since 3.3 no two sections may share a name, whatever kind they are.

@@ -82,11 +82,12 @@ def _parse_domain(reader: SettingsReader) -> str:
     for given, missing in (("PROXY_CLUSTER_ID", "PROXY_REGION_ID"), ("PROXY_REGION_ID", "PROXY_CLUSTER_ID")):
         if reader.is_set(given) and not reader.is_set(missing):
             reader.add_fault(given, f"has no effect without {missing}; set both, or PROXY_ROOT_DOMAIN")
+    for name, part in (("PROXY_CLUSTER_ID", cluster), ("PROXY_REGION_ID", region)):
+        try:
+            parse_plain_domain(f"{part or 'cluster'}.{_ALIBABA_DOMAIN}")
+        except ValueError:
+            reader.add_fault(name, "cannot be part of a domain name; write letters, digits and hyphens")
     default = f"{cluster}.{region}.{_ALIBABA_DOMAIN}" if cluster and region else _LOCAL_DOMAIN
-    try:
-        parse_plain_domain(default)
-    except ValueError as error:
-        reader.add_fault("PROXY_CLUSTER_ID", str(error))
     return reader.parse("PROXY_ROOT_DOMAIN", parse_plain_domain, default.lower())
 
 

@@ -12,13 +12,17 @@ from cryptography.x509.oid import NameOID
 
 
 class Authority:
-    """Signs client certificates with its own key."""
+    """Signs client certificates with its own key. Where it has a certificate of somebody else, `pem` is that and its key."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, pem: str = "") -> None:
         self._key = ec.generate_private_key(ec.SECP256R1())
         self._name = _name(name)
         self._serial = 0
-        self.certificate = self._sign(self._name, self._key.public_key(), is_authority=True)
+        if pem:
+            key = serialization.load_pem_private_key(pem.encode(), None)
+            assert isinstance(key, ec.EllipticCurvePrivateKey)
+            self._key, self._name = key, x509.load_pem_x509_certificate(pem.encode()).subject
+        self.certificate = pem or self._sign(self._name, self._key.public_key(), is_authority=True)
 
     def client(self, folder: Path) -> str:
         """Return the path of a file with a client's key and the certificate that this authority has signed for it."""
@@ -27,7 +31,8 @@ class Authority:
         private = key.private_bytes(
             serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
         )
-        path.write_text(private.decode() + self._sign(_name("client"), key.public_key(), is_authority=False))
+        signed = self._sign(_name("client"), key.public_key(), is_authority=False)
+        path.write_text(private.decode() + signed + self.certificate)
         return str(path)
 
     def _sign(self, subject: x509.Name, key: ec.EllipticCurvePublicKey, *, is_authority: bool) -> str:

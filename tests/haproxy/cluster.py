@@ -93,11 +93,11 @@ class Node:
             **variables,
         }
 
-    def run(self, *command: str, others: tuple[Node, ...] = ()) -> subprocess.CompletedProcess[str]:
+    def run(self, *command: str, others: tuple[Node, ...] = (), **variables: str) -> subprocess.CompletedProcess[str]:
         """Run a command that ends by itself."""
         return subprocess.run(
             [sys.executable, "-m", "proxy", *command],
-            env=self.environment(*others),
+            env=self.environment(*others, **variables),
             cwd=ROOT,
             capture_output=True,
             text=True,

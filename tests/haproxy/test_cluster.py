@@ -153,3 +153,18 @@ def test_stop_waits_for_nobody_who_reads_events(nodes: tuple[Node, Node], produc
         process.wait(timeout=60)
 
     assert not first.says("still runs after SIGUSR1")
+
+
+def test_key_that_was_changed_while_the_proxies_were_stopped(nodes: tuple[Node, Node], product: Product) -> None:
+    """As when a secret of a Swarm is replaced: HAProxy starts from the files of the old key."""
+    first, second = nodes
+    second.engine.start(make_container("there", product.backend("there"), "there.example"))
+    with first.running(second), second.running(first):
+        eventually(lambda: serves(first, "there.example", "there"))
+    for node in nodes:
+        node.set_key("another secret that only this test knows")
+
+    second.engine.start(make_container("later", product.backend("later"), "later.example"))
+    with first.running(second), second.running(first):
+        eventually(lambda: serves(first, "later.example", "later"))
+        assert serves(first, "there.example", "there")

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import subprocess
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
-from tests.builders import make_renderer
+from proxy.adapters.cluster.trust import make_credentials
+from proxy.secret import Secret
 from tests.golden_cases import Case, read_cases
 from tests.haproxy.running import write_files
 
@@ -19,7 +21,11 @@ CASES = read_cases()
 @pytest.mark.parametrize("case", CASES, ids=[case.path.stem for case in CASES])
 def test_case_passes_the_check_without_a_warning(case: Case, haproxy_binary: str, tmp_path: Path) -> None:
     settings = case.settings()
-    write_files(tmp_path, make_renderer(settings, tmp_path).render(case.model(settings)).files)
+    write_files(tmp_path, case.renderer(settings, tmp_path).render(case.model(settings)).files)
+    credentials = make_credentials(Secret("a secret of this test only"), datetime.now(UTC))
+    (tmp_path / "ca.pem").write_text(credentials.ca)
+    (tmp_path / "node.pem").write_text(credentials.certificate.reveal())
+    (tmp_path / "state.map").write_text("state {}\n")
     (tmp_path / "server-state").write_text("1\n")
     config = tmp_path / "current" / "haproxy.cfg"
 

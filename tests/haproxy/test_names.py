@@ -43,7 +43,18 @@ NASTY = (
     ("", "\U0001f6d2"),
     *(
         ("", name)
-        for name in ("stats", "http", "tcp", "sources", "port_80", "tcp_80", "workers", "proxy_users", "profile_ab12")
+        for name in (
+            "stats",
+            "http",
+            "tcp",
+            "sources",
+            "cluster",
+            "port_80",
+            "tcp_80",
+            "workers",
+            "proxy_users",
+            "profile_ab12",
+        )
     ),
     *(("", name) for name in ("GLOBAL", "MASTER", "BACKEND", "FRONTEND", "from", "global", "defaults", "123")),
     ("x" * 120, "y" * 120),

@@ -15,7 +15,7 @@ from tests.real.places import Places
 from tests.real.swarm import Swarm
 
 SERVED = " 200 "
-IMAGES = ("proxy-test/base", "proxy-test/backend", "proxy")
+IMAGES = ("proxy-test/base", "proxy-test/backend", "nginx:alpine", "proxy")
 LOG_LINES = "120"
 
 

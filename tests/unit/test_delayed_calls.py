@@ -40,6 +40,18 @@ def test_thousand_calls_need_one_thread(calls: DelayedCalls) -> None:
     assert 1 == len(set(threading.enumerate()) - before)
 
 
+def test_thread_ends_when_there_are_no_calls_and_another_one_makes_the_next() -> None:
+    before = set(threading.enumerate())
+    made: list[int] = []
+    calls = DelayedCalls(idle_seconds=0.01)
+
+    calls.set("a", time.monotonic(), lambda: made.append(1))
+    eventually(lambda: made == [1] and set(threading.enumerate()) <= before)
+    calls.set("a", time.monotonic(), lambda: made.append(2))
+    eventually(lambda: made == [1, 2])
+    calls.stop()
+
+
 def test_second_call_for_a_key_replaces_the_first(calls: DelayedCalls) -> None:
     made: list[int] = []
     now = time.monotonic()

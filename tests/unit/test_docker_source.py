@@ -236,6 +236,20 @@ def test_many_hints_are_one_list_call() -> None:
         assert engine.calls == ["list"]
 
 
+def test_many_hints_among_very_many_containers_are_no_list_call() -> None:
+    """While ten thousand containers are listed, so many events come that they would be a reason to list all again."""
+    engine = FakeEngine(*(make_document(f"c{number}") for number in range(40 * MAX_LOOKS)))
+    with watched(engine) as running:
+        running.source.read()
+        engine.calls.clear()
+
+        for container_id in [*engine.documents][: MAX_LOOKS + 1]:
+            running.send(make_event(container_id))
+        running.source.read()
+
+        assert "list" not in engine.calls
+
+
 def test_failed_read_raises_and_the_next_one_makes_it_good() -> None:
     engine = FakeEngine(make_document("a"))
     with watched(engine) as running:

@@ -17,6 +17,7 @@ _LINES = "haproxy/test_extra_lines.py"
 _TLS = "haproxy/test_tls.py"
 _PROGRAM = "haproxy/test_program.py"
 _SIMPLE = "unit/test_simple_routing.py"
+_BAD_INPUT = "haproxy/test_cluster_bad_input.py"
 _IMAGE = "e2e/test_image.py"
 
 OF_VARIABLES = {
@@ -75,6 +76,10 @@ OF_VARIABLES = {
     "PROXY_HAPROXY": f"{_PROGRAM}::test_services_of_the_file_are_served_and_followed",
     "PROXY_RESYNC_SECONDS": "unit/test_schedule.py::test_resync_is_due_after_its_time_even_when_other_passes_come_between",
     "PROXY_STOP_SECONDS": "haproxy/test_supervisor.py::test_request_that_never_ends_does_not_hold_the_stop_up",
+    "PROXY_CLUSTER": "haproxy/test_cluster.py::test_container_of_another_node_is_routed_from_its_start_to_its_stop",
+    "PROXY_CLUSTER_KEY_FILE": f"{_BAD_INPUT}::test_other_key_is_told_on_both_sides_until_it_is_the_same_and_is_never_shown",
+    "PROXY_CLUSTER_PORT": "unit/test_cluster_settings.py::test_port_can_be_set",
+    "PROXY_ROUTED_NETWORKS": "unit/test_addresses.py::test_address_of_a_container_of_another_node",
     "DEBUG": f"{_PROGRAM}::test_details_are_logged_when_asked_for",
 }
 

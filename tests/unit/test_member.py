@@ -10,7 +10,7 @@ import pytest
 
 from proxy.adapters.cluster import member as member_module
 from proxy.adapters.cluster.member import ANSWER_SECONDS, Member, Status
-from proxy.adapters.cluster.peer import Address, Told
+from proxy.adapters.cluster.peer import Address, PeerContext, Told
 from proxy.adapters.engine.docker_source import CONNECTED
 from proxy.core.containers.containers import Container, Snapshot
 from proxy.core.trigger import Trigger, TriggerKind
@@ -75,7 +75,9 @@ class Followed:
     def __init__(self, remote: Remote) -> None:
         self.now = 0.0
         self.triggers: list[Trigger] = []
-        self.member = Member(ADDRESS, NO_FILES, frozenset(), OWN.__eq__, self.triggers.append, clock=lambda: self.now)
+        self.member = Member(
+            ADDRESS, PeerContext(NO_FILES), frozenset(), OWN.__eq__, self.triggers.append, clock=lambda: self.now
+        )
         self.remote = remote
         self.containers: dict[str, Container] = {}
 

@@ -10,7 +10,6 @@ import pytest
 from proxy.adapters.engine.misplaced_settings import MisplacedSettings
 from proxy.core.containers.containers import Container, ProxyContainer
 from proxy.core.trigger import Trigger
-from proxy.errors import SourceError
 from proxy.settings import Scope
 from tests.builders import make_container
 from tests.eventually import eventually
@@ -19,22 +18,15 @@ PROXY = ProxyContainer(id="0" * 64, project="shop")
 
 
 class FakeInspector:
-    """Every container has these variables, and belongs to the Swarm service `s1`. `calls` are the questions."""
+    """Every container has these variables. `calls` are the questions."""
 
-    def __init__(self, *variables: str, service_labels: Mapping[str, str] | None = None) -> None:
-        self.variables, self.service_labels = variables, service_labels
+    def __init__(self, *variables: str) -> None:
+        self.variables = variables
         self.calls: list[str] = []
 
     def inspect_container(self, container: str) -> Mapping[str, Any]:
         self.calls.append(container)
-        labels = {"com.docker.swarm.service.id": "s1"}
-        return {"Id": container, "Config": {"Env": ["PATH=/bin", *self.variables], "Labels": labels}}
-
-    def inspect_service(self, service_id: str) -> Mapping[str, Any]:
-        self.calls.append(service_id)
-        if self.service_labels is None:
-            raise SourceError("this node is not a swarm manager")
-        return {"Spec": {"Labels": self.service_labels}}
+        return {"Id": container, "Config": {"Env": ["PATH=/bin", *self.variables]}}
 
 
 def lay_over(overlay: MisplacedSettings, *containers: Container) -> list[Container]:
@@ -42,20 +34,10 @@ def lay_over(overlay: MisplacedSettings, *containers: Container) -> list[Contain
     return [container for container in laid_over.values() if container]
 
 
-def test_variables_and_labels_of_the_service_are_found() -> None:
-    engine = FakeInspector("VIRTUAL_HOST=a.com", service_labels={"aliyun.proxy.VIRTUAL_HOST": "a.com", "x": "y"})
+def test_variables_are_found() -> None:
+    (found,) = lay_over(MisplacedSettings(FakeInspector("VIRTUAL_HOST=a.com"), Scope(), None), make_container())
 
-    (found,) = lay_over(MisplacedSettings(engine, Scope(), None), make_container())
-
-    assert ({"VIRTUAL_HOST": "a.com"}, ("aliyun.proxy.VIRTUAL_HOST",)) == (found.environment, found.service_labels)
-
-
-def test_engine_that_tells_no_services_is_asked_for_them_once() -> None:
-    engine = FakeInspector("VIRTUAL_HOST=a.com")
-
-    found = lay_over(MisplacedSettings(engine, Scope(), None), make_container("web-1"), make_container("web-2"))
-
-    assert ([1, 1], 1) == ([len(each.environment) for each in found], engine.calls.count("s1"))
+    assert {"VIRTUAL_HOST": "a.com"} == found.environment
 
 
 @pytest.mark.parametrize(

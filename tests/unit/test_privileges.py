@@ -72,7 +72,7 @@ def test_certificates_that_only_root_may_read_are_copied_as_a_whole(tmp_path: Pa
         (folder / name).write_text(name)
         (folder / name).chmod(mode)
 
-    variables = copy_unreadable(make_identity(), make_settings(CERT_FOLDER=str(folder)).tls, state)
+    variables = copy_unreadable(make_identity(), make_settings(CERT_FOLDER=str(folder)), state)
 
     copies = state / COPIED / "cert_folder"
     assert {"CERT_FOLDER": str(copies)} == variables
@@ -90,7 +90,7 @@ def test_folders_of_certbot_are_copied_with_what_their_links_lead_to(tmp_path: P
     (live / "a.example" / "privkey.pem").symlink_to(archive / "privkey1.pem")
     (live / "a.example" / "gone.pem").symlink_to(archive / "gone1.pem")
 
-    copy_unreadable(make_identity(), make_settings(CERT_FOLDER=str(live)).tls, state)
+    copy_unreadable(make_identity(), make_settings(CERT_FOLDER=str(live)), state)
 
     (copy,) = (path for path in (state / COPIED).rglob("*") if path.is_file())
     assert ("a.example/privkey.pem", "key") == (str(copy.relative_to(state / COPIED / "cert_folder")), copy.read_text())
@@ -103,7 +103,7 @@ def test_folder_that_only_root_may_enter_is_copied(tmp_path: Path) -> None:
     (folder / "a.pem").chmod(0o644)
     folder.chmod(0o700)
 
-    assert copy_unreadable(make_identity(), make_settings(CERT_FOLDER=str(folder)).tls, tmp_path / "state")
+    assert copy_unreadable(make_identity(), make_settings(CERT_FOLDER=str(folder)), tmp_path / "state")
 
 
 def test_copies_of_an_earlier_start_go(tmp_path: Path) -> None:
@@ -114,10 +114,23 @@ def test_copies_of_an_earlier_start_go(tmp_path: Path) -> None:
     old.mkdir(parents=True)
     (old / "old.pem").write_text("old")
 
-    variables = copy_unreadable(make_identity(), make_settings(CA_CERT_FILE=str(authority)).tls, state)
+    variables = copy_unreadable(make_identity(), make_settings(CA_CERT_FILE=str(authority)), state)
 
     assert {"CA_CERT_FILE": str(old / "ca.pem")} == variables
     assert ["ca.pem"] == [file.name for file in old.iterdir()]
+
+
+def test_key_of_the_cluster_that_only_root_may_read_is_copied(tmp_path: Path) -> None:
+    key, state = tmp_path / "key", tmp_path / "state"
+    key.write_text("the secret of the cluster")
+    key.chmod(0o400)
+    settings = make_settings(PROXY_CLUSTER="tasks.lb", PROXY_CLUSTER_KEY_FILE=str(key))
+
+    variables = copy_unreadable(make_identity(), settings, state)
+
+    copy = Path(variables["PROXY_CLUSTER_KEY_FILE"])
+    assert ("the secret of the cluster", 0o600) == (copy.read_text(), copy.stat().st_mode & 0o777)
+    assert 0o700 == copy.parent.stat().st_mode & 0o777
 
 
 def test_what_everybody_may_read_stays_where_it_is(tmp_path: Path) -> None:
@@ -125,7 +138,7 @@ def test_what_everybody_may_read_stays_where_it_is(tmp_path: Path) -> None:
     authority.touch(mode=0o644)
     settings = make_settings(CA_CERT_FILE=str(authority), CERT_FOLDER=str(tmp_path / "missing"))
 
-    assert ({}, False) == (copy_unreadable(make_identity(), settings.tls, tmp_path), (tmp_path / COPIED).exists())
+    assert ({}, False) == (copy_unreadable(make_identity(), settings, tmp_path), (tmp_path / COPIED).exists())
 
 
 def test_command_drops_everything_but_the_groups_and_the_low_ports() -> None:

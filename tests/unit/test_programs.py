@@ -25,6 +25,8 @@ READ_BY_HAND = {
     "program.master_command": "HAProxy of tests.real",
     "process.args": "the same program once more",
     "name": "tests/real/programs.py itself",
+    "values.get": "HAProxy of tests.real, which the fixture `seen` of tests/e2e starts",
+    "pytest.fail": "the same where there is none",
 }
 """Expressions that do not say which program they start, and what it is."""
 

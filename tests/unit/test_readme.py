@@ -53,13 +53,12 @@ def is_known_label(name: str) -> bool:
 
 
 @READMES
-def test_compose_file_has_a_proxy_and_a_routed_service(readme: Path) -> None:
-    (compose_file,) = compose_files_of(readme)
+def test_files_of_compose_and_swarm_have_a_proxy_and_a_routed_service(readme: Path) -> None:
+    compose_file, stack_file = compose_files_of(readme)
 
-    services = compose_file["services"]
-
-    assert "proxy" in [service["image"] for service in services.values()]
-    assert any(f"{PREFIX}VIRTUAL_HOST" in service.get("labels", {}) for service in services.values())
+    for services in (compose_file["services"], stack_file["services"]):
+        assert "proxy" in [service["image"] for service in services.values()]
+        assert any(f"{PREFIX}VIRTUAL_HOST" in service.get("labels", {}) for service in services.values())
 
 
 @READMES

@@ -11,6 +11,7 @@ from proxy.grammar.legacy import translate_http_check
 from proxy.grammar.values import parse_tcp_ports
 from proxy.grammar.virtual_host import parse_virtual_host
 from proxy.settings.value_parsers import parse_variable_name
+from tests.builders import make_pem, one_line
 from tests.simple import simple_settings
 
 REFUSED: dict[str, tuple[Callable[[str], object], str, str]] = {
@@ -38,3 +39,12 @@ def test_empty_lines_at_the_end_of_a_check_are_no_headers() -> None:
 def test_cluster_that_makes_no_domain_is_told() -> None:
     with pytest.raises(SettingsError, match="PROXY_CLUSTER_ID"):
         simple_settings(PROXY_CLUSTER_ID="c 1", PROXY_REGION_ID="cn-beijing")
+
+
+def test_part_of_the_domain_that_holds_a_key_is_not_told_with_another_variable() -> None:
+    """Found by `make soak`: the domain that both make stood in the message about the other one."""
+    key = one_line(make_pem("a.example"))
+    with pytest.raises(SettingsError) as raised:
+        simple_settings(PROXY_CLUSTER_ID="»", PROXY_REGION_ID=key)
+
+    assert not [line for line in key.split("\\n")[:4] if line in str(raised.value)]

@@ -12,7 +12,7 @@ import pytest
 from proxy.adapters.files.kept_files import KeptFiles
 from proxy.errors import SettingsError
 from proxy.settings import SourceKind
-from proxy.source_wiring import find_sources, make_overlays, make_sources
+from proxy.source_wiring import find_sources, make_overlays, make_sources, make_swarm
 from proxy.wiring import watched_paths
 from tests.builders import make_settings
 from tests.stub_engine import StubContainer, run_stub_engine
@@ -20,6 +20,7 @@ from tests.stub_engine import StubContainer, run_stub_engine
 LINK = {"WEB_PORT_80_TCP_ADDR": "10.0.0.5", "WEB_PORT_80_TCP_PORT": "80", "WEB_PORT_80_TCP": "tcp://10.0.0.5:80"}
 LINK_NAME = {"WEB_NAME": "/proxy/web"}
 KEPT = KeptFiles(Path("/nonexistent"), is_read_only=True)
+SWARM = make_swarm(make_settings(), {}, None)
 FILE = {"PROXY_SERVICES_FILE": "/etc/proxy/services.yml"}
 
 
@@ -57,7 +58,7 @@ def test_engine_that_is_elsewhere_is_always_a_source() -> None:
 def test_sources_that_are_named_are_read_and_no_others(tmp_path: Path) -> None:
     variables = {"PROXY_SOURCES": "file,links", "PROXY_SERVICES_FILE": str(tmp_path / "services.yml")}
 
-    assert {"file", "links"} == {source.name for source in make_sources(make_settings(**variables), LINK, KEPT)}
+    assert {"file", "links"} == {source.name for source in make_sources(make_settings(**variables), LINK, KEPT, SWARM)}
 
 
 @pytest.fixture
@@ -76,15 +77,16 @@ def clients(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[docker.APIClient]]
         client.close()
 
 
+@pytest.mark.parametrize("swarm_service", [pytest.param("", id="Compose"), pytest.param("s1", id="Swarm")])
 @pytest.mark.parametrize(("mode", "alias"), [("custom", "web"), ("acsrouting", "")])
 def test_services_that_are_named_count_as_linked(
-    tmp_path: Path, clients: list[docker.APIClient], mode: str, alias: str
+    tmp_path: Path, clients: list[docker.APIClient], mode: str, alias: str, swarm_service: str
 ) -> None:
     settings = make_settings(PROXY_MODE=mode, ADDITIONAL_SERVICES="blog:api, stub:web")
-    container = StubContainer(name="stub-web-1", service="web", labels={}, port=80)
+    container = StubContainer(name="stub-web-1", service="web", labels={}, port=80, swarm_service=swarm_service)
     with run_stub_engine(tmp_path) as engine:
         engine.containers[container.id] = container
-        (source,) = make_sources(settings, {"DOCKER_HOST": engine.host}, KEPT)
+        (source,) = make_sources(settings, {"DOCKER_HOST": engine.host}, KEPT, SWARM)
 
         (found,) = source.read_changes().containers
         source.stop()  # else it asks how the container is stopped, when there is no engine any more
@@ -95,12 +97,12 @@ def test_services_that_are_named_count_as_linked(
 
 def test_no_source_at_all_is_told_with_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="mount the engine's socket"):
-        make_sources(make_settings(), {"DOCKER_HOST": f"unix://{tmp_path}/missing"}, KEPT)
+        make_sources(make_settings(), {"DOCKER_HOST": f"unix://{tmp_path}/missing"}, KEPT, SWARM)
 
 
 def test_file_as_a_source_needs_a_file() -> None:
     with pytest.raises(SettingsError, match="needs PROXY_SERVICES_FILE"):
-        make_sources(make_settings(PROXY_SOURCES="file"), {}, KEPT)
+        make_sources(make_settings(PROXY_SOURCES="file"), {}, KEPT, SWARM)
 
 
 @pytest.mark.parametrize(("mode", "count"), [("custom", 2), ("acsrouting", 3)], ids=["custom", "simple"])

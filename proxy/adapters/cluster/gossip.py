@@ -1,6 +1,6 @@
-"""Hears from one other proxy after another, once a second, what it tells of itself: its node, and the weights it knows.
+"""Hears from one other proxy after another, every two seconds, what it tells of itself: its node, and the weights it knows.
 
-With each second, twice as many know something new, so 100 nodes know it after some ten seconds. The work does not grow with
+Each time, twice as many know something new, so 100 nodes know it after some twenty seconds. The work does not grow with
 the number of nodes.
 """
 
@@ -19,7 +19,7 @@ from proxy.errors import SourceError
 
 logger = logging.getLogger(__name__)
 
-PAUSE_SECONDS = 1.0
+PAUSE_SECONDS = 2.0
 
 
 class Gossip:

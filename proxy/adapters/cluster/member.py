@@ -10,15 +10,17 @@ import dataclasses
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from enum import StrEnum
 from queue import Empty, SimpleQueue
+from typing import Any
 
-from proxy.adapters.cluster.peer import Address, CredentialFiles, PeerClient, Told, make_engine
+from proxy.adapters.cluster.peer import Address, PeerClient, PeerContext, Told, make_engine
 from proxy.adapters.engine.docker_source import CONNECTED, DockerSource
 from proxy.core.containers.containers import CLUSTER, Container, Snapshot
 from proxy.core.containers.link_table import ServiceKey
 from proxy.core.containers.node_state import NodeState
+from proxy.core.containers.told_containers import check_container
 from proxy.core.trigger import Trigger, TriggerKind
 from proxy.errors import SourceError
 
@@ -26,6 +28,8 @@ logger = logging.getLogger(__name__)
 
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.2, 5.0
 """Pauses before a member that does not answer is asked again; doubled each time."""
+MEET_PAUSE_SECONDS = 1.0
+"""Pause before a member whose stream of events is open, but that could not be asked who it is, is asked again."""
 ANSWER_SECONDS = 5.0
 """How long a member may take to answer for the first time before it counts as lost."""
 SELF_SECONDS = 30.0
@@ -47,27 +51,38 @@ class Status(StrEnum):
 class Member:
     """The proxy at `address`. Its threads run from `start` to `stop`. `put` gets a trigger for each news.
 
-    `is_own` tells whether a proxy that answers is this one itself, by its instance. `clock` is monotonic.
+    `is_own` tells whether a proxy that answers is this one itself, by its instance. `pass_on` gets the events of its engine
+    that are not about containers. `clock` is monotonic.
     """
 
     def __init__(
         self,
         address: Address,
-        files: CredentialFiles,
+        context: PeerContext,
         named: frozenset[ServiceKey],
         is_own: Callable[[str], bool],
         put: Callable[[Trigger], None],
         *,
+        pass_on: Callable[[Mapping[str, Any]], None] = lambda document: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.address = address
-        self.client = PeerClient(address, files)
+        self.client = PeerClient(address, context)
         self.told: Told | None = None
         self.status = Status.NEW
+        self.revision = 0
+        """It grows with each change of `status` and `told`."""
         self.fault = ""
         self.lost_at: float | None = None
         """Since when it cannot be reached, by `clock`."""
-        self._source = DockerSource(make_engine(address, files), None, named, asks_ahead=False)
+        self.has_news = False
+        """Whether `take` returns anything."""
+        self.looked_at: float | None = None
+        """When everything was listed last, by the monotonic clock."""
+        self.look_seconds = 0.0
+        """How much processor time that took."""
+        self.engine = make_engine(address, context)
+        self._source = DockerSource(self.engine, None, named, asks_ahead=False, pass_on=pass_on, check=check_container)
         self._is_own = is_own
         self._put = put
         self._hints: SimpleQueue[Trigger | None] = SimpleQueue()
@@ -97,7 +112,7 @@ class Member:
     def take(self) -> Mapping[str, Container | None]:
         """Return, once, what has changed, by id; None for containers that are gone."""
         with self._lock:
-            changes, self._changes = self._changes, {}
+            changes, self._changes, self.has_news = self._changes, {}, False
         return changes
 
     def look_once(self) -> None:
@@ -127,6 +142,15 @@ class Member:
     def count(self) -> int:
         """Return how many containers it has told of that ask for something."""
         return sum(1 for container in [*self._known.values()] if container.labels)
+
+    @property
+    def is_manager(self) -> bool:
+        """Whether its node is a manager of a Swarm, and can be asked."""
+        return self.status is Status.FOLLOWED and self.told is not None and self.told.state.is_manager
+
+    def is_lost_on(self, nodes: Collection[str]) -> bool:
+        """Say whether it cannot be reached, and its node is one of these."""
+        return self.status is Status.LOST and self.told is not None and self.told.state.node.id in nodes
 
     def is_superseded(self, others: Iterable[Member]) -> bool:
         """Say whether another proxy, which can be reached, tells of the same node by now."""
@@ -160,18 +184,20 @@ class Member:
 
     def _learn(self, told: Told) -> None:
         """Take in who it is: its address may be another proxy's by now, or this one's."""
-        self.told = told
+        self.told, self.revision = told, self.revision + 1
         if abs(told.clock_offset - self._clock_offset) > LARGEST_OFFSET_SECONDS:
             self._clock_offset = told.clock_offset
         is_own, was_own = self._is_own(told.state.instance), self.status is Status.SELF
         if is_own and not was_own:
-            self.status, self.fault, self.lost_at = Status.SELF, "", None
+            self._set_status(Status.SELF)
             self._put_news(TriggerKind.LOOK, f"{self.address} is this proxy")
         elif was_own and not is_own:
-            self.status, self._since = Status.NEW, self._clock()
+            self._set_status(Status.NEW)
+            self._since = self._clock()
 
     def _follow(self) -> None:
         """Read whenever the stream of events says so."""
+        has_met = True  # for the first stream
         while (hint := self._hints.get()) and not self._stopped.is_set():
             urgency, reason, container_id, is_new = hint.kind, hint.reason, hint.container_id, hint.reason == CONNECTED
             while True:  # what has come meanwhile is read together
@@ -183,23 +209,33 @@ class Member:
                     return
                 urgency = TriggerKind.URGENT if TriggerKind.URGENT in (urgency, more.kind) else urgency
                 is_new |= more.reason == CONNECTED
-            self._read(urgency, reason, container_id, is_new=is_new)
+            self._read(urgency, reason, container_id, is_new=is_new and not has_met)
+            has_met &= not is_new
 
     def _read(self, kind: TriggerKind, reason: str, container_id: str, *, is_new: bool) -> None:
         try:
             if is_new:  # the address may be another proxy's by now
                 self._meet()
-            snapshot = Snapshot() if self.status is Status.SELF else self._source.read_changes()
+            snapshot = Snapshot() if self.status is Status.SELF else self._look()
         except SourceError as error:
             self._note_lost(str(error))
             self._put_news(TriggerKind.LOOK, str(error))
+            if is_new and self._source.is_connected and not self._stopped.wait(MEET_PAUSE_SECONDS):
+                self._hints.put(Trigger(reason=CONNECTED))  # else nothing would be read before the next full rescan
             return
         is_back = self.status in (Status.NEW, Status.LOST)
-        has_news = self._take_in(snapshot)  # first: who takes its status for its word finds its containers, too
+        has_changed = self._take_in(snapshot)  # first: who takes its status for its word finds its containers, too
         if self.status is not Status.SELF:
             self._note_found()
-        if has_news or is_back:
+        if has_changed or is_back:
             self._put_news(kind, reason, container_id)
+
+    def _look(self) -> Snapshot:
+        started = time.thread_time()
+        snapshot = self._source.read_changes()
+        if snapshot.is_complete:
+            self.looked_at, self.look_seconds = time.monotonic(), time.thread_time() - started
+        return snapshot
 
     def _take_in(self, snapshot: Snapshot) -> bool:
         """Keep what differs from before, with the node; return whether anything does."""
@@ -213,6 +249,7 @@ class Member:
         changes |= {key: None for key in gone if self._known.pop(key, None)}
         with self._lock:
             self._changes |= changes
+            self.has_news = bool(self._changes)
         return bool(changes)
 
     def _place(self, container: Container) -> Container:
@@ -224,10 +261,16 @@ class Member:
         created = container.created - round(self._clock_offset)
         return dataclasses.replace(container, source=CLUSTER, node=node, created=created)
 
+    def _set_status(self, status: Status) -> None:
+        """Set a status in which nothing is wrong."""
+        if status is not self.status:
+            self.revision += 1
+        self.status, self.fault, self.lost_at = status, "", None
+
     def _note_found(self) -> None:
         if self.status is Status.LOST:
             logger.info("the proxy at %s answers again", self.address)
-        self.status, self.fault, self.lost_at = Status.FOLLOWED, "", None
+        self._set_status(Status.FOLLOWED)
 
     def _note_lost(self, fault: str) -> None:
         if self.status is Status.SELF:  # its own HAProxy starts, or stops
@@ -235,7 +278,8 @@ class Member:
         if self.status is not Status.LOST:
             self.lost_at = self._clock()
             logger.warning("%s; what it said last stays in force, and it is asked again and again", fault)
-        self.status, self.fault = Status.LOST, fault
+            self.status, self.revision = Status.LOST, self.revision + 1
+        self.fault = fault
 
     def _put_news(self, kind: TriggerKind, reason: str, container_id: str = "") -> None:
         name = self.told.state.node.name if self.told else str(self.address)

@@ -73,20 +73,22 @@ class NodeOffer:
             raise SourceError(f"{_KEY_SETTING}: {error}") from error
         self._fault = ""
         digest = hashlib.sha256(key.reveal().encode()).hexdigest()
-        is_other = digest != self._known_key
-        if is_other or self._renewed_at is None or abs(now - self._renewed_at) >= RENEWAL:
+        has_other_ca = False
+        if digest != self._known_key or self._renewed_at is None or abs(now - self._renewed_at) >= RENEWAL:
+            before = self._read_ca()
             self._renew(key, now)
-        had_key, self._known_key = bool(self._known_key), digest
+            has_other_ca = before not in ("", self._read_ca())
+        self._known_key = digest
         self._tell()
-        return is_other and had_key
+        return has_other_ca
 
     def publish(self, state: NodeState) -> None:
         """Have HAProxy tell the others this state."""
         text = format_state(state)
         if text == self._text:
             return
+        self._write({"state.map": f"{STATE_KEY} {text}\n"})
         self._text = text
-        self._write("state.map", f"{STATE_KEY} {text}\n")
         file = escape(str(self._folder / "state.map"))
         self._untold["state"] = [Command(text=f"set map {file} {STATE_KEY} {escape(text)}")]
         self._tell()
@@ -102,8 +104,8 @@ class NodeOffer:
     def problems(self) -> Sequence[Problem]:
         """Return what is wrong with the key and with the engine that is to be offered."""
         found = []
-        if self._fault:
-            found.append(_problem(self._fault))
+        if fault := self._fault or self._read_fault():
+            found.append(_problem(fault))
         elif is_open_to_all(self._settings.key_file):
             reason = (
                 f"{self._settings.key_file} can be read by all users of the machine; chmod 600 it, or use a Docker secret"
@@ -117,11 +119,26 @@ class NodeOffer:
             found.append(Problem(service=THE_PROXY, setting="DOCKER_HOST", reason=reason))
         return found
 
+    def _read_fault(self) -> str:
+        """Return what is wrong with the key, for a command that only looks and makes nothing of it."""
+        if self._renewed_at is None:
+            try:
+                read_key(self._settings.key_file)
+            except TrustError as error:
+                return str(error)
+        return ""
+
+    def _read_ca(self) -> str:
+        """Return the CA that an HAProxy that runs may have loaded, also from an earlier start; empty if there is none."""
+        try:
+            return self.files.ca.read_text(encoding="utf-8")
+        except OSError:
+            return ""
+
     def _renew(self, key: Secret, now: datetime) -> None:
         credentials = make_credentials(key, now)
-        self._write("ca.pem", credentials.ca)
-        self._write("node.pem", credentials.certificate.reveal())
-        self._copy_engine_certificate()
+        texts = {"ca.pem": credentials.ca, "node.pem": credentials.certificate.reveal()}
+        self._write({**texts, **self._engine_certificate()})
         self._renewed_at = now
         self._untold["certificate"] = put_certificate(str(self.files.certificate), credentials.certificate, is_new=False)
 
@@ -135,17 +152,22 @@ class NodeOffer:
         except RuntimeApiError as error:
             logger.debug("HAProxy has not been told of new files of the cluster: %s", error)
 
-    def _write(self, name: str, text: str) -> None:
-        draft = self._folder / f"{name}.new"
+    def _write(self, texts: Mapping[str, str]) -> None:
+        """Write files for the owner alone. Either all of them are replaced, or none, as when the disk is full."""
+        drafts = {name: self._folder / f"{name}.new" for name in texts}
         try:
             self._folder.mkdir(mode=0o700, exist_ok=True)
-            with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
-                file.write(text)
-            draft.replace(self._folder / name)
+            for name, text in texts.items():
+                file = os.open(drafts[name], os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+                with os.fdopen(file, "w", encoding="utf-8") as draft:
+                    draft.write(text)
+            for name, path in drafts.items():
+                path.replace(self._folder / name)
         except OSError as error:
-            with contextlib.suppress(OSError):
-                draft.unlink()
-            raise SourceError(f"{self._folder / name} cannot be written: {error.strerror}") from error
+            for path in drafts.values():
+                with contextlib.suppress(OSError):
+                    path.unlink()
+            raise SourceError(f"{self._folder / min(texts)} cannot be written: {error.strerror}") from error
 
     def _engine_server(self) -> EngineServer | None:
         """Return how HAProxy reaches the engine; None where it cannot."""
@@ -166,14 +188,15 @@ class NodeOffer:
             certificate=self._folder / "engine.pem",
         )
 
-    def _copy_engine_certificate(self) -> None:
-        """Put the certificate and the key for an engine over TLS into one file, as HAProxy wants them."""
-        if self._certificates_folder:
-            try:
-                texts = [(Path(self._certificates_folder) / name).read_text() for name in ("cert.pem", "key.pem")]
-            except OSError as error:
-                raise SourceError(f"DOCKER_CERT_PATH: {error}") from error
-            self._write("engine.pem", "".join(texts))
+    def _engine_certificate(self) -> Mapping[str, str]:
+        """Return the file with certificate and key for an engine over TLS, as HAProxy wants them; none for another one."""
+        if not self._certificates_folder:
+            return {}
+        try:
+            texts = [(Path(self._certificates_folder) / name).read_text() for name in ("cert.pem", "key.pem")]
+        except OSError as error:
+            raise SourceError(f"DOCKER_CERT_PATH: {error}") from error
+        return {"engine.pem": "".join(texts)}
 
 
 def _problem(reason: str) -> Problem:

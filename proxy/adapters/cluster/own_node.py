@@ -13,6 +13,7 @@ from proxy import __version__
 from proxy.adapters.cluster.member import Member
 from proxy.core.containers.containers import Node
 from proxy.core.containers.node_state import NodeState, SharedWeight, parse_node
+from proxy.core.containers.swarm_json import is_manager
 from proxy.errors import THE_PROXY, Problem, SourceError
 
 logger = logging.getLogger(__name__)
@@ -33,11 +34,18 @@ class OwnNode:
         self._node = Node(id=self.instance, name=name)
         self._asked_at: float | None = None
         self._has_answer = False
+        self._is_manager = False
         self.weights: Mapping[str, SharedWeight] = {}
 
     def state(self) -> NodeState:
         """Return what the others are told, as far as it is known."""
-        return NodeState(instance=self.instance, node=self._node, version=__version__, weights=self.weights)
+        return NodeState(
+            instance=self.instance,
+            node=self._node,
+            version=__version__,
+            is_manager=self._is_manager,
+            weights=self.weights,
+        )
 
     def learn(self) -> None:
         """Ask the engine who it is, where that is due. An engine that does not tell has the name of this machine."""
@@ -46,7 +54,9 @@ class OwnNode:
         if self._asked_at is None or now > self._asked_at + pause:
             self._asked_at = now
             try:
-                self._node, self._has_answer = parse_node(self._read_info(), self._node), True
+                info = self._read_info()
+                self._node, self._has_answer = parse_node(info, self._node), True
+                self._is_manager = is_manager(info)
             except SourceError as error:
                 logger.debug("the engine does not tell who it is: %s", error)
 

@@ -13,10 +13,12 @@ from proxy.adapters.cluster.gossip import Gossip
 from proxy.adapters.cluster.member import Member
 from proxy.adapters.cluster.offer import FOLDER, NodeOffer
 from proxy.adapters.cluster.own_node import OwnNode
+from proxy.adapters.cluster.peer import PeerContext
 from proxy.adapters.cluster.peer_addresses import PeerAddresses
 from proxy.adapters.cluster.shared_weights import SharedWeights
 from proxy.adapters.cluster.streams import OpenStreams
 from proxy.adapters.engine.docker_engine import DockerEngine
+from proxy.adapters.engine.swarm_managers import SwarmManagers
 from proxy.adapters.files.host_names import HostNames
 from proxy.adapters.files.weight_file import WEIGHT_FILE
 from proxy.adapters.haproxy.runtime_socket import MasterSocket, RuntimeSocket
@@ -51,17 +53,31 @@ def make_parts(
     runtime_socket: Path,
     named: frozenset[ServiceKey],
     *,
+    swarm: SwarmManagers,
     looks_once: bool,
 ) -> Cluster:
-    """Return the parts. A command that only looks once does so as the proxy that runs here."""
+    """Return the parts. A command that only looks once does so as the proxy that runs here.
+
+    `swarm` learns which members are managers of a Swarm, and of their events.
+    """
     folder = settings.runtime.state_folder / FOLDER
     runtime = RuntimeSocket(runtime_socket)
     offer = NodeOffer(folder, settings.cluster, environment, runtime)
     own = OwnNode(DockerEngine(environment).read_info, offer.read_instance() if looks_once else "")
-    make = partial(Member, files=offer.files, named=named, is_own=own.instance.__eq__)
+    make = partial(
+        Member, context=PeerContext(offer.files), named=named, is_own=own.instance.__eq__, pass_on=swarm.note_event
+    )
     port = settings.cluster.port + settings.haproxy.port_offset
     addresses = PeerAddresses(settings.cluster.peers, port, HostNames(again_in=RESOLVE_SECONDS))
-    source = ClusterSource(addresses, own, offer, lambda address, put: make(address, put=put))
+    source = ClusterSource(
+        addresses,
+        own,
+        offer,
+        lambda address, put: make(address, put=put),
+        down_nodes=swarm.down_nodes,
+        looks_once=looks_once,
+    )
+    swarm.ask_also(source.managers)
     layout = StateLayout(folder=settings.runtime.state_folder)
     return Cluster(
         source=source,

@@ -8,12 +8,16 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import time
 from collections.abc import Iterator, Mapping, Sequence
 
 from proxy.adapters.cluster.peer import Address
 from proxy.adapters.files.host_names import Answer, HostNames
 from proxy.errors import THE_PROXY, Problem
 from proxy.settings import Peer
+
+OWN_SECONDS = 30.0
+"""How often it is asked again which addresses are this proxy's own: that takes a socket for each."""
 
 
 class PeerAddresses:
@@ -25,16 +29,23 @@ class PeerAddresses:
         self._names = names
         self._wanted = frozenset(peer.host for peer in peers if not _is_address(peer.host))
         self._answers: Mapping[str, Answer] = {}
+        self._found: frozenset[Address] = frozenset()
+        self._found_at: float | None = None
 
-    def look(self) -> set[Address]:
+    def look(self) -> frozenset[Address]:
         """Return the addresses that are known at this moment."""
-        self._answers = self._names.answers(self._wanted)
+        answers, now = self._names.answers(self._wanted), time.monotonic()
+        if answers != self._answers or self._found_at is None or now > self._found_at + OWN_SECONDS:
+            self._answers, self._found, self._found_at = answers, self._find(answers), now
+        return self._found
+
+    def _find(self, answers: Mapping[str, Answer]) -> frozenset[Address]:
         found: set[Address] = set()
         for peer in self._peers:
-            answer = self._answers.get(peer.host)
+            answer = answers.get(peer.host)
             hosts = (answer.addresses if answer else ()) if peer.host in self._wanted else (peer.host,)
             found |= {Address(host, peer.port or self._default_port) for host in hosts}
-        return {address for address in found if address.port != self._default_port or not is_own_address(address.host)}
+        return frozenset(one for one in found if one.port != self._default_port or not is_own_address(one.host))
 
     @property
     def is_complete(self) -> bool:

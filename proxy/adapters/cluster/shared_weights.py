@@ -18,6 +18,9 @@ from proxy.errors import StateError
 
 logger = logging.getLogger(__name__)
 
+MOST_WEIGHTS = 5_000
+"""Of how many services the weights of other nodes are kept: many times what one proxy tells (`node_state.MAX_LENGTH`)."""
+
 
 class SharedWeights:
     """The weights in the file `path`. What has been told of each is kept in `record`. One thread calls it."""
@@ -44,7 +47,12 @@ class SharedWeights:
     def merge(self, theirs: Mapping[str, SharedWeight]) -> bool:
         """Take in what another proxy tells; return whether this node's file has changed."""
         self.look()
-        newer = {service: one for service, one in theirs.items() if _rank(one) > _rank(self._known.get(service))}
+        left_out = {*sorted(theirs.keys() - self._known.keys())[max(MOST_WEIGHTS - len(self._known), 0) :]}
+        newer = {
+            service: one
+            for service, one in theirs.items()
+            if service not in left_out and _rank(one) > _rank(self._known.get(service))
+        }
         if not newer:
             return False
         wanted = {service: one.weight for service, one in {**self._known, **newer}.items() if one.weight is not None}

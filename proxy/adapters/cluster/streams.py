@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import re
+import time
 from contextlib import suppress
 
 from proxy.adapters.haproxy.runtime_socket import MasterSocket, RuntimeSocket
@@ -18,6 +19,8 @@ logger = logging.getLogger(__name__)
 
 _SESSION = re.compile(rf"^(0x[0-9a-f]+): .* fe={SECTION} ", re.MULTILINE)
 """A session of the section in the reply to `show sess` (management guide, section 9.3)."""
+
+_LAST_LOOKS, _LAST_PAUSE_SECONDS = 3, 0.05
 
 
 class OpenStreams:
@@ -47,13 +50,18 @@ class OpenStreams:
             logger.debug("streams of events in old workers could not be ended: %s", error)
 
     def end_all(self) -> None:
-        """End all streams and let nobody open another: the proxy is being stopped."""
+        """End all streams and let nobody open another: the proxy is being stopped.
+
+        A connection that was accepted just before may still become a stream, so it is looked again.
+        """
         try:
             self._runtime.send(f"disable frontend {SECTION}")
-            self._runtime.send(f"shutdown sessions server {SECTION}/{SERVER}")
+            for _ in range(_LAST_LOOKS):
+                self._runtime.send(f"shutdown sessions server {SECTION}/{SERVER}")
+                self.end_in_old_workers()
+                time.sleep(_LAST_PAUSE_SECONDS)
         except RuntimeApiError as error:
             logger.debug("streams of events could not be ended: %s", error)
-        self.end_in_old_workers()
 
     def _end_in(self, pid: int) -> None:
         """End the streams of an old worker, one by one: its sections count as disabled, and accept no command."""

@@ -7,6 +7,7 @@ CA. The certificate is renewed long before it ends, and counts from long before 
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from dataclasses import dataclass, field
@@ -25,6 +26,8 @@ from proxy.secret import Secret
 
 SHORTEST_KEY = 16
 """In characters. A secret of fewer can be guessed."""
+LONGEST_KEY = 100_000
+"""In characters. What follows is not read."""
 LIFE, TOLERANCE = timedelta(days=2), timedelta(days=1)
 """How long a certificate counts from now on, and how far the clocks of two nodes may differ."""
 RENEWAL = timedelta(hours=12)
@@ -60,7 +63,10 @@ class Credentials:
 def read_key(path: Path) -> Secret:
     """Return the secret of a file, without white space around it. Raises TrustError."""
     try:
-        text = path.read_text(encoding="utf-8").strip()
+        if path.exists() and not path.is_file():
+            raise IsADirectoryError(errno.EISDIR, "it is not a file")
+        with path.open(encoding="utf-8") as file:
+            text = file.read(LONGEST_KEY).strip()
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is not a text"
         raise TrustError(f"{path} cannot be read ({reason}); create the secret, and mount it there on every node") from None

@@ -13,7 +13,7 @@ import re
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from email.utils import parsedate_to_datetime
 from typing import Any, cast
 
@@ -25,6 +25,8 @@ from docker.utils import kwargs_from_env
 from urllib3.connection import HTTPConnection
 
 from proxy.adapters.engine import podman
+from proxy.adapters.engine.bounded_socket import BoundedSocket
+from proxy.adapters.engine.docker_view import SHAPE_ERRORS
 from proxy.adapters.engine.engine_faults import TIMEOUT_SECONDS, explain, root_cause
 from proxy.core.containers.engine_address import engine_address
 from proxy.core.containers.podman_json import is_podman
@@ -50,11 +52,15 @@ _KEEPALIVE = (
 )
 
 _ENGINE_ERRORS = (DockerException, urllib3.exceptions.HTTPError, OSError)
+CHUNK_BYTES = 1 << 16
+LARGEST_EVENT_BYTES = 16 << 20
+"""An event carries all labels of its container."""
 _ENTRY = re.compile(r"[\s,]*(?=\{)")
 """What stands before each entry of a list."""
 _EVENT_FILTERS = {
-    "type": ["container", "network"],
+    "type": ["container", "network", "service", "node"],  # the last two are told by the managers of a Swarm
     "event": [
+        "create",  # of a service: its labels are known before its first container runs
         *("start", "die", "kill", "stop", "pause", "unpause", "rename", "destroy", "health_status", "update"),
         *("connect", "disconnect"),
         *("died", "remove"),  # Podman's filter knows "die" and "destroy" by these names
@@ -75,15 +81,31 @@ class EventStream:
     def __iter__(self) -> Iterator[Mapping[str, Any]]:
         """Yield each event as it comes until the engine ends the stream; raise `SourceError` when the connection breaks."""
         try:
-            for line in self._response.iter_lines(chunk_size=cast(int, None)):  # None: each chunk as soon as it comes
-                if line:
-                    yield json.loads(line)
-        except (*_ENGINE_ERRORS, ValueError) as error:
+            for line in self._lines():
+                yield json.loads(line)
+        except (*_ENGINE_ERRORS, ValueError, RecursionError) as error:
             cause = root_cause(error)
             reason = cause.strerror if isinstance(cause, OSError) and cause.strerror else "connection closed"
             raise SourceError(f"the engine at {self._address} ended its stream of events: {reason}") from error
         finally:
             self._response.close()
+
+    def _lines(self) -> Iterator[bytes]:
+        """Yield each line that is not empty, as soon as it comes."""
+        self._expect_event()
+        rest = b""
+        for chunk in self._response.iter_content(CHUNK_BYTES):  # less, where less has come
+            *lines, rest = (rest + chunk).split(b"\n")
+            if lines:
+                self._expect_event()
+            elif len(rest) > LARGEST_EVENT_BYTES:
+                raise ValueError("an event does not end")
+            yield from filter(bytes.strip, lines)
+
+    def _expect_event(self) -> None:
+        """Let the other side be silent as long as it likes, but not send anything for ever without an event."""
+        if isinstance(self._socket, BoundedSocket):
+            self._socket.bound(None, 2 * LARGEST_EVENT_BYTES)
 
     def close(self) -> None:
         """End the stream, also when a read blocks in another thread."""
@@ -119,16 +141,12 @@ class DockerEngine:
         raised when the engine cannot be asked.
         """
         with self.question() as client:
-            response = client.get(f"{client.base_url}/v{client.api_version}/containers/json", timeout=TIMEOUT_SECONDS)
-            response.raise_for_status()
+            response = _get(client, "containers/json")
             self._is_podman = is_podman(response.headers)
             if self._is_podman:
                 yield from [*podman.list_containers(client)]
                 return
-        try:
-            yield from parse_list(response.content.decode())
-        except ValueError as error:
-            raise SourceError(f"the engine at {self.address} does not answer with a list of containers: {error}") from error
+        yield from self._parse(response, "containers")
 
     def find_container(self, container_id: str) -> Mapping[str, Any] | None:
         """Return the entry of one container in the list, or None where it is not listed; with Podman, its inspection.
@@ -153,13 +171,19 @@ class DockerEngine:
             except NotFound:
                 return None
 
-    def inspect_service(self, service_id: str) -> Mapping[str, Any]:
-        """Return the document of `GET /services/{id}` of a Swarm, which only managers answer.
+    def list_services(self, ids: Collection[str] = ()) -> Iterator[Mapping[str, Any]]:
+        """Yield the documents of `GET /services` of a Swarm, which only managers answer: of all services, or of these.
 
         `SourceError` is raised when the engine cannot be asked, or refuses.
         """
-        with self.question() as client:
-            return cast(Mapping[str, Any], client.inspect_service(service_id))  # type: ignore[no-untyped-call]
+        return self._list("services", {"filters": json.dumps({"id": [*ids]})} if ids else {})
+
+    def list_nodes(self) -> Iterator[Mapping[str, Any]]:
+        """Yield the documents of `GET /nodes` of a Swarm, which only managers answer.
+
+        `SourceError` is raised when the engine cannot be asked, or refuses.
+        """
+        return self._list("nodes", {})
 
     def read_info(self) -> Mapping[str, Any]:
         """Return the document of `GET /info`. `SourceError` is raised when the engine cannot be asked, or refuses."""
@@ -183,6 +207,17 @@ class DockerEngine:
             raise SourceError(explain(self.address, error)) from error
         return EventStream(self.address, response)
 
+    def _list(self, what: str, parameters: Mapping[str, str]) -> Iterator[Mapping[str, Any]]:
+        with self.question() as client:
+            response = _get(client, what, parameters)
+        yield from self._parse(response, what)
+
+    def _parse(self, response: requests.Response, what: str) -> Iterator[Mapping[str, Any]]:
+        try:
+            yield from parse_list(response.content.decode())
+        except (ValueError, RecursionError) as error:
+            raise SourceError(f"the engine at {self.address} does not answer with a list of {what}: {error}") from error
+
     @contextlib.contextmanager
     def question(self) -> Iterator[docker.APIClient]:
         """Yield a client to ask with; what goes wrong meanwhile is raised as `SourceError`."""
@@ -190,9 +225,18 @@ class DockerEngine:
             if self._threads.client is None:
                 self._threads.client = self._connect()
             yield self._threads.client
+        except SHAPE_ERRORS as error:
+            self._drop_client()
+            text = f"the engine at {self.address} answers in a way that is not understood: {error!r:.200}"
+            raise SourceError(text) from error
         except _ENGINE_ERRORS as error:
-            self._threads.client = None
+            self._drop_client()
             raise SourceError(explain(self.address, error)) from error
+
+    def _drop_client(self) -> None:
+        if self._threads.client:
+            self._threads.client.close()
+        self._threads.client = None
 
     def _new_client(self) -> docker.APIClient:
         arguments = kwargs_from_env({**self._environment, "DOCKER_HOST": self.address})
@@ -204,6 +248,13 @@ class DockerEngine:
         elif not is_ssh:
             keep_alive(client)
         return client
+
+
+def _get(client: docker.APIClient, path: str, parameters: Mapping[str, str] | None = None) -> requests.Response:
+    url = f"{client.base_url}/v{client.api_version}/{path}"
+    response = client.get(url, params=parameters, timeout=TIMEOUT_SECONDS)
+    response.raise_for_status()
+    return response
 
 
 def _read_clock(client: docker.APIClient) -> int:

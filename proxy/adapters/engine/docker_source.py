@@ -18,23 +18,25 @@ from dataclasses import replace
 from enum import StrEnum
 from functools import partial
 from queue import Empty, SimpleQueue
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from proxy.adapters.engine.awaited_changes import AwaitedChanges
 from proxy.adapters.engine.delayed_calls import DelayedCalls
-from proxy.adapters.engine.docker_view import DockerView, Engine, EventStream
+from proxy.adapters.engine.docker_view import DockerView, Engine, EventStream, take_as_it_is
 from proxy.adapters.engine.repeated_health import RepeatedHealth
 from proxy.adapters.engine.stop_questions import StopQuestions
+from proxy.adapters.engine.told_events import told_events
 from proxy.adapters.engine.untold_changes import GRACE_SECONDS, UntoldChanges, find_changes
-from proxy.core.containers.containers import Snapshot
-from proxy.core.containers.docker_json import EngineEvent, StopRule, parse_event
+from proxy.core.containers.containers import Container, Snapshot
+from proxy.core.containers.docker_json import EngineEvent, StopRule
 from proxy.core.containers.event_effects import NEW_RUNS
 from proxy.core.containers.link_table import ServiceKey
 from proxy.core.trigger import Trigger, TriggerKind
 from proxy.errors import SourceError
 
-MAX_LOOKS = 32
-"""With more containers to look at again than this, listing all in one call is cheaper than asking for each."""
+MAX_LOOKS, MAX_LOOKS_SHARE = 32, 1 / 32
+"""With more containers to look at again than this, and than this share of all, one list of all is cheaper than a question
+for each. A list of ten thousand takes so long that dozens of events come meanwhile: they must be no reason for another."""
 
 ENDS = ("kill", "die", "pause")
 """Events after which a container gets no more traffic. They are urgent: another container may soon have its address, and
@@ -45,14 +47,13 @@ CONNECTED = "engine connected"
 LOOK_AGAIN = "look again"
 """The action of an event that no engine has told: its container is only to be looked at again."""
 
-FIRST_DELAY_SECONDS = 0.1
-LONGEST_DELAY_SECONDS = 2.0
+FIRST_DELAY_SECONDS, LONGEST_DELAY_SECONDS = 0.1, 2.0
 """Pauses before the stream of events is opened again; doubled each time."""
-FIRST_RETRY_SECONDS = 1.0
-LONGEST_RETRY_SECONDS = 30.0
+FIRST_RETRY_SECONDS, LONGEST_RETRY_SECONDS = 1.0, 30.0
 """Pauses before a read that failed is tried again while the stream is open; doubled each time."""
 
 _log = logging.getLogger(__name__)
+_UNTOLD = "a full rescan found that %s, but no event said so; the stream of events of the engine at %s is opened again"
 
 
 class FullLook(StrEnum):
@@ -74,7 +75,8 @@ class _Hint(NamedTuple):
 class DockerSource:
     """The containers that `engine` runs, less the proxy's own (`own_container_id`). `named` services count as linked.
 
-    With `asks_ahead`, the engine is asked how each container is stopped before it is.
+    With `asks_ahead`, the engine is asked how each container is stopped before it is. `check` is that of `DockerView`, and
+    `pass_on` gets other events.
     """
 
     name = "docker"
@@ -86,9 +88,11 @@ class DockerSource:
         named: frozenset[ServiceKey] = frozenset(),
         *,
         asks_ahead: bool = True,
+        check: Callable[[Container], Container] = take_as_it_is,
+        pass_on: Callable[[Mapping[str, Any]], None] = lambda document: None,
     ) -> None:
         self._engine = engine
-        self._view = DockerView(engine, own_container_id, named)
+        self._view = DockerView(engine, own_container_id, named, check)
         self._hints: SimpleQueue[_Hint | tuple[str, StopRule] | FullLook] = SimpleQueue()
         self._pending: list[_Hint] = []
         self._full_look: FullLook | None = FullLook.AFTER_GAP
@@ -98,10 +102,9 @@ class DockerSource:
         self._put: Callable[[Trigger], None] | None = None
         self._last_event: int | None = None  # seconds, by the engine's clock
         self._later = DelayedCalls()
-        self._untold = UntoldChanges()
-        self._awaited = AwaitedChanges()
+        self._untold, self._awaited = UntoldChanges(), AwaitedChanges()
         self._stop_questions = StopQuestions(engine, self._take_answer)
-        self._asks_ahead = asks_ahead
+        self._asks_ahead, self._pass_on = asks_ahead, pass_on
         self._retry_seconds = FIRST_RETRY_SECONDS
 
     @property
@@ -137,7 +140,8 @@ class DockerSource:
     def _look(self) -> set[str] | None:
         """Look at what the pending events name and return its ids; None after looking at everything."""
         ids = {hint.event.container_id for hint in self._pending}
-        is_full = self._full_look is not None or len(ids) > MAX_LOOKS or self._view.is_proxy_in(ids)
+        most = max(MAX_LOOKS, len(self._view.known()) * MAX_LOOKS_SHARE)
+        is_full = self._full_look is not None or len(ids) > most or self._view.is_proxy_in(ids)
         if is_full:
             # For the retry, should anything fail from here on: it has to return everything, too.
             self._full_look = self._full_look or FullLook.AFTER_GAP
@@ -170,12 +174,7 @@ class DockerSource:
         if not untold or self._events is not stream or not self._untold.may_reopen(time.monotonic()):
             return
         more = f" and {len(untold) - 1} more changes" if len(untold) > 1 else ""
-        _log.warning(
-            "a full rescan found that %s%s, but no event said so; the stream of events of the engine at %s is opened again",
-            untold[0],
-            more,
-            self._engine.address,
-        )
+        _log.warning(_UNTOLD, f"{untold[0]}{more}", self._engine.address)
         self._is_reopening = True
         stream.close()
 
@@ -206,8 +205,7 @@ class DockerSource:
                     is_lost = False
                     self._watch_events(events, put)
             except SourceError as error:
-                is_told = is_lost or self._is_reopening or self._stopped.is_set()
-                if not is_told:
+                if not (is_lost or self._is_reopening or self._stopped.is_set()):
                     _log.warning("%s; existing routes keep working, and the proxy tries again", error)
                 is_lost = not self._is_reopening
             finally:
@@ -234,19 +232,18 @@ class DockerSource:
             return
         put(Trigger(reason=CONNECTED))
         repeated = RepeatedHealth()
-        for document in events:
-            event = parse_event(document)
-            if event is None:
-                continue
+        for event in told_events(events, self._engine.address, self._count_waiting, self._pass_on):
             now = time.monotonic()
             self._untold.note_event(event.container_id, now)
             self._last_event = max(self._last_event or 0, event.time)
-            if not event.has_labels_of_ours and not self._view.is_of_interest(event):
-                continue
-            if not repeated.is_in(event):
+            is_wanted = event.has_labels_of_ours or self._view.is_of_interest(event)
+            if is_wanted and not repeated.is_in(event):
                 self._hints.put(_Hint(event=event, at_seconds=now))
                 kind = TriggerKind.URGENT if event.action in ENDS else TriggerKind.LOOK
                 put(Trigger(reason=str(event), kind=kind, container_id=event.container_id))
+
+    def _count_waiting(self) -> int:
+        return self._hints.qsize() + len(self._pending)
 
     def _note(self, hint: _Hint) -> None:
         """Take in what an event says by itself. A retry does so again, which changes nothing."""
@@ -265,7 +262,7 @@ class DockerSource:
     def _plan_looks(self, read_ids: Iterable[str], told_ids: Set[str]) -> None:
         """Ask for what is still unknown of the containers that were read, and look again at those that lag their events."""
         known, stopping = self._view.known(), self._view.stopping
-        of_ours = (container for key in read_ids if (container := known.get(key)) and (container.labels or container.alias))
+        of_ours = (container for key in read_ids if (container := known.get(key)) and container.may_want_route)
         if self._asks_ahead:
             self._stop_questions.ask_in_turn(container.id for container in of_ours if not stopping.knows_rule(container.id))
         for event, pause_seconds in self._awaited.find_unshown(told_ids, known):

@@ -6,7 +6,7 @@ threads may call says so.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 from dataclasses import replace
 from typing import Any, Protocol
 
@@ -23,6 +23,7 @@ from proxy.core.containers.docker_json import (
 )
 from proxy.core.containers.link_table import LinkTable, ServiceKey, follow_links
 from proxy.core.labels.labels import asks_for_route, needs_exposed_ports
+from proxy.errors import SourceError
 
 
 class EventStream(Protocol):
@@ -43,14 +44,31 @@ class Engine(Protocol):
     def open_events(self, since: int | None) -> EventStream: ...
 
 
+SHAPE_ERRORS = (AttributeError, KeyError, OverflowError, RecursionError, TypeError, ValueError)
+"""What comes of documents that have another shape than those of an engine."""
+
+
+def take_as_it_is(container: Container) -> Container:
+    """Believe the engine."""
+    return container
+
+
 class DockerView:
     """The containers as they were last seen. A failed read leaves it as it was.
 
-    The `named` services (ADDITIONAL_SERVICES) count as linked, as far as no label asks for their routes.
+    The `named` services (ADDITIONAL_SERVICES) count as linked, as far as no label asks for their routes. `check` raises
+    ValueError for a container that it does not believe.
     """
 
-    def __init__(self, engine: Engine, own_container_id: str | None, named: frozenset[ServiceKey] = frozenset()) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        own_container_id: str | None,
+        named: frozenset[ServiceKey] = frozenset(),
+        check: Callable[[Container], Container] = take_as_it_is,
+    ) -> None:
         self._engine = engine
+        self._check = check
         self._named = named
         self._own_container_id = own_container_id
         self._proxy: ProxyContainer | None = None
@@ -108,11 +126,20 @@ class DockerView:
 
         An engine's list can lack a container for a moment. Its visitors would get no answer until the next full rescan.
         """
-        listed = [parse_container(entry) for entry in self._engine.list_containers()]
+        listed = [self._parse(parse_container, entry) for entry in self._engine.list_containers()]
         running = {key for key, container in self._containers.items() if container.state is State.RUNNING}
         if running - {container.id for container in listed} - self._dead - told_ids:
-            listed = [parse_container(entry) for entry in self._engine.list_containers()]
+            listed = [self._parse(parse_container, entry) for entry in self._engine.list_containers()]
         return listed
+
+    def _parse(self, parse: Callable[[Mapping[str, Any]], Container], document: Mapping[str, Any]) -> Container:
+        """Return the container that a document describes. Raises SourceError where it describes none."""
+        try:
+            return self._check(parse(document))
+        except SHAPE_ERRORS as error:
+            name = f"container {str(document.get('Id'))[:12]}" if isinstance(document, Mapping) else "a container"
+            text = f"the engine at {self._engine.address} describes {name} in a way that is not understood: {error!r:.200}"
+            raise SourceError(text) from error
 
     def note_event(self, event: EngineEvent, at_seconds: float) -> None:
         """Take in what an event says by itself, without a look at that container, with which the engine may be busy.
@@ -132,7 +159,7 @@ class DockerView:
         if entry is None:
             self._forget(container_id)
             return
-        container = parse_container(entry)
+        container = self._parse(parse_container, entry)
         if has_foreign_network(container):
             self._inspected.pop(container_id, None)
         self._containers[container_id] = self._mark_stopping(self._complete(container, self._links))
@@ -201,7 +228,7 @@ class DockerView:
             document = self._engine.inspect_container(container.id)
             if document is None:  # it has ended since it was listed; the event that tells of it is on the way
                 return container
-            self._inspected[container.id] = parse_inspected(document)
+            self._inspected[container.id] = self._parse(parse_inspected, document)
         inspected = self._inspected[container.id]
         ports = inspected.ports if lacks_ports else container.ports
         return replace(container, alias=alias, ports=ports, environment=inspected.environment if alias else {})

@@ -1,4 +1,4 @@
-"""Settings of containers in places where the proxy does not look: variables of unlinked ones, labels of Swarm services.
+"""Settings of containers in a place where the proxy does not look: variables of containers that are not linked.
 
 In: the containers that a source tells. Those without labels of ours are inspected, one at a time and only once, because
 neither can change. Out: the same containers with what was found; `core/labels/misspellings` makes notes of it. Rules:
@@ -11,12 +11,11 @@ import dataclasses
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from queue import SimpleQueue
 from typing import Any, Protocol
 
 from proxy.core.containers.containers import Container, ProxyContainer, State
-from proxy.core.containers.misplaced_json import parse_misplaced, parse_service_labels
+from proxy.core.containers.misplaced_json import parse_misplaced
 from proxy.core.labels.labels import PREFIX
 from proxy.core.labels.simple_routing import PORT_PREFIX
 from proxy.core.model.services import is_in_scope
@@ -32,18 +31,12 @@ MOST_AT_ONCE = 500
 
 
 class Inspector(Protocol):
-    """What is asked of an engine. Each call raises `SourceError` when it cannot be asked."""
+    """What is asked of an engine. It raises `SourceError` when it cannot be asked."""
 
     def inspect_container(self, container: str) -> Mapping[str, Any] | None: ...
-    def inspect_service(self, service_id: str) -> Mapping[str, Any]: ...
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Found:
-    """What a container has where the proxy does not look."""
-
-    environment: Mapping[str, str]
-    service_labels: tuple[str, ...] = ()
+Variables = Mapping[str, str]
 
 
 class MisplacedSettings:
@@ -54,10 +47,8 @@ class MisplacedSettings:
         self._scope = scope
         self._put = put
         self._wanted: SimpleQueue[tuple[Key, str]] = SimpleQueue()
-        self._results: SimpleQueue[tuple[Key, _Found]] = SimpleQueue()
-        self._found: dict[Key, _Found | None] = {}  # None: asked for
-        self._of_services: dict[str, tuple[str, ...]] = {}
-        self._has_services = True
+        self._results: SimpleQueue[tuple[Key, Variables]] = SimpleQueue()
+        self._found: dict[Key, Variables] = {}  # none, where it was only asked for
         if put:
             threading.Thread(target=self._inspect_for_ever, args=(put,), name="misplaced settings", daemon=True).start()
 
@@ -85,7 +76,7 @@ class MisplacedSettings:
                 if key not in self._found and (self._put or asked < MOST_AT_ONCE):
                     asked += 1
                     self._ask(key, container.id)
-                laid_over[key] = _lay_over_one(container, self._found.get(key))
+                laid_over[key] = _lay_over_one(container, self._found.get(key, {}))
         return laid_over
 
     @staticmethod
@@ -98,7 +89,7 @@ class MisplacedSettings:
         )
 
     def _ask(self, key: Key, container_id: str) -> None:
-        self._found[key] = None
+        self._found[key] = {}
         if self._put:
             self._wanted.put((key, container_id))
         else:
@@ -112,27 +103,14 @@ class MisplacedSettings:
                 put(Trigger(reason="settings in the wrong place", container_id=container_id))
             time.sleep(PAUSE_SECONDS)
 
-    def _inspect(self, container_id: str) -> _Found | None:
-        """Return what a container has in the wrong place, if anything."""
+    def _inspect(self, container_id: str) -> Variables:
+        """Return the variables that a container has in the place of labels."""
         try:
             document = self._engine.inspect_container(container_id)
         except SourceError:
-            return None
-        variables, service_id = parse_misplaced(document) if document else ({}, "")
-        found = _Found(environment=variables, service_labels=self._labels_of(service_id) if service_id else ())
-        return found if found.environment or found.service_labels else None
-
-    def _labels_of(self, service_id: str) -> tuple[str, ...]:
-        """Return the labels of a Swarm service. Where the engine does not tell them, it is not asked again."""
-        if service_id not in self._of_services and self._has_services:
-            try:
-                self._of_services[service_id] = parse_service_labels(self._engine.inspect_service(service_id))
-            except SourceError:
-                self._has_services = False
-        return self._of_services.get(service_id, ())
+            return {}
+        return parse_misplaced(document) if document else {}
 
 
-def _lay_over_one(container: Container, found: _Found | None) -> Container:
-    if found is None:
-        return container
-    return dataclasses.replace(container, environment=found.environment, service_labels=found.service_labels)
+def _lay_over_one(container: Container, found: Variables) -> Container:
+    return dataclasses.replace(container, environment=found) if found else container

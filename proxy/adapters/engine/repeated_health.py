@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from proxy.core.containers.docker_json import EngineEvent
 
+MOST_CONTAINERS = 50_000
+"""Of how many containers a health is remembered. No engine runs so many."""
+
 
 class RepeatedHealth:
     """By container, the health that the events of one stream have told last."""
@@ -19,5 +22,7 @@ class RepeatedHealth:
             return False
         if self._healths.get(event.container_id) == event.detail:
             return True
+        if len(self._healths) >= MOST_CONTAINERS:
+            self._healths.clear()
         self._healths[event.container_id] = event.detail
         return False

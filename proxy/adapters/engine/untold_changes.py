@@ -43,7 +43,7 @@ def _as_told(container: Container | None) -> Container | None:
 
     A container that the engine restarts again and again is listed between its runs, and has been told as dead.
     """
-    if container is None or container.state is State.STOPPED or not (container.labels or container.alias):
+    if container is None or container.state is State.STOPPED or not container.may_want_route:
         return None
     return replace(container, state=State.RUNNING) if container.state is State.STOPPING else container
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import NamedTuple
 
 from proxy.core.containers.containers import Attachment, Container, Node, ProxyContainer
@@ -98,7 +99,13 @@ def _addressed(container: Container) -> list[Attachment]:
 
 def _is_in(address: str, networks: Iterable[str]) -> bool:
     parsed = ipaddress.ip_address(address)
-    return any(parsed in ipaddress.ip_network(network) for network in networks)
+    return any(parsed in _parse_network(network) for network in networks)
+
+
+@lru_cache(maxsize=64)
+def _parse_network(text: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
+    """Return the network. All containers of other nodes are compared with the same few."""
+    return ipaddress.ip_network(text)
 
 
 def _names(project: str, network: str) -> frozenset[str]:

@@ -77,7 +77,8 @@ class Container:
     `project` and `service` are those of Compose or of the stack. A container outside Compose has an empty project, and its
     own name as its service. `environment` is known for linked containers; of others, only variables that look as if they
     were meant for the proxy. `service_labels` are names of labels that stand where no container gets them
-    (`deploy.labels`). `alias` is the name under which the proxy's container links to it or to its service, or empty.
+    (`deploy.labels` in a services file). `swarm_service` is the id of its service in a Swarm, which may have labels of its
+    own; managers tell them. `alias` is the name under which the proxy's container links to it or to its service, or empty.
     `node` is the machine that runs it; None for that of the proxy's own engine. `address` is set when the source knows the
     only correct address (links without a socket, files). Otherwise the address is chosen among `networks`. `created` is in
     seconds since the epoch, by the clock of this machine.
@@ -93,6 +94,7 @@ class Container:
     labels: Mapping[str, str] = field(default_factory=dict)
     environment: Mapping[str, str] = field(default_factory=dict)
     service_labels: tuple[str, ...] = ()
+    swarm_service: str = ""
     ports: tuple[ContainerPort, ...] = ()
     networks: tuple[Attachment, ...] = ()
     network_mode: str = ""
@@ -105,6 +107,11 @@ class Container:
     def is_of_engine(self) -> bool:
         """Whether an engine runs it, of whichever node. Containers of links and files are named by the operator."""
         return self.source in ENGINE_SOURCES
+
+    @property
+    def may_want_route(self) -> bool:
+        """Whether it may ask for a route: by labels, because the proxy links to it, or by the labels of its service."""
+        return bool(self.labels or self.alias or self.swarm_service)
 
     @property
     def place(self) -> str:

@@ -21,6 +21,7 @@ from typing import Any
 from proxy.core.containers.containers import Attachment, Container, Health, ProxyContainer, State
 from proxy.core.containers.docker_ports import parse_inspected_ports, parse_listed_ports
 from proxy.core.containers.link_table import Link, ServiceKey
+from proxy.core.containers.swarm_json import SERVICE_ID
 from proxy.grammar.spelling import is_kept, may_be_ours
 
 COMPOSE_PROJECT = "com.docker.compose.project"
@@ -40,8 +41,8 @@ class EngineEvent:
 
     `time` is in seconds since the epoch, by the engine's clock. `signal` is the signal that a `kill` has sent, as a number
     or a name. `network` is the one that was connected or disconnected. `has_labels_of_ours` is false when the event shows
-    that the container has none of the labels that routes are made of. `project` and `service` are those of the container, as
-    far as the event shows them.
+    that the container has none of the labels that routes are made of, and no service of a Swarm that may have them.
+    `project` and `service` are those of the container, as far as the event shows them.
     """
 
     action: str
@@ -147,7 +148,7 @@ def parse_links(document: Mapping[str, Any]) -> tuple[Link, ...]:
 
 
 def parse_event(document: Mapping[str, Any]) -> EngineEvent | None:
-    """Return the event that one document of `GET /events` describes; None if it is not about a container.
+    """Return the event that one document of `GET /events` describes; None if it changes nothing about a container.
 
     Podman has other names for some events. Its network events name the container as their actor, and not the network.
     """
@@ -156,6 +157,8 @@ def parse_event(document: Mapping[str, Any]) -> EngineEvent | None:
     action, _, detail = str(document.get("Action") or "").partition(":")
     seen = int(document.get("time") or 0)
     action = _PODMAN_ACTIONS.get(action, action)
+    if action == "create":  # only a service's matters, since a container that does not run yet has no address
+        return None
     if document.get("Type") == "container" and actor.get("ID"):
         name = attributes.get("name") or actor["ID"][:12]
         project, service = _parse_service(attributes)
@@ -166,7 +169,7 @@ def parse_event(document: Mapping[str, Any]) -> EngineEvent | None:
             name=name,
             time=seen,
             signal=attributes.get("signal") or "",
-            has_labels_of_ours=any(map(may_be_ours, attributes)),
+            has_labels_of_ours=SERVICE_ID in attributes or any(map(may_be_ours, attributes)),
             project=project,
             service=service or name,
         )
@@ -215,6 +218,7 @@ def _add_common(document: Mapping[str, Any], container: Container) -> Container:
         labels={} if _is_one_off(labels) else {key: value for key, value in labels.items() if is_kept(key)},
         project=project,
         service=service or container.name,
+        swarm_service=labels.get(SERVICE_ID, ""),
         networks=_parse_networks(document),
         network_mode=(document.get("HostConfig") or {}).get("NetworkMode") or "",
     )

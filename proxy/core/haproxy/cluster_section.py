@@ -23,11 +23,17 @@ RESOLVERS = "cluster_resolvers"
 _VERSION = "(/v[0-9]{1,2}[.][0-9]{1,3})?"
 _ID = "[0-9a-f]{64}"
 _PATHS = f"version|events|containers/json|containers/{_ID}/json|services|tasks|nodes|networks"
-PATTERN = f"^{_VERSION}/({_PATHS})$"
-"""What the others may read of the engine; HAProxy compares the path as it was sent, so nothing in it is decoded."""
+_PARAMETER = "((filters|since|until|limit|all|trunc_cmd)=[A-Za-z0-9%._~:+*-]*|size=(0|False))"
+"""With another size, the engine measures all files of all containers."""
+PATTERN = f"^{_VERSION}/({_PATHS})([?]{_PARAMETER}(&{_PARAMETER})*)?$"
+"""What the others may read of the engine: path and query exactly as they are sent. HAProxy decodes nothing here, and the
+engine may decode in another way than HAProxy would."""
+_REFUSED_HEADERS = ("content-length", "transfer-encoding", "upgrade")
+"""Nobody needs a body here, or another protocol."""
 MOST_CONNECTIONS_OF_A_SOURCE = 64
 MOST_CONNECTIONS_IN_10_SECONDS = 200
-"""Limits of one address. A proxy has up to six connections to each other one, and opens them again after a failure."""
+"""Limits of one address; of IPv6, of the 64 bits that one machine may have. A proxy has up to six connections to each other
+one, and opens them again after a failure."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +68,7 @@ def stream_lines() -> Sequence[str]:
         "option httplog",
         "option dontlog-normal",
         "option http-no-delay",
+        "option disable-h2-upgrade",
         "option clitcpka",
         "timeout connect 5s",
         "timeout client 10s",
@@ -82,18 +89,14 @@ def section_lines(offer: ClusterOffer, maxconn: int) -> Sequence[str]:
     state = quote(str(offer.state))
     return (
         f"maxconn {max(maxconn // 4, 1)}",
-        f"tcp-request connection track-sc0 src table {SOURCES}",
+        f"tcp-request connection track-sc0 src,ipmask(32,64) table {SOURCES}",
         f"tcp-request connection reject if {{ sc0_conn_cur gt {MOST_CONNECTIONS_OF_A_SOURCE} }}",
         f"tcp-request connection reject if {{ sc0_conn_rate gt {MOST_CONNECTIONS_IN_10_SECONDS} }}",
-        "http-request deny deny_status 403 unless { method GET }",
-        "http-request deny deny_status 403 if { req.hdr(content-length) -m found }",
-        "http-request deny deny_status 403 if { req.hdr(transfer-encoding) -m found }",
+        "http-request deny deny_status 403 unless { method GET } { req.ver 1.1 }",
+        *(f"http-request deny deny_status 403 if {{ req.hdr({name}) -m found }}" for name in _REFUSED_HEADERS),
         f"http-request return status 200 content-type application/json lf-string "
-        f'"%[str({STATE_KEY}),map({state})]" hdr Date "%[date,http_date]" if {{ path {STATE_PATH} }}',
-        f"http-request deny deny_status 403 unless {{ path -m reg {quote(PATTERN)} }}",
-        # It makes the engine measure all files of all containers.
-        "http-request deny deny_status 403 if { url_param(size) -m found } !{ url_param(size) 0 }",
-        "http-request del-header upgrade",
+        f'"%[str({STATE_KEY}),map({state})]" hdr Date "%[date,http_date]" if {{ url {STATE_PATH} }}',
+        f"http-request deny deny_status 403 unless {{ url -m reg {quote(PATTERN)} }}",
         "http-request set-timeout server 1d if { path_end /events }",
         _server_line(offer.engine),
     )

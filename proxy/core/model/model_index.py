@@ -62,8 +62,7 @@ class ModelIndex:
         self.certificates: tuple[StoredCertificate, ...] = ()
         """Those that are served, the default first."""
         self._shapes: tuple[FrontendShape, ...] = ()
-        self._default_checks = 0
-        self._context = self._make_context()
+        self._default_checks, self._context = 0, self._make_context()
 
     def update(self, changes: Mapping[str, Specs]) -> ModelChange:
         """Set the specs of each service label (an empty tuple removes it) and return what differs in the model."""
@@ -105,8 +104,8 @@ class ModelIndex:
 
     def find_server(self, backend: str, name: str) -> tuple[Backend, Server] | None:
         """Return the server of this name, with its backend; None if the model has none."""
-        part = self._parts.get(service_of_backend(BackendName(backend)))
-        backends = (part.backend if part else None, *(listener.backend for listener in self._listeners.values()))
+        of_service = self._backend(service_of_backend(BackendName(backend)))
+        backends = (of_service, *(listener.backend for listener in self._listeners.values()))
         known = next((candidate for candidate in backends if candidate and candidate.name == backend), None)
         return next(((known, server) for server in known.servers if server.name == name), None) if known else None
 
@@ -174,8 +173,8 @@ class ModelIndex:
         is_tcp = self._settings.routing.mode is ProxyMode.TCP
         found = {*self._own_certificates.problems, *too_few_files(self._settings.haproxy)}
         found.update(*self._part_problems.values(), *self._listener_problems.values())
-        of_services = of_ports(self._ports, self._listeners, self._parts, is_tcp=is_tcp)
-        found.update(self._named.problems(self._first_default()), of_services)
+        found.update(of_ports(self._ports, self._listeners, self._parts, is_tcp=is_tcp))
+        found.update(self._named.problems(self._first_default()))
         return tuple(sorted(found.union(without_port(self._taken_ports, self._ports, self._settings))))
 
     def _make_context(self) -> BuildContext:

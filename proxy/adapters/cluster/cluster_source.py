@@ -109,6 +109,7 @@ class ClusterSource:
         """Return what has changed on other nodes. The first call waits for their first answers, for a while."""
         if self._looks_once:
             self._look_once()
+            self._problems.of_offer = tuple(self._offer.problems())
             self._find_problems()
         elif not self._has_begun:
             self._wait_for_answers()

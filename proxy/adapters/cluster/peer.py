@@ -99,7 +99,7 @@ class PeerClient:
     def __init__(self, address: Address, context: PeerContext) -> None:
         self._address = address
         self._context = context
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._connection: http.client.HTTPSConnection | None = None
 
     def read_state(self) -> Told:
@@ -112,10 +112,11 @@ class PeerClient:
                 raise SourceError(f"the proxy at {self._address} cannot be asked: {explain_peer(error)}") from error
 
     def close(self) -> None:
-        """Close the connection; the next question opens another one."""
-        if self._connection:
-            self._connection.close()
-        self._connection = None
+        """Close the connection, once nobody waits for an answer; the next question opens another one."""
+        with self._lock:
+            if self._connection:
+                self._connection.close()
+            self._connection = None
 
     def _ask(self) -> Told:
         is_kept = self._connection is not None

@@ -250,9 +250,8 @@ class ClusterSource:
         """Take in what members have to tell, and return the ids of the containers that it is about."""
         touched: set[str] = set()
         members = self._all()
-        moved = self._standing.look(
-            members, self._down_nodes()
-        )  # first: what a member has told is there before it counts as followed
+        # First: what a member has told is there before it counts as followed.
+        moved = self._standing.look(members, self._down_nodes())
         for member in members:
             for container_id, container in member.take().items() if member.has_news else ():
                 touched.add(container_id)

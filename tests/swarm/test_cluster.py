@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import math
+import os
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -26,6 +27,8 @@ pytestmark = pytest.mark.swarm
 EXAMPLES = Path(__file__).parent.parent.parent / "examples" / "swarm"
 HOST = "shop.example.com"
 PORT_BY_HAND = 8081
+CONNECTIONS = 2 * (os.cpu_count() or 1)
+"""How many connections to a container one HAProxy may keep: each of its threads one for each of the two visitors."""
 NOTICED_SECONDS = 10.0
 """After this time, HAProxy's checks have found a container dead (`inter 2000 fall 3`)."""
 KEY = "a secret that only this test knows"
@@ -127,7 +130,7 @@ def test_node_that_is_killed_costs_only_what_was_inside_it(spread: Stack) -> Non
         stack.await_tasks("lb", len(stack.swarm.nodes))
         await_answers(stack)
 
-    expect_served(load, lost_at=killed_at, connections=2 * len(others))
+    expect_served(load, lost_at=killed_at, connections=CONNECTIONS * len(others))
 
 
 def test_without_any_manager_new_containers_are_still_routed(spread: Stack) -> None:
@@ -167,7 +170,7 @@ def test_partition_that_heals(spread: Stack) -> None:
                 eventually(partial(answers_by_hand, node), 60)
         await_answers(spread)
 
-    expect_served(load, lost_at=cut_at, connections=2 * len(others))
+    expect_served(load, lost_at=cut_at, connections=CONNECTIONS * len(others))
 
 
 def test_labels_of_a_service_itself_count_on_every_node(stack: Stack) -> None:

@@ -431,7 +431,14 @@ class Transaction(RuleBasedStateMachine):
         doubtful = {spec.label for spec in specs if FICKLE in str(spec.settings.extra_lines)}
         good = {spec.label for spec in specs if BROKEN not in str(spec.settings.extra_lines)}
         if not bad & groups.keys():
-            wanted = [spec for spec in specs if spec.label in (good - bad) and spec.label in groups]
+            # Of a service that HAProxy may refuse, only the containers with settings that it takes are there.
+            present = {spec.container.id for group in groups.values() for spec in group}
+            wanted = [
+                spec
+                for spec in specs
+                if spec.label in (good - bad) & groups.keys()
+                and (spec.label not in doubtful or spec.container.id in present)
+            ]
             index = ModelIndex(world.settings, None, world.own_files.certificates)
             index.update(label_specs(wanted))
             assert files == world.make_renderer().render(index.model()).files

@@ -9,7 +9,6 @@ import ssl
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -17,9 +16,8 @@ import pytest
 from proxy.adapters.cluster import peer
 from proxy.adapters.cluster.member import Member, Status
 from proxy.adapters.cluster.peer import Address, CredentialFiles, PeerContext
-from proxy.adapters.cluster.trust import make_credentials
 from proxy.adapters.engine import bounded_socket, docker_engine, told_events
-from proxy.secret import Secret
+from tests.credentials import write_credentials
 from tests.eventually import eventually
 from tests.stub_engine import StubContainer
 
@@ -99,11 +97,7 @@ class HostilePeer:
 
 @pytest.fixture
 def files(tmp_path: Path) -> CredentialFiles:
-    credentials = make_credentials(Secret("a secret of this test only"), datetime.now(UTC))
-    files = CredentialFiles(certificate=tmp_path / "node.pem", ca=tmp_path / "ca.pem")
-    files.certificate.write_text(credentials.certificate.reveal())
-    files.ca.write_text(credentials.ca)
-    return files
+    return write_credentials(tmp_path)
 
 
 @pytest.fixture

@@ -8,27 +8,21 @@ import socket
 import ssl
 import threading
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from proxy.adapters.cluster.peer import Address, CredentialFiles, PeerClient, PeerContext
-from proxy.adapters.cluster.trust import make_credentials
 from proxy.core.containers.containers import Node
 from proxy.core.containers.node_state import NodeState, format_state
-from proxy.secret import Secret
+from tests.credentials import write_credentials
 
 STATE = NodeState(instance="one", node=Node(id="1", name="node1"))
 
 
 @pytest.fixture
 def files(tmp_path: Path) -> CredentialFiles:
-    credentials = make_credentials(Secret("a secret that only this test knows"), datetime.now(UTC))
-    files = CredentialFiles(certificate=tmp_path / "node.pem", ca=tmp_path / "ca.pem")
-    files.certificate.write_text(credentials.certificate.reveal())
-    files.ca.write_text(credentials.ca)
-    return files
+    return write_credentials(tmp_path)
 
 
 @pytest.fixture

@@ -25,6 +25,7 @@ from proxy.core.haproxy.runtime_commands import Command, escape, put_certificate
 from proxy.errors import THE_PROXY, Problem, RuntimeApiError, SourceError, TrustError
 from proxy.secret import Secret
 from proxy.settings import ClusterSettings
+from proxy.settings.value_parsers import is_address
 
 logger = logging.getLogger(__name__)
 
@@ -176,7 +177,7 @@ class NodeOffer:
             return EngineServer(address=f"unix@{parts.path}")
         if parts.scheme not in ("tcp", "http", "https") or not parts.hostname:
             return None
-        is_name = not parts.hostname.replace(".", "").isdigit() and ":" not in parts.hostname
+        is_name = not is_address(parts.hostname)
         host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
         server = EngineServer(address=f"{host}:{parts.port or 2375}", host=parts.hostname if is_name else "")
         if self._certificates_folder is None:

@@ -6,7 +6,6 @@ addresses that it had.
 
 from __future__ import annotations
 
-import contextlib
 import socket
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,6 +14,7 @@ from proxy.adapters.cluster.peer import Address
 from proxy.adapters.files.host_names import Answer, HostNames
 from proxy.errors import THE_PROXY, Problem
 from proxy.settings import Peer
+from proxy.settings.value_parsers import is_address
 
 OWN_SECONDS = 30.0
 """How often it is asked again which addresses are this proxy's own: that takes a socket for each."""
@@ -27,7 +27,7 @@ class PeerAddresses:
         self._peers = peers
         self._default_port = default_port
         self._names = names
-        self._wanted = frozenset(peer.host for peer in peers if not _is_address(peer.host))
+        self._wanted = frozenset(peer.host for peer in peers if not is_address(peer.host))
         self._answers: Mapping[str, Answer] = {}
         self._found: frozenset[Address] = frozenset()
         self._found_at: float | None = None
@@ -73,11 +73,3 @@ def is_own_address(host: str) -> bool:
         except OSError:
             return False
     return True
-
-
-def _is_address(host: str) -> bool:
-    for family in (socket.AF_INET, socket.AF_INET6):
-        with contextlib.suppress(OSError):
-            socket.inet_pton(family, host)
-            return True
-    return False

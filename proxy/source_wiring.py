@@ -11,7 +11,7 @@ import socket
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from proxy.adapters.cluster.parts import Cluster, make_parts
+from proxy.adapters.cluster.parts import Cluster, make_cluster_parts
 from proxy.adapters.engine.docker_engine import DockerEngine
 from proxy.adapters.engine.docker_source import DockerSource
 from proxy.adapters.engine.link_source import LinkSource
@@ -89,7 +89,7 @@ def make_cluster(
     if not settings.cluster.peers:
         return None
     named = services_like_linked(settings)
-    cluster = make_parts(settings, environment, runtime_socket, named, swarm=swarm, looks_once=not is_controller)
+    cluster = make_cluster_parts(settings, environment, runtime_socket, named, swarm=swarm, looks_once=not is_controller)
     if is_controller:
         try:
             cluster.source.prepare()

@@ -47,7 +47,7 @@ class Cluster:
             time.sleep(STREAMS_SECONDS)
 
 
-def make_parts(
+def make_cluster_parts(
     settings: Settings,
     environment: Mapping[str, str],
     runtime_socket: Path,
